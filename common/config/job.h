@@ -1,0 +1,180 @@
+/* The job: one configuration file as validated, typed values. Every key is declared in ONE table (config_table.c)
+ * with type, range, default and help; this file holds the structs that table fills. Words: DESIGN §2.
+ *
+ * Paths: relative to the current directory; a path that begins with "cache:" lies in the cache folder
+ * (GRAFT_CACHE, else ~/.cache/graft) of whichever machine opens it.
+ * All arrays and strings are owned by the struct job and live until job_destroy. After job_load every value is
+ * inside its declared range and cross-checks hold, so no other code re-validates.
+ */
+#ifndef GRAFT_COMMON_CONFIG_JOB_H
+#define GRAFT_COMMON_CONFIG_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/digest.h"
+#include "common/base/error.h"
+
+#define JOB_CLASSES_MAX 4096
+#define JOB_DOMAINS_MAX 8
+#define JOB_SOURCES_MAX 16
+#define JOB_STAGES_MAX 8
+#define JOB_SHARDS_MAX 256
+#define JOB_PATTERNS_MAX 64
+#define JOB_CONFIG_BYTES_MAX (256 * 1024)
+
+struct run_config {
+    const char *name;
+    const char *directory;      /* journal, checkpoints, result */
+    uint64_t seed;
+    uint32_t checkpoints_kept;  /* the last k; a stage's selected one is always kept */
+};
+
+struct cluster_config {
+    const char *bind;           /* host the coordinator and servers bind, "127.0.0.1" */
+    uint32_t port;              /* coordinator's; 0 = a free one, written to the run directory */
+    uint32_t workers;           /* local processes `graft run` starts */
+    uint32_t servers;
+    uint32_t threads;           /* compute threads of each worker */
+    uint32_t shards;            /* of the job, a power of two not required */
+    uint32_t heartbeat_ms;
+    uint32_t death_ms;          /* silence after which a member is declared dead */
+    uint32_t join_seconds;      /* how long to wait for the first view's members */
+    bool security_none;         /* security = "none": allow to bind beyond loopback without keys */
+};
+
+enum model_pool { POOL_MEAN, POOL_NONE };
+
+struct model_config {
+    const char *file;           /* .onnx; "" = none: the samples are feature vectors already */
+    const char *cut;            /* tensor where the pretrained part ends; "" = the graph's first output */
+    enum model_pool pool;       /* mean over the spatial axes of the cut tensor, or flatten */
+};
+
+struct preprocess_config {
+    uint32_t width, height, channels;
+    double mean[4], std[4];     /* per channel, of pixel values 0…255: x = (v - mean) / std */
+    bool invert;                /* v = 255 - v before */
+};
+
+enum source_format { FORMAT_IDX, FORMAT_FOLDER, FORMAT_CSV, FORMAT_LIST };
+enum split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_DIVIDE };
+#define SPLIT_COUNT 3
+
+struct source_config {
+    enum source_format format;
+    enum split split;           /* SPLIT_DIVIDE: divided by the domain's fractions */
+    const char *path;           /* images file, folder, CSV or list file */
+    const char *labels;         /* IDX labels file, "" = none */
+    int32_t label_column;       /* CSV: 0-based, negative = none */
+    uint32_t width, height, channels; /* CSV: shape of the pixel columns, row-major, channels last */
+    double value_max;           /* CSV: the value that stands for white (255) */
+    bool header;                /* CSV, list: skip the first line */
+};
+
+struct domain_config {
+    const char *name;
+    bool labelled;              /* false: labels never reach a worker; the coordinator uses them for the table only */
+    double divide[SPLIT_COUNT]; /* fractions of train, validation, test for SPLIT_DIVIDE sources; sum 1 */
+    struct source_config *sources;
+    size_t source_count;
+};
+
+struct data_config {
+    const char **classes;
+    size_t class_count;
+    struct preprocess_config preprocess;
+    struct domain_config *domains;
+    size_t domain_count;
+    double unreadable_share_max; /* share of samples that may fail to decode before the run stops */
+};
+
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
+
+struct optimizer_config {
+    enum optimizer_kind kind;
+    double rate, momentum, beta1, beta2, epsilon, weight_decay;
+    bool nesterov;
+};
+
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP };
+
+struct schedule_config {
+    enum schedule_kind kind;
+    uint32_t warmup_steps;      /* linear from 0 */
+    double gamma;               /* step: factor every `every_epochs` epochs */
+    uint32_t every_epochs;
+    double final_factor;        /* cosine: rate at the end / rate at the start */
+};
+
+enum merge_kind { MERGE_SUM, MERGE_PCGRAD, MERGE_AGREEMENT };
+enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SELECT_ENTROPY };
+
+struct loss_config {
+    double cross_entropy;       /* weight; on labelled domains */
+    double label_smoothing;
+    double coral;               /* weight of Deep CORAL with global moments; 0 = off */
+    double self_training;       /* weight of pseudo-label cross-entropy on unlabelled domains; 0 = off */
+    double fraction_first;      /* class-balanced share of pseudo labels kept, first epoch … */
+    double fraction_last;       /* … and last epoch, linear between */
+    double confidence_min;      /* and only above this confidence */
+};
+
+struct stage_config {
+    const char *name;
+    const char **domains;       /* names, in the order of the gradients' domains */
+    size_t domain_count;
+    const char **live;          /* name patterns (fnmatch) of live parameters; the new head is always live */
+    size_t live_count;
+    uint32_t last_blocks;       /* additionally the last N weighted layers (Conv, Gemm, MatMul with their scalars) */
+    uint32_t epochs;
+    uint32_t micro_batch;       /* samples per domain, shard and step */
+    struct optimizer_config optimizer;
+    struct schedule_config schedule;
+    struct loss_config losses;
+    double l2sp;                /* α: pull of pretrained live tensors toward their start (Li 2018) */
+    double head_decay;          /* β: decay of the new head */
+    enum merge_kind merge;
+    double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default 1 */
+    enum select_kind select;
+};
+
+struct cache_config {
+    uint64_t bytes_max;         /* of the feature cache folder; the oldest files go first */
+};
+
+struct job {
+    struct run_config run;
+    struct cluster_config cluster;
+    struct model_config model;
+    struct data_config data;
+    struct cache_config cache;
+    struct stage_config *stages;
+    size_t stage_count;
+    const char *text;           /* the resolved configuration (after overrides), as libconfig text */
+    size_t text_bytes;
+    /* Digest of the resolved text without the sections run.directory, run.name and cluster (which must not
+     * change the result): the same job on another cluster has the same digest. */
+    struct digest digest;
+    void *owned;                /* all memory of the job */
+};
+
+/* Reads `path` (or `text` when path is NULL: what a member receives), applies `overrides` ("PATH=VALUE", e.g.
+ * "cluster.workers=4", "stages.[1].epochs=3"), validates against the table. Does not open any file the job names.
+ * Errors: ERR_INPUT "FILE:LINE: key: what was expected; nearest known key", ERR_IO, ERR_MEMORY. */
+enum status job_load(const char *path, const char *text, const char *const *overrides, size_t override_count,
+                     struct job **out, struct error *err) MUST_CHECK;
+void job_destroy(struct job **job);
+
+/* Prints the key table as Markdown (docs/CONFIG.md is made of it). */
+enum status job_print_reference(int fd, struct error *err) MUST_CHECK;
+
+/* Resolves a config path ("cache:…") to a real one in `out` (PATH_BYTES). */
+enum status job_path(const char *path, char *out, struct error *err) MUST_CHECK;
+
+/* Index of a domain or class by name; -1 when there is none. */
+int job_domain_index(const struct job *job, const char *name);
+int job_class_index(const struct job *job, const char *name);
+
+#endif

@@ -1,0 +1,52 @@
+/* The manifest: the ordered list of all samples, with a digest on which coordinator and workers must agree.
+ *
+ * Order: domains as configured, in each its sources as configured, in each the file's own order (folders: classes in
+ * the configured order, file names sorted bytewise). The digest covers names, splits, order, sizes and the content of
+ * the source files; it does NOT cover labels of unlabelled domains as values, so that both sides can compute it.
+ * Immutable after building. Building scans (headers, line offsets, directory listings, labels); it does not decode.
+ */
+#ifndef GRAFT_COMMON_DATA_MANIFEST_H
+#define GRAFT_COMMON_DATA_MANIFEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/digest.h"
+#include "common/base/error.h"
+#include "common/config/job.h"
+
+#define MANIFEST_SAMPLES_MAX ((size_t)1 << 28)
+#define LABEL_NONE (-1)
+
+struct sample {
+    uint16_t domain;
+    uint16_t source;     /* of the domain */
+    uint8_t split;       /* enum split, never SPLIT_DIVIDE */
+    int32_t label;       /* class, or LABEL_NONE */
+    uint64_t index;      /* IDX: image number; CSV: byte offset of the line; folder and list: entry number */
+};
+
+/* Who builds it: a worker never learns the labels of an unlabelled domain (they are not even parsed). */
+enum manifest_reader { MANIFEST_COORDINATOR, MANIFEST_WORKER };
+
+struct manifest {
+    struct sample *samples;
+    size_t sample_count;
+    /* ids (indices into samples) of each domain and split, in manifest order */
+    uint32_t *part[JOB_DOMAINS_MAX][SPLIT_COUNT];
+    size_t part_count[JOB_DOMAINS_MAX][SPLIT_COUNT];
+    struct digest digest;
+    char ***paths;       /* [domain flattened by source]: entry paths of folder and list sources; see manifest_path */
+    void *owned;
+};
+
+/* Errors: ERR_INPUT with file (and line) for a bad header, a label outside the classes, an empty split that a stage
+ * needs; ERR_IO. */
+enum status manifest_build(const struct job *job, enum manifest_reader reader, struct manifest **out,
+                           struct error *err) MUST_CHECK;
+void manifest_destroy(struct manifest **manifest);
+
+/* Path of the file that holds sample `id`: the source file itself, or the entry's own file. Borrowed. */
+const char *manifest_path(const struct manifest *manifest, const struct job *job, uint32_t id);
+
+#endif
