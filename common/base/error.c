@@ -20,13 +20,15 @@ enum status error_prefix(struct error *err, const char *format, ...)
 {
     if (err == NULL)
         return ERR_INPUT;
-    char sentence[ERROR_TEXT_BYTES];
-    memcpy(sentence, err->text, sizeof sentence);
+    char where[ERROR_TEXT_BYTES / 2];
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(err->text, sizeof err->text, format, args);
+    vsnprintf(where, sizeof where - 2, format, args);
     va_end(args);
-    if (used >= 0 && (size_t)used < sizeof err->text)
-        snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s", sentence);
+    strcat(where, ": ");
+    size_t shift = strlen(where);
+    memmove(err->text + shift, err->text, sizeof err->text - shift);
+    memcpy(err->text, where, shift);
+    err->text[sizeof err->text - 1] = '\0';
     return err->status;
 }

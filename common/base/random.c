@@ -10,6 +10,8 @@
 #define PHILOX_W0 0x9E3779B9u
 #define PHILOX_W1 0xBB67AE85u
 
+__extension__ typedef unsigned __int128 uint128; /* gcc and clang have it; ISO C does not */
+
 struct philox {
     uint32_t c[4];
 };
@@ -68,7 +70,7 @@ void random_permutation(struct random_key key, size_t count, uint32_t *out)
         out[i] = (uint32_t)i;
     for (size_t i = count; i > 1; i--) {
         /* Lemire's multiply-shift; the bias is below count / 2^64. */
-        size_t j = (size_t)(((unsigned __int128)random_bits(key, (uint32_t)i) * i) >> 64);
+        size_t j = (size_t)(((uint128)random_bits(key, (uint32_t)i) * i) >> 64);
         uint32_t swap = out[i - 1];
         out[i - 1] = out[j];
         out[j] = swap;
