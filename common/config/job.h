@@ -1,4 +1,4 @@
-/* The job: one configuration file as validated, typed values. Every key is declared in ONE table (config_table.c)
+/* The job: one configuration file as validated, typed values. Every key is declared in ONE table (key_table.c)
  * with type, range, default and help; this file holds the structs that table fills. Words: DESIGN §2.
  *
  * Paths: relative to the current directory; a path that begins with "cache:" lies in the cache folder
@@ -55,6 +55,7 @@ struct model_config {
 struct preprocess_config {
     uint32_t width, height, channels;
     double mean[4], std[4];     /* per channel, of pixel values 0…255: x = (v - mean) / std */
+    size_t mean_count, std_count; /* as written: 1 (then repeated for all channels) or channels */
     bool invert;                /* v = 255 - v before */
 };
 
@@ -77,6 +78,7 @@ struct domain_config {
     const char *name;
     bool labelled;              /* false: labels never reach a worker; the coordinator uses them for the table only */
     double divide[SPLIT_COUNT]; /* fractions of train, validation, test for SPLIT_DIVIDE sources; sum 1 */
+    size_t divide_count;        /* SPLIT_COUNT */
     struct source_config *sources;
     size_t source_count;
 };
@@ -137,6 +139,7 @@ struct stage_config {
     double head_decay;          /* β: decay of the new head */
     enum merge_kind merge;
     double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default 1 */
+    size_t domain_weight_count; /* as written: 0 (then all 1) or domain_count */
     enum select_kind select;
 };
 

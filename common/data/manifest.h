@@ -36,8 +36,12 @@ struct manifest {
     uint32_t *part[JOB_DOMAINS_MAX][SPLIT_COUNT];
     size_t part_count[JOB_DOMAINS_MAX][SPLIT_COUNT];
     struct digest digest;
-    char ***paths;       /* [domain flattened by source]: entry paths of folder and list sources; see manifest_path */
-    void *owned;
+    /* Of one domain's samples without labels (content, order, splits, form): what features depend on. Equal for
+     * both readers; does not change when other domains come or go. */
+    struct digest domain_digest[JOB_DOMAINS_MAX];
+    char ***paths;       /* [domain * JOB_SOURCES_MAX + source]: entry paths of folder and list sources, else NULL */
+    char **source_paths; /* the same index: the source's own resolved path; see manifest_path */
+    size_t *path_counts; /* the same index: number of entry paths */
 };
 
 /* Errors: ERR_INPUT with file (and line) for a bad header, a label outside the classes, an empty split that a stage

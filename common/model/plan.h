@@ -33,6 +33,16 @@ struct plan_block {
     size_t elements;
 };
 
+/* Which nodes and values are trunk, head and boundary: for worker/engine. Indexes are those of model->graph. */
+struct plan_graph {
+    bool *head;            /* per node: true = head, false = trunk (or, feeding neither, nothing) */
+    bool *trunk;           /* per node: the boundary needs it */
+    uint32_t *boundary;    /* batched values, in graph order; side by side they are a sample's features */
+    size_t boundary_count;
+    uint32_t *live;        /* per live tensor: its value */
+    uint32_t *tensor_of;   /* per value: its live tensor, or GRAPH_NONE */
+};
+
 struct plan {
     const struct model *model; /* borrowed */
     struct live_tensor *tensors;
@@ -42,7 +52,7 @@ struct plan {
     size_t block_count;
     size_t boundary_elements;  /* floats per sample that cross the boundary = what the cache keeps */
     struct digest trunk;       /* of the trunk's nodes, attributes and weights: part of the cache key */
-    struct plan_graph *split;  /* which nodes and values are trunk, head, boundary: for worker/engine */
+    struct plan_graph *split;
 };
 
 /* `patterns` are fnmatch(3) patterns over parameter names; `last_blocks` adds the last N weighted layers with the

@@ -1,0 +1,45 @@
+#include "common/base/platform.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *instruction_set(void)
+{
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return "avx512";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return "avx2";
+    return "sse";
+}
+
+void platform_prepare(char *const *argv)
+{
+    static const struct {
+        const char *name, *value;
+    } wanted[] = {
+        {"OPENBLAS_NUM_THREADS", "1"}, /* GEMMs here are small; parallelism is by worker */
+        {"OMP_NUM_THREADS", "1"},      /* the worker raises it to cluster.threads for oneDNN */
+        {"OMP_WAIT_POLICY", "PASSIVE"},
+    };
+    int changed = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (getenv(wanted[i].name) == NULL)
+            changed |= setenv(wanted[i].name, wanted[i].value, 1) == 0;
+    /* OpenBLAS 0.3.21 does not know newer cores with AVX-512 and falls back to its Haswell kernels. */
+    if (getenv("OPENBLAS_CORETYPE") == NULL)
+        changed |= setenv("OPENBLAS_CORETYPE",
+                          strcmp(instruction_set(), "avx512") == 0 ? "SKYLAKEX" : "HASWELL", 1) == 0;
+    if (changed && strcmp(instruction_set(), "sse") != 0)
+        execv("/proc/self/exe", argv);
+}
+
+void platform_text(unsigned threads, char *out, size_t bytes)
+{
+    const char *core = getenv("OPENBLAS_CORETYPE");
+    const char *isa = getenv("ONEDNN_MAX_CPU_ISA");
+    snprintf(out, bytes, "graft %s %s%s%s %s threads=%u", GRAFT_VERSION, instruction_set(),
+             isa != NULL ? "/" : "", isa != NULL ? isa : "", core != NULL ? core : "default", threads);
+}

@@ -1,0 +1,257 @@
+#include "common/config/job_check.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/config/job_memory.h"
+#include "common/config/nearest.h"
+
+#define INPUT_ELEMENTS_MAX ((uint64_t)1 << 24) /* of one sample: 64 MiB as float32 */
+#define FRACTION_SLACK 1e-9
+
+struct checked {
+    struct job *job;
+    const char *file;
+    struct error *err;
+};
+
+static enum status refuse(const struct checked *c, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static enum status refuse(const struct checked *c, const char *format, ...)
+{
+    char sentence[ERROR_TEXT_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    return error_set(c->err, ERR_INPUT, "%s: %s", c->file, sentence);
+}
+
+static enum status check_run(const struct checked *c)
+{
+    struct run_config *run = &c->job->run;
+    const struct cluster_config *cluster = &c->job->cluster;
+    if (run->directory[0] == '\0') {
+        char directory[PATH_BYTES];
+        snprintf(directory, sizeof directory, "runs/%s", run->name);
+        run->directory = job_memory_dup_text(c->job, directory);
+        if (run->directory == NULL)
+            return error_set(c->err, ERR_MEMORY, "%s: no memory for the configuration", c->file);
+    }
+    if (cluster->bind[0] == '\0')
+        return refuse(c, "cluster.bind: empty; \"127.0.0.1\" listens on this machine only");
+    if (cluster->death_ms < 2 * (uint64_t)cluster->heartbeat_ms)
+        return refuse(c, "cluster.death_ms: %u is less than two heartbeats of %u ms",
+                      cluster->death_ms, cluster->heartbeat_ms);
+    return OK;
+}
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum status check_classes(const struct checked *c)
+{
+    const struct data_config *data = &c->job->data;
+    const char **sorted = memory_alloc(data->class_count, sizeof *sorted);
+    if (sorted == NULL)
+        return error_set(c->err, ERR_MEMORY, "%s: no memory for the configuration", c->file);
+    memcpy(sorted, data->classes, data->class_count * sizeof *sorted);
+    qsort(sorted, data->class_count, sizeof *sorted, compare_text);
+    enum status status = OK;
+    for (size_t i = 0; i < data->class_count && status == OK; i++) {
+        if (sorted[i][0] == '\0')
+            status = refuse(c, "data.classes: a class name is empty");
+        else if (strchr(sorted[i], '/') != NULL)
+            status =
+                refuse(c, "data.classes: \"%.80s\" holds '/', which no folder name can", sorted[i]);
+        else if (i > 0 && strcmp(sorted[i - 1], sorted[i]) == 0)
+            status = refuse(c, "data.classes: \"%.80s\" stands there twice", sorted[i]);
+    }
+    memory_free(sorted);
+    return status;
+}
+
+static enum status check_preprocess(const struct checked *c)
+{
+    const struct preprocess_config *p = &c->job->data.preprocess;
+    if ((uint64_t)p->width * p->height * p->channels > INPUT_ELEMENTS_MAX)
+        return refuse(c, "data.preprocess: %u x %u x %u numbers a sample, the limit is %llu",
+                      p->width, p->height, p->channels, (unsigned long long)INPUT_ELEMENTS_MAX);
+    if (p->mean_count != 1 && p->mean_count != p->channels)
+        return refuse(c, "data.preprocess.mean: %zu numbers for %u channels; give 1 or %u",
+                      p->mean_count, p->channels, p->channels);
+    if (p->std_count != 1 && p->std_count != p->channels)
+        return refuse(c, "data.preprocess.std: %zu numbers for %u channels; give 1 or %u",
+                      p->std_count, p->channels, p->channels);
+    return OK;
+}
+
+static enum status check_csv(const struct checked *c, const struct source_config *s,
+                             const char *where)
+{
+    uint64_t pixels = (uint64_t)s->width * s->height * s->channels;
+    uint32_t wanted = c->job->data.preprocess.channels;
+    if (pixels == 0)
+        return refuse(
+            c,
+            "%s: csv needs width and height (for plain numbers: width = their count, height = 1)",
+            where);
+    if (pixels > INPUT_ELEMENTS_MAX)
+        return refuse(c, "%s: %llu columns, the limit is %llu", where, (unsigned long long)pixels,
+                      (unsigned long long)INPUT_ELEMENTS_MAX);
+    if (s->label_column > 0 && (uint64_t)s->label_column > pixels)
+        return refuse(c, "%s.label_column: %d, but a line has the columns 0 to %llu", where,
+                      s->label_column, (unsigned long long)pixels);
+    if (s->channels != wanted && !(s->channels == 1 && wanted == 3) &&
+        !(s->channels == 3 && wanted == 1))
+        return refuse(c, "%s.channels: %u can't become the %u channels of data.preprocess", where,
+                      s->channels, wanted);
+    return OK;
+}
+
+static enum status check_source(const struct checked *c, const struct domain_config *domain,
+                                size_t index)
+{
+    const struct source_config *s = &domain->sources[index];
+    uint32_t wanted = c->job->data.preprocess.channels;
+    char where[160];
+    snprintf(where, sizeof where, "data.domains.%s.sources.[%zu]", domain->name, index);
+    if (s->path[0] == '\0')
+        return refuse(c, "%s.path: empty", where);
+    if (s->labels[0] != '\0' && s->format != FORMAT_IDX)
+        return refuse(c, "%s.labels: only idx has a labels file", where);
+    if (s->label_column >= 0 && s->format != FORMAT_CSV)
+        return refuse(c, "%s.label_column: only csv has label columns", where);
+    if (domain->labelled && s->format == FORMAT_IDX && s->labels[0] == '\0')
+        return refuse(c, "%s.labels: missing, and domain '%s' is labelled", where, domain->name);
+    if (domain->labelled && s->format == FORMAT_CSV && s->label_column < 0)
+        return refuse(c, "%s.label_column: missing, and domain '%s' is labelled", where,
+                      domain->name);
+    if (s->format == FORMAT_CSV)
+        return check_csv(c, s, where);
+    if (wanted != 1 && wanted != 3)
+        return refuse(c, "data.preprocess.channels: %u, but pictures (%s) have 1 or 3", wanted,
+                      where);
+    return OK;
+}
+
+static enum status check_domain(const struct checked *c, size_t index)
+{
+    const struct domain_config *domain = &c->job->data.domains[index];
+    double sum = domain->divide[0] + domain->divide[1] + domain->divide[2];
+    if (job_domain_index(c->job, domain->name) != (int)index)
+        return refuse(c, "data.domains: the name '%s' stands there twice", domain->name);
+    if (fabs(sum - 1) > FRACTION_SLACK)
+        return refuse(c, "data.domains.%s.divide: the shares sum to %.9g instead of 1",
+                      domain->name, sum);
+    enum status status = OK;
+    for (size_t i = 0; i < domain->source_count && status == OK; i++)
+        status = check_source(c, domain, i);
+    return status;
+}
+
+static enum status unknown_domain(const struct checked *c, const struct stage_config *stage,
+                                  const char *name)
+{
+    const char *names[JOB_DOMAINS_MAX];
+    for (size_t i = 0; i < c->job->data.domain_count; i++)
+        names[i] = c->job->data.domains[i].name;
+    int nearest = nearest_index(name, names, c->job->data.domain_count);
+    return refuse(c, "stages.%s.domains: no domain is called '%.80s'; %s '%s'%s", stage->name, name,
+                  nearest >= 0 ? "did you mean" : "the first is", names[nearest >= 0 ? nearest : 0],
+                  nearest >= 0 ? "?" : "");
+}
+
+/* Counts the stage's domains by kind. */
+static enum status check_stage_domains(const struct checked *c, const struct stage_config *stage,
+                                       size_t *labelled)
+{
+    *labelled = 0;
+    for (size_t i = 0; i < stage->domain_count; i++) {
+        int index = job_domain_index(c->job, stage->domains[i]);
+        if (index < 0)
+            return unknown_domain(c, stage, stage->domains[i]);
+        *labelled += c->job->data.domains[index].labelled;
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(stage->domains[k], stage->domains[i]) == 0)
+                return refuse(c, "stages.%s.domains: '%s' stands there twice", stage->name,
+                              stage->domains[i]);
+        }
+    }
+    return OK;
+}
+
+static enum status check_losses(const struct checked *c, const struct stage_config *stage,
+                                size_t labelled)
+{
+    const struct loss_config *losses = &stage->losses;
+    const char *name = stage->name;
+    size_t unlabelled = stage->domain_count - labelled;
+    if (losses->cross_entropy > 0 && labelled == 0)
+        return refuse(c, "stages.%s.losses.cross_entropy: none of the stage's domains is labelled",
+                      name);
+    if (losses->self_training > 0 && unlabelled == 0)
+        return refuse(
+            c, "stages.%s.losses.self_training: none of the stage's domains is unlabelled", name);
+    if (losses->coral > 0 && stage->domain_count < 2)
+        return refuse(c, "stages.%s.losses.coral: needs two domains, the stage has one", name);
+    if (losses->cross_entropy + losses->coral + losses->self_training <= 0)
+        return refuse(c, "stages.%s.losses: all are 0, nothing would be learned", name);
+    if (unlabelled > 0 && losses->coral + losses->self_training <= 0)
+        return refuse(
+            c, "stages.%s.losses: no term uses the unlabelled domains; set coral or self_training",
+            name);
+    return OK;
+}
+
+static enum status check_stage(const struct checked *c, size_t index)
+{
+    const struct stage_config *stage = &c->job->stages[index];
+    size_t labelled;
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(c->job->stages[i].name, stage->name) == 0)
+            return refuse(c, "stages: the name '%s' stands there twice", stage->name);
+    }
+    enum status status = check_stage_domains(c, stage, &labelled);
+    if (status == OK)
+        status = check_losses(c, stage, labelled);
+    if (status != OK)
+        return status;
+    if (index == 0 && stage->losses.cross_entropy <= 0)
+        return refuse(
+            c,
+            "stages.%s: the first stage needs losses.cross_entropy: the new head knows nothing yet",
+            stage->name);
+    if (stage->select == SELECT_SOURCE_VALIDATION && labelled == 0)
+        return refuse(c, "stages.%s.select: \"source_validation\" needs a labelled domain",
+                      stage->name);
+    if (stage->domain_weight_count != 0 && stage->domain_weight_count != stage->domain_count)
+        return refuse(c, "stages.%s.domain_weights: %zu numbers for %zu domains", stage->name,
+                      stage->domain_weight_count, stage->domain_count);
+    if (c->job->model.file[0] == '\0' && (stage->last_blocks > 0 || stage->live_count > 0))
+        return refuse(c, "stages.%s: last_blocks and live need a network, but model.file is empty",
+                      stage->name);
+    return OK;
+}
+
+enum status job_check_all(struct job *job, const char *file, struct error *err)
+{
+    const struct checked c = {job, file, err};
+    enum status status = check_run(&c);
+    if (status == OK)
+        status = check_classes(&c);
+    if (status == OK)
+        status = check_preprocess(&c);
+    for (size_t i = 0; i < job->data.domain_count && status == OK; i++)
+        status = check_domain(&c, i);
+    for (size_t i = 0; i < job->stage_count && status == OK; i++)
+        status = check_stage(&c, i);
+    return status;
+}

@@ -1,0 +1,331 @@
+#include "common/config/key_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/config/job.h"
+
+#define SEED_MAX 9007199254740992.0  /* 2^53: exact in every JSON reader */
+#define BYTES_MAX 1125899906842624.0 /* 1 PiB */
+
+#define GROUP(p, text)                                                                             \
+    {                                                                                              \
+        .path = (p), .type = KEY_GROUP, .help = (text)                                             \
+    }
+#define LIST(p, owner, field, n, element, low, high, text)                                         \
+    {                                                                                              \
+        .path = (p), .type = KEY_LIST, .offset = offsetof(struct owner, field),                    \
+        .size = sizeof(struct element), .count_offset = offsetof(struct owner, n),                 \
+        .count_least = (low), .count_most = (high), .help = (text)                                 \
+    }
+#define VALUE(p, kind, f, owner, field, low, high, otherwise, text)                                \
+    {                                                                                              \
+        .path = (p), .type = (kind), .flags = (f), .offset = offsetof(struct owner, field),        \
+        .size = sizeof(((struct owner *)0)->field), .least = (low), .most = (high),                   \
+        .fallback = (otherwise), .help = (text)                                                    \
+    }
+#define WHOLE(p, owner, field, low, high, otherwise, text)                                         \
+    VALUE(p, KEY_WHOLE, 0, owner, field, low, high, otherwise, text)
+#define WHOLE_LOCAL(p, owner, field, low, high, otherwise, text)                                   \
+    VALUE(p, KEY_WHOLE, KEY_LOCAL, owner, field, low, high, otherwise, text)
+#define REAL(p, owner, field, low, high, otherwise, text)                                          \
+    VALUE(p, KEY_REAL, 0, owner, field, low, high, otherwise, text)
+#define SWITCH(p, owner, field, otherwise, text)                                                   \
+    VALUE(p, KEY_SWITCH, 0, owner, field, 0, 0, otherwise, text)
+#define TEXT(p, f, owner, field, otherwise, text)                                                  \
+    VALUE(p, KEY_TEXT, f, owner, field, 0, 0, otherwise, text)
+#define CHOICE(p, f, owner, field, names, otherwise, text)                                         \
+    {                                                                                              \
+        .path = (p), .type = KEY_CHOICE, .flags = (f), .offset = offsetof(struct owner, field),    \
+        .size = sizeof(((struct owner *)0)->field), .choices = (names), .fallback = (otherwise),      \
+        .help = (text)                                                                             \
+    }
+#define MANY(p, kind, owner, field, n, low, high, few, many, otherwise, text)                      \
+    {                                                                                              \
+        .path = (p), .type = (kind), .offset = offsetof(struct owner, field),                      \
+        .size = sizeof(((struct owner *)0)->field), .count_offset = offsetof(struct owner, n),        \
+        .least = (low), .most = (high), .count_least = (few), .count_most = (many),                \
+        .fallback = (otherwise), .help = (text)                                                    \
+    }
+
+/* Each in the order of its enum in job.h. */
+static const char *const securities[] = {"curve", "none", NULL};
+static const char *const pools[] = {"mean", "none", NULL};
+static const char *const formats[] = {"idx", "folder", "csv", "list", NULL};
+static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
+static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
+static const char *const schedules[] = {"constant", "cosine", "step", NULL};
+static const char *const merges[] = {"sum", "pcgrad", "agreement", NULL};
+static const char *const selects[] = {"last", "source_validation", "information", "entropy", NULL};
+
+/* clang-format off: one key an entry, and the columns read as a table. */
+static const struct key keys[] = {
+    GROUP("run", "This run: its name, its place, its seed."),
+    TEXT("run.name", KEY_LOCAL | KEY_NAME, job, run.name, "\"run\"",
+         "Name of the run, part of file names."),
+    TEXT("run.directory", KEY_LOCAL, job, run.directory, "\"\"",
+         "Folder of journal, checkpoints and result. Empty: runs/NAME."),
+    WHOLE("run.seed", job, run.seed, 0, SEED_MAX, "1",
+          "All randomness derives from it. The division of the data into splits does not."),
+    WHOLE_LOCAL(
+        "run.checkpoints_kept", job, run.checkpoints_kept, 1, 1000, "3",
+        "Number of latest checkpoints kept; the selected one of each stage is always kept."),
+
+    GROUP("cluster", "Processes. Nothing here but `shards` changes the result."),
+    TEXT("cluster.bind", KEY_LOCAL, job, cluster.bind, "\"127.0.0.1\"",
+         "Address that coordinator and servers listen on. Anything but loopback needs keys or "
+         "security = \"none\"."),
+    WHOLE_LOCAL("cluster.port", job, cluster.port, 0, 65535, "0",
+                "Port of the coordinator. 0: a free one, written to the run's folder."),
+    WHOLE_LOCAL("cluster.workers", job, cluster.workers, 1, 256, "2",
+                "Workers (`graft run` starts them on this machine)."),
+    WHOLE_LOCAL("cluster.servers", job, cluster.servers, 1, 64, "2", "Parameter servers."),
+    WHOLE_LOCAL("cluster.threads", job, cluster.threads, 1, 256, "1",
+                "Compute threads of each worker. All workers must use the same number for bitwise "
+                "equal results."),
+    WHOLE("cluster.shards", job, cluster.shards, 1, JOB_SHARDS_MAX, "8",
+          "Fixed shares of the training data. Belongs to the job: results depend on it, but not on "
+          "the number of workers. "
+          "At most this many workers have work."),
+    WHOLE_LOCAL("cluster.heartbeat_ms", job, cluster.heartbeat_ms, 50, 60000, "500",
+                "Time between signs of life."),
+    WHOLE_LOCAL("cluster.death_ms", job, cluster.death_ms, 200, 600000, "3000",
+                "Silence after which a member is declared dead; at least two heartbeats."),
+    WHOLE_LOCAL("cluster.join_seconds", job, cluster.join_seconds, 1, 86400, "30",
+                "How long the start waits for all members."),
+    CHOICE("cluster.security", KEY_LOCAL, job, cluster.security_none, securities, "\"curve\"",
+           "\"none\" allows to listen beyond loopback without keys: anybody who reaches the port "
+           "can take part."),
+
+    GROUP("model", "The pretrained network."),
+    TEXT("model.file", 0, job, model.file, "\"\"",
+         "ONNX file. Empty: no network, the samples are feature vectors already."),
+    TEXT("model.cut", 0, job, model.cut, "\"\"",
+         "Tensor where the pretrained part ends; the new head follows. Empty: the first output."),
+    CHOICE("model.pool", 0, job, model.pool, pools, "\"mean\"",
+           "\"mean\" over the spatial axes of the cut tensor, or \"none\": flatten it."),
+
+    GROUP("data", "Samples: classes, how pixels become numbers, domains."),
+    MANY("data.classes", KEY_TEXTS, job, data.classes, data.class_count, 0, 0, 2, JOB_CLASSES_MAX,
+         NULL, "Class names in the order of the outputs. Labels in files are matched by name."),
+    GROUP("data.preprocess",
+          "Every sample is brought to this form: resized (bilinear), then x = (v - mean) / std, "
+          "where v is a pixel value from 0 to 255."),
+    WHOLE("data.preprocess.width", job, data.preprocess.width, 1, 65536, NULL,
+          "Width of the network's input."),
+    WHOLE("data.preprocess.height", job, data.preprocess.height, 1, 65536, NULL,
+          "Height of the network's input."),
+    WHOLE("data.preprocess.channels", job, data.preprocess.channels, 1, 4, "3",
+          "Channels. Gray is repeated to 3, colour becomes gray (ITU-R 601) for 1."),
+    MANY("data.preprocess.mean", KEY_REALS, job, data.preprocess.mean, data.preprocess.mean_count,
+         -1e9, 1e9, 1, 4, "0.0", "Subtracted from v: one number, or one a channel."),
+    MANY("data.preprocess.std", KEY_REALS, job, data.preprocess.std, data.preprocess.std_count,
+         1e-6, 1e9, 1, 4, "1.0", "Then divides: one number, or one a channel."),
+    SWITCH("data.preprocess.invert", job, data.preprocess.invert, "false",
+           "v = 255 - v before all that (dark on light)."),
+    REAL("data.unreadable_share_max", job, data.unreadable_share_max, 0, 1, "0.01",
+         "Share of samples that may fail to decode (they are skipped and counted) before the run "
+         "stops."),
+    LIST("data.domains", job, data.domains, data.domain_count, domain_config, 1, JOB_DOMAINS_MAX,
+         "Where samples come from: the source domain, the target domain, …"),
+    TEXT("data.domains[].name", KEY_NAME, domain_config, name, NULL,
+         "Name by which stages call it."),
+    SWITCH("data.domains[].labelled", domain_config, labelled, "true",
+           "false: labels are not used for training and no worker reads them. If the files hold "
+           "labels, "
+           "the coordinator reports accuracy on them."),
+    MANY("data.domains[].divide", KEY_REALS, domain_config, divide, divide_count, 0, 1, 3, 3,
+         "[0.8, 0.1, 0.1]",
+         "Shares of train, validation and test, for sources with split = \"divide\"; they sum to "
+         "1."),
+    LIST("data.domains[].sources", domain_config, sources, source_count, source_config, 1,
+         JOB_SOURCES_MAX, "Files of the domain."),
+    CHOICE("data.domains[].sources[].format", 0, source_config, format, formats, NULL,
+           "\"idx\" (MNIST's), \"folder\" (one folder a class), \"csv\" (one line a sample), "
+           "\"list\" (lines of path, label, domain)."),
+    CHOICE("data.domains[].sources[].split", 0, source_config, split, splits, "\"divide\"",
+           "What its samples are for; \"divide\": by the domain's shares."),
+    TEXT("data.domains[].sources[].path", 0, source_config, path, NULL,
+         "Images file, folder, CSV or list file. \"cache:…\" lies in the cache folder."),
+    TEXT("data.domains[].sources[].labels", 0, source_config, labels, "\"\"",
+         "idx: the labels file. Empty: none."),
+    WHOLE("data.domains[].sources[].label_column", source_config, label_column, -1, 1048575, "-1",
+          "csv: the label's column, counted from 0. -1: none."),
+    WHOLE("data.domains[].sources[].width", source_config, width, 0, 65536, "0",
+          "csv: width of the picture in a line."),
+    WHOLE("data.domains[].sources[].height", source_config, height, 0, 65536, "0",
+          "csv: height of the picture in a line."),
+    WHOLE("data.domains[].sources[].channels", source_config, channels, 1, 4, "1",
+          "csv: channels, the last and fastest axis."),
+    REAL("data.domains[].sources[].value_max", source_config, value_max, 1e-9, 1e9, "255.0",
+         "csv: the number that stands for white (v = 255)."),
+    SWITCH("data.domains[].sources[].header", source_config, header, "false",
+           "csv, list: skip the first line."),
+
+    GROUP("cache", "The feature cache: outputs of the frozen part, kept on disk."),
+    VALUE("cache.bytes_max", KEY_WHOLE, KEY_LOCAL, job, cache.bytes_max, 0, BYTES_MAX, "8589934592",
+          "Size of the folder; the files unused for longest go first. 0: keep nothing on disk."),
+
+    LIST("stages", job, stages, stage_count, stage_config, 1, JOB_STAGES_MAX,
+         "Trainings, one after the other."),
+    TEXT("stages[].name", KEY_NAME, stage_config, name, NULL, "Name in reports and checkpoints."),
+    MANY("stages[].domains", KEY_TEXTS, stage_config, domains, domain_count, 0, 0, 1,
+         JOB_DOMAINS_MAX, NULL,
+         "Domains it learns from. An epoch is one pass over the first unlabelled one, else the "
+         "first."),
+    MANY("stages[].live", KEY_TEXTS, stage_config, live, live_count, 0, 0, 0, JOB_PATTERNS_MAX,
+         "[]", "Patterns (*, ?) of parameter names that are trained too. The new head always is."),
+    WHOLE("stages[].last_blocks", stage_config, last_blocks, 0, 1000, "0",
+          "Trains the last N layers with weights of the pretrained part too."),
+    WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
+    WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
+          "Samples of each domain and shard in a step."),
+    GROUP("stages[].optimizer", "How gradients become steps."),
+    CHOICE("stages[].optimizer.kind", 0, stage_config, optimizer.kind, optimizers, "\"adam\"",
+           "The rule."),
+    REAL("stages[].optimizer.rate", stage_config, optimizer.rate, 0, 100, "0.001",
+         "Learning rate."),
+    REAL("stages[].optimizer.momentum", stage_config, optimizer.momentum, 0, 0.9999, "0.9",
+         "sgd: momentum."),
+    REAL("stages[].optimizer.beta1", stage_config, optimizer.beta1, 0, 0.9999, "0.9",
+         "adam: decay of the mean."),
+    REAL("stages[].optimizer.beta2", stage_config, optimizer.beta2, 0, 0.999999, "0.999",
+         "adam: decay of the squares."),
+    REAL("stages[].optimizer.epsilon", stage_config, optimizer.epsilon, 1e-16, 1, "1e-8",
+         "adam: added to the root."),
+    REAL("stages[].optimizer.weight_decay", stage_config, optimizer.weight_decay, 0, 10, "0.0",
+         "Decay of all live weights."),
+    SWITCH("stages[].optimizer.nesterov", stage_config, optimizer.nesterov, "false",
+           "sgd: Nesterov's momentum."),
+    GROUP("stages[].schedule", "Learning rate over time."),
+    CHOICE("stages[].schedule.kind", 0, stage_config, schedule.kind, schedules, "\"constant\"",
+           "The shape."),
+    WHOLE("stages[].schedule.warmup_steps", stage_config, schedule.warmup_steps, 0, 1000000, "0",
+          "Steps of linear rise from 0."),
+    REAL("stages[].schedule.gamma", stage_config, schedule.gamma, 1e-6, 1, "0.1",
+         "step: the factor …"),
+    WHOLE("stages[].schedule.every_epochs", stage_config, schedule.every_epochs, 1, 100000, "10",
+          "step: … every so many epochs."),
+    REAL("stages[].schedule.final_factor", stage_config, schedule.final_factor, 0, 1, "0.0",
+         "cosine: rate at the end / at the start."),
+    GROUP("stages[].losses", "What is minimised: a weighted sum. 0 turns a term off."),
+    REAL("stages[].losses.cross_entropy", stage_config, losses.cross_entropy, 0, 1e6, "1.0",
+         "On labelled domains."),
+    REAL("stages[].losses.label_smoothing", stage_config, losses.label_smoothing, 0, 0.9, "0.0",
+         "Share of the target spread over all classes."),
+    REAL("stages[].losses.coral", stage_config, losses.coral, 0, 1e6, "0.0",
+         "Deep CORAL (Sun & Saenko 2016) with exact moments over the cluster. Needs two domains."),
+    REAL("stages[].losses.self_training", stage_config, losses.self_training, 0, 1e6, "0.0",
+         "Cross-entropy on the network's own labels of unlabelled domains."),
+    REAL("stages[].losses.fraction_first", stage_config, losses.fraction_first, 0, 1, "0.2",
+         "self_training: share of each class's surest samples used in the first epoch …"),
+    REAL("stages[].losses.fraction_last", stage_config, losses.fraction_last, 0, 1, "0.8",
+         "… and in the last, linear between."),
+    REAL("stages[].losses.confidence_min", stage_config, losses.confidence_min, 0, 1, "0.6",
+         "self_training: and only above this probability."),
+    REAL("stages[].l2sp", stage_config, l2sp, 0, 1e3, "0.01",
+         "Pull of pretrained live weights toward their start (L2-SP, Li 2018)."),
+    REAL("stages[].head_decay", stage_config, head_decay, 0, 1e3, "0.0",
+         "Pull of the new head toward 0."),
+    CHOICE("stages[].merge", 0, stage_config, merge, merges, "\"sum\"",
+           "How the gradients of several domains become one: \"sum\", \"pcgrad\" (project "
+           "conflicts away, Yu 2020), "
+           "\"agreement\" (keep where signs agree)."),
+    MANY("stages[].domain_weights", KEY_REALS, stage_config, domain_weights, domain_weight_count, 0,
+         1e6, 0, JOB_DOMAINS_MAX, "[]",
+         "Weight of each of the stage's domains in the merge. Empty: 1 each."),
+    CHOICE(
+        "stages[].select", 0, stage_config, select, selects, "\"last\"",
+        "Which epoch's weights the stage hands on: the last, the best on labelled validation data "
+        "(\"source_validation\"), or the best by a measure without labels (\"information\", "
+        "\"entropy\")."),
+};
+/* clang-format on */
+
+const struct key *key_table(size_t *count)
+{
+    *count = sizeof keys / sizeof *keys;
+    return keys;
+}
+
+bool key_is_child(const struct key *key, const char *parent)
+{
+    size_t length = strlen(parent);
+    if (length == 0)
+        return strchr(key->path, '.') == NULL;
+    return strncmp(key->path, parent, length) == 0 && key->path[length] == '.' &&
+           strchr(key->path + length + 1, '.') == NULL;
+}
+
+const char *key_name(const struct key *key)
+{
+    const char *dot = strrchr(key->path, '.');
+    return dot == NULL ? key->path : dot + 1;
+}
+
+const struct key *key_child(const char *parent, const char *name)
+{
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (key_is_child(&keys[i], parent) && strcmp(key_name(&keys[i]), name) == 0)
+            return &keys[i];
+    }
+    return NULL;
+}
+
+static void expected_choice(const struct key *key, char *out, size_t bytes)
+{
+    size_t used = (size_t)snprintf(out, bytes, "one of");
+    for (size_t i = 0; key->choices[i] != NULL && used < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s \"%s\"", i > 0 ? "," : "",
+                                 key->choices[i]);
+}
+
+static void expected_many(const struct key *key, char *out, size_t bytes)
+{
+    const char *what = key->type == KEY_TEXTS ? "texts" : "numbers";
+    size_t low = key->count_least, high = key->count_most;
+    size_t used = 0;
+    if (low == high)
+        used = (size_t)snprintf(out, bytes, "%zu %s", low, what);
+    else
+        used = (size_t)snprintf(out, bytes, "%zu to %zu %s", low, high, what);
+    if (key->type == KEY_REALS && used < bytes)
+        snprintf(out + used, bytes - used, " from %g to %g", key->least, key->most);
+}
+
+void key_expected(const struct key *key, char *out, size_t bytes)
+{
+    CHECK(bytes > 0);
+    switch (key->type) {
+    case KEY_GROUP:
+        snprintf(out, bytes, "a group { … }");
+        return;
+    case KEY_LIST:
+        snprintf(out, bytes, "a list ( { … }, … ) of %zu to %zu groups", key->count_least,
+                 key->count_most);
+        return;
+    case KEY_WHOLE:
+        snprintf(out, bytes, "an integer from %.0f to %.0f", key->least, key->most);
+        return;
+    case KEY_REAL:
+        snprintf(out, bytes, "a number from %g to %g", key->least, key->most);
+        return;
+    case KEY_SWITCH:
+        snprintf(out, bytes, "true or false");
+        return;
+    case KEY_TEXT:
+        snprintf(out, bytes,
+                 key->flags & KEY_NAME ? "a name of letters, digits, '.', '_' and '-'"
+                                       : "text in quotes");
+        return;
+    case KEY_CHOICE:
+        expected_choice(key, out, bytes);
+        return;
+    case KEY_TEXTS:
+    case KEY_REALS:
+        expected_many(key, out, bytes);
+        return;
+    }
+    CHECK(!"a key type");
+}

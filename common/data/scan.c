@@ -1,0 +1,80 @@
+#include "common/data/scan.h"
+
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/data/manifest.h"
+
+#define ROOM_FIRST 256
+
+static bool move_to(void **array, size_t count, size_t room, size_t bytes)
+{
+    void *larger = memory_alloc(room, bytes);
+    if (larger == NULL)
+        return false;
+    if (count > 0)
+        memcpy(larger, *array, count * bytes);
+    memory_free(*array);
+    *array = larger;
+    return true;
+}
+
+static enum status grow(struct scan *scan, struct error *err)
+{
+    if (scan->count < scan->room)
+        return OK;
+    if (scan->count >= MANIFEST_SAMPLES_MAX)
+        return error_set(err, ERR_INPUT, "more than %zu samples in one source",
+                         MANIFEST_SAMPLES_MAX);
+    size_t room = scan->room == 0 ? ROOM_FIRST : 2 * scan->room;
+    void *entries = scan->entries, *paths = scan->paths;
+    bool good = move_to(&entries, scan->count, room, sizeof *scan->entries);
+    scan->entries = entries;
+    good = good && move_to(&paths, scan->count, room, sizeof *scan->paths);
+    scan->paths = paths;
+    if (!good)
+        return error_set(err, ERR_MEMORY, "no memory for more than %zu samples", scan->count);
+    scan->room = room;
+    return OK;
+}
+
+enum status scan_add(struct scan *scan, uint64_t index, int32_t label, const char *path,
+                     struct error *err)
+{
+    enum status status = grow(scan, err);
+    if (status != OK)
+        return status;
+    char *copy = NULL;
+    if (path != NULL && (copy = memory_dup_text(path, PATH_BYTES)) == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for more than %zu samples", scan->count);
+    scan->entries[scan->count] = (struct scan_entry){index, label};
+    scan->paths[scan->count] = copy;
+    scan->count++;
+    return OK;
+}
+
+void scan_deinit(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->count && scan->paths != NULL; i++)
+        memory_free(scan->paths[i]);
+    memory_free(scan->entries);
+    memory_free(scan->paths);
+    *scan = (struct scan){0};
+}
+
+enum status scan_label(const struct scan_request *request, const char *text, const char *where,
+                       int32_t *label, struct error *err)
+{
+    if (text[0] == '\0') {
+        if (request->domain->labelled)
+            return error_set(err, ERR_INPUT, "%s: no label, but domain '%s' is labelled", where,
+                             request->domain->name);
+        *label = LABEL_NONE;
+        return OK;
+    }
+    enum status status = label_table_find(request->labels, text, label, err);
+    if (status != OK)
+        error_prefix(err, "%s: label", where);
+    return status;
+}

@@ -1,0 +1,183 @@
+#include "common/model/model.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/model/graph.h"
+#include "common/model/onnx_reader.h"
+#include "common/model/shape_infer.h"
+
+/* Names that graft adds to the graph; a file that uses them itself is refused by graph_add_*. */
+#define NAME_INPUT "input"
+#define NAME_POOLED "graft.pooled"
+#define NAME_FEATURES "graft.features"
+#define NAME_LOGITS "logits"
+
+static const struct attributes plain = {
+    .strides = {1, 1}, .dilations = {1, 1}, .groups = 1, .alpha = 1, .beta = 1, .axis = 1};
+
+/* The shape of one sample as the file expects it: [C, H, W], or [C·H·W] for networks on vectors. */
+static enum status bind_input(struct model *model, const struct preprocess_config *input, struct error *err)
+{
+    struct value *value = &model->graph->values[model->graph->input];
+    struct shape bound = {.rank = 4, .dims = {-1, input->channels, input->height, input->width}};
+    if (value->shape.rank == 2)
+        bound = (struct shape){.rank = 2, .dims = {-1, (int64_t)model->input_elements}};
+    bool fits = value->shape.rank == 0 || value->shape.rank == bound.rank;
+    for (size_t i = 1; i < bound.rank && fits && value->shape.rank > 0; i++)
+        fits = value->shape.dims[i] == -1 || value->shape.dims[i] == bound.dims[i];
+    if (!fits) {
+        char wants[96], gets[96];
+        shape_text(&value->shape, wants, sizeof wants);
+        shape_text(&bound, gets, sizeof gets);
+        return error_set(err, ERR_INPUT, "the model's input %.100s is %s, data.preprocess gives %s", value->name,
+                         wants, gets);
+    }
+    value->shape = bound;
+    model->input = (struct shape){.rank = bound.rank - 1};
+    memcpy(model->input.dims, bound.dims + 1, model->input.rank * sizeof *bound.dims);
+    return OK;
+}
+
+/* No network: the samples are the features. */
+static enum status empty_graph(struct model *model, struct error *err)
+{
+    struct shape shape = {.rank = 2, .dims = {-1, (int64_t)model->input_elements}};
+    uint32_t input = GRAPH_NONE;
+    enum status status = graph_create(&model->graph, err);
+    if (status == OK)
+        status = graph_add_value(model->graph, NAME_INPUT, DTYPE_F32, &shape, NULL, false, &input, err);
+    if (status != OK)
+        return status;
+    model->graph->input = model->graph->output = input;
+    model->graph->opset = 13;
+    model->graph->digest = digest_of("no network", 10);
+    model->input = (struct shape){.rank = 1, .dims = {(int64_t)model->input_elements}};
+    return OK;
+}
+
+static enum status load_graph(struct model *model, const struct model_config *config,
+                              const struct preprocess_config *input, struct error *err)
+{
+    char path[PATH_BYTES];
+    enum status status = job_path(config->file, path, err);
+    if (status == OK)
+        status = onnx_reader_open(path, config->cut, &model->graph, err);
+    if (status == OK)
+        status = bind_input(model, input, err);
+    return status;
+}
+
+static enum status append(struct graph *graph, enum op op, uint32_t input, const char *output,
+                          const struct attributes *attributes, uint32_t *out, struct error *err)
+{
+    return graph_add_node(graph, op, output, &input, 1, output, attributes, out, err);
+}
+
+/* Mean over the axes from 2 on (ONNX: GlobalAveragePool for pictures, ReduceMean else), then [N, d]. */
+static enum status append_features(struct model *model, enum model_pool pool, struct error *err)
+{
+    struct graph *graph = model->graph;
+    uint32_t at = graph->output;
+    size_t rank = graph->values[at].shape.rank;
+    enum status status = OK;
+    if (!value_batched(&graph->values[at]) || rank < 2)
+        return error_set(err, ERR_INPUT, "the cut tensor %.100s is not one vector or more per sample",
+                         graph->values[at].name);
+    if (pool == POOL_MEAN && rank == 4)
+        status = append(graph, OP_GLOBAL_AVERAGE_POOL, at, NAME_POOLED, &plain, &at, err);
+    if (pool == POOL_MEAN && rank > 2 && rank != 4) {
+        struct attributes mean = plain;
+        for (size_t i = 2; i < rank; i++)
+            mean.axes[mean.axes_count++] = (int64_t)i;
+        status = append(graph, OP_REDUCE_MEAN, at, NAME_POOLED, &mean, &at, err);
+    }
+    bool flat = rank == 2 || (pool == POOL_MEAN && rank != 4);
+    if (status == OK && !flat)
+        status = append(graph, OP_FLATTEN, at, NAME_FEATURES, &plain, &at, err);
+    graph->features = at;
+    return status;
+}
+
+static enum status append_parameter(struct graph *graph, const char *name, const struct shape *shape, uint32_t *out,
+                                    struct error *err)
+{
+    size_t elements;
+    if (!shape_elements(shape, &elements))
+        return error_set(err, ERR_INPUT, "%s would be too large", name);
+    float *zeros = graph_alloc(graph, elements, sizeof *zeros);
+    if (zeros == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for %s", name);
+    return graph_add_value(graph, name, DTYPE_F32, shape, zeros, true, out, err);
+}
+
+/* logits = features · weightᵀ + bias */
+static enum status append_head(struct model *model, size_t classes, struct error *err)
+{
+    struct graph *graph = model->graph;
+    uint32_t inputs[3] = {graph->features, GRAPH_NONE, GRAPH_NONE};
+    model->feature_count = value_elements(&graph->values[graph->features]);
+    model->class_count = classes;
+    struct shape weight = {.rank = 2, .dims = {(int64_t)classes, (int64_t)model->feature_count}};
+    struct shape bias = {.rank = 1, .dims = {(int64_t)classes}};
+    struct attributes gemm = plain;
+    gemm.trans_b = true;
+    enum status status = append_parameter(graph, "head.weight", &weight, &inputs[1], err);
+    if (status == OK)
+        status = append_parameter(graph, "head.bias", &bias, &inputs[2], err);
+    if (status == OK)
+        status = graph_add_node(graph, OP_GEMM, "head", inputs, 3, NAME_LOGITS, &gemm, &graph->output, err);
+    return status;
+}
+
+static enum status build(struct model *model, const struct model_config *config,
+                         const struct preprocess_config *input, size_t classes, struct error *err)
+{
+    enum status status =
+        config->file[0] == '\0' ? empty_graph(model, err) : load_graph(model, config, input, err);
+    /* Twice: the pooling depends on the rank of the cut tensor, the head on the features. */
+    if (status == OK)
+        status = shape_infer(model->graph, err);
+    if (status == OK)
+        status = append_features(model, config->pool, err);
+    if (status == OK)
+        status = shape_infer(model->graph, err);
+    if (status == OK)
+        status = append_head(model, classes, err);
+    if (status == OK)
+        status = shape_infer(model->graph, err);
+    if (status == OK)
+        model->digest = model->graph->digest;
+    return status;
+}
+
+enum status model_open(const struct model_config *config, const struct preprocess_config *input, size_t classes,
+                       struct model **out, struct error *err)
+{
+    struct shape sample = {.rank = 3, .dims = {input->channels, input->height, input->width}};
+    size_t elements;
+    if (!shape_elements(&sample, &elements) || elements == 0 || classes == 0)
+        return error_set(err, ERR_INPUT, "samples of %u x %u x %u or %zu classes make no model", input->channels,
+                         input->height, input->width, classes);
+    struct model *model = memory_alloc(1, sizeof *model);
+    if (model == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a model");
+    model->input_elements = elements;
+    enum status status = build(model, config, input, classes, err);
+    if (status == OK)
+        *out = model;
+    else
+        model_destroy(&model);
+    return status;
+}
+
+void model_destroy(struct model **model)
+{
+    if (*model == NULL)
+        return;
+    graph_destroy(&(*model)->graph);
+    memory_free(*model);
+    *model = NULL;
+}

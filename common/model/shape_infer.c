@@ -1,0 +1,85 @@
+#include "common/model/shape_infer.h"
+
+#include "common/base/check.h"
+#include "common/model/op_table.h"
+
+static void gather_shapes(const struct graph *graph, const struct node *node, const struct shape **in)
+{
+    for (size_t i = 0; i < node->input_count; i++)
+        in[i] = node->inputs[i] == GRAPH_NONE ? NULL : &graph->values[node->inputs[i]].shape;
+}
+
+static enum status check_inputs(const struct graph *graph, const struct node *node, struct error *err)
+{
+    const struct op_row *row = op_table_row(node->op);
+    if (node->input_count < row->inputs_min || node->input_count > row->inputs_max)
+        return error_set(err, ERR_INPUT, "%zu inputs, expected %zu to %zu", node->input_count, row->inputs_min,
+                         row->inputs_max);
+    for (size_t i = 0; i < node->input_count; i++) {
+        if (node->inputs[i] == GRAPH_NONE && i < row->inputs_min)
+            return error_set(err, ERR_INPUT, "input %zu is left out", i);
+        if (node->inputs[i] != GRAPH_NONE && graph->values[node->inputs[i]].dtype != DTYPE_F32)
+            return error_set(err, ERR_SUPPORT, "input %s is %s, only float32 is computed",
+                             graph->values[node->inputs[i]].name,
+                             dtype_name(graph->values[node->inputs[i]].dtype));
+    }
+    return OK;
+}
+
+/* The invariant of graph.h: the batch first or nowhere, everything else known, positive and of bounded size. */
+static enum status check_shape(const struct shape *shape, struct error *err)
+{
+    struct shape one = *shape;
+    size_t elements;
+    if (one.rank > 0 && one.dims[0] == -1)
+        one.dims[0] = 1;
+    if (one.rank > TENSOR_RANK_MAX || !shape_elements(&one, &elements) || elements == 0) {
+        char text[128];
+        shape_text(shape, text, sizeof text);
+        return error_set(err, ERR_INPUT, "shape %s is empty, too large or has the batch elsewhere than first", text);
+    }
+    return OK;
+}
+
+static enum status infer_node(struct graph *graph, struct node *node, struct error *err)
+{
+    const struct shape *in[GRAPH_PORTS_MAX];
+    struct shape out = {0};
+    enum status status = check_inputs(graph, node, err);
+    if (status != OK)
+        return status;
+    gather_shapes(graph, node, in);
+    status = op_table_row(node->op)->shape(node, in, &out, err);
+    if (status == OK)
+        status = check_shape(&out, err);
+    if (status == OK)
+        graph->values[node->output].shape = out;
+    return status;
+}
+
+enum status shape_infer(struct graph *graph, struct error *err)
+{
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const struct value *value = &graph->values[i];
+        if (value->producer == GRAPH_NONE && value->data == NULL && check_shape(&value->shape, err) != OK)
+            return error_prefix(err, "input %.100s", value->name);
+        if (value->data != NULL && value->shape.rank > 0 && value->shape.dims[0] < 0)
+            return error_set(err, ERR_INPUT, "constant %s has no fixed shape", value->name);
+    }
+    for (size_t i = 0; i < graph->node_count; i++) {
+        struct node *node = &graph->nodes[i];
+        enum status status = infer_node(graph, node, err);
+        if (status != OK) {
+            error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
+            return status;
+        }
+    }
+    return OK;
+}
+
+double shape_infer_flops(const struct graph *graph, const struct node *node)
+{
+    const struct shape *in[GRAPH_PORTS_MAX];
+    gather_shapes(graph, node, in);
+    return op_table_row(node->op)->flops(node, in, &graph->values[node->output].shape);
+}

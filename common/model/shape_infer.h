@@ -1,0 +1,16 @@
+/* Shape inference over a whole graph. Input: shapes of the graph's input and constants. After OK every value has a
+ * known shape (the batch, -1, only as first dimension), every node's attributes are complete and every size fits:
+ * nothing about shapes can fail later. */
+#ifndef GRAFT_COMMON_MODEL_SHAPE_INFER_H
+#define GRAFT_COMMON_MODEL_SHAPE_INFER_H
+
+#include "common/base/error.h"
+#include "common/model/graph.h"
+
+/* Errors: ERR_INPUT or ERR_SUPPORT, naming the node. */
+enum status shape_infer(struct graph *graph, struct error *err) MUST_CHECK;
+
+/* Multiplications and additions of one node for one sample. */
+double shape_infer_flops(const struct graph *graph, const struct node *node);
+
+#endif

@@ -1,0 +1,319 @@
+#include "common/net/channel.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "common/wire/codec.h"
+
+#define SEND_TIMEOUT_MS 1000
+#define LINGER_MS 1000
+#define QUEUE_MESSAGES 10000
+#define IDENTITY_BYTES 9 /* 'g' + 64 bits: libzmq reserves identities that begin with zero */
+#define PARTS_MAX (WIRE_FRAMES_MAX + 1)
+#define CHANNELS_MAX 1024
+
+struct channel {
+    void *socket;
+    bool listener;
+    char endpoint[WIRE_TEXT_BYTES];
+    struct codec *codec;
+    uint64_t sequence;
+    uint64_t dropped;
+    zmq_msg_t parts[PARTS_MAX]; /* of the message received last */
+    size_t part_count;
+    size_t announced[WIRE_FRAMES_MAX];
+};
+
+static enum status open_channel(void *context, int type, struct channel **out, struct error *err)
+{
+    struct channel *channel = memory_alloc(1, sizeof *channel);
+    if (channel == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a socket");
+    enum status status = codec_create(&channel->codec, err);
+    if (status == OK && (channel->socket = zmq_socket(context, type)) == NULL)
+        status = error_set(err, ERR_IO, "socket: %s", zmq_strerror(errno));
+    if (status != OK) {
+        channel_close(&channel);
+        return status;
+    }
+    int linger = LINGER_MS, timeout = SEND_TIMEOUT_MS, queue = QUEUE_MESSAGES, one = 1;
+    int64_t bytes_max = (int64_t)WIRE_FRAME_BYTES_MAX;
+    zmq_setsockopt(channel->socket, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_setsockopt(channel->socket, ZMQ_SNDTIMEO, &timeout, sizeof timeout);
+    zmq_setsockopt(channel->socket, ZMQ_SNDHWM, &queue, sizeof queue);
+    zmq_setsockopt(channel->socket, ZMQ_RCVHWM, &queue, sizeof queue);
+    zmq_setsockopt(channel->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    if (type == ZMQ_ROUTER) {
+        zmq_setsockopt(channel->socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one);
+        zmq_setsockopt(channel->socket, ZMQ_ROUTER_HANDOVER, &one, sizeof one);
+        channel->listener = true;
+    }
+    *out = channel;
+    return OK;
+}
+
+enum status channel_listen(void *context, const char *host, uint32_t port, struct channel **out,
+                           struct error *err)
+{
+    struct channel *channel;
+    enum status status = open_channel(context, ZMQ_ROUTER, &channel, err);
+    if (status != OK)
+        return status;
+    char address[WIRE_TEXT_BYTES];
+    if (port == 0)
+        snprintf(address, sizeof address, "tcp://%.80s:*", host);
+    else
+        snprintf(address, sizeof address, "tcp://%.80s:%u", host, port);
+    size_t bytes = sizeof channel->endpoint;
+    if (zmq_bind(channel->socket, address) != 0) {
+        status = error_set(err, ERR_IO, "cannot listen on %s: %s; choose another cluster.port, or 0 for a free one",
+                           address, zmq_strerror(errno));
+        channel_close(&channel);
+        return status;
+    }
+    zmq_getsockopt(channel->socket, ZMQ_LAST_ENDPOINT, channel->endpoint, &bytes);
+    *out = channel;
+    return OK;
+}
+
+enum status channel_connect(void *context, const char *endpoint, uint64_t identity,
+                            struct channel **out, struct error *err)
+{
+    struct channel *channel;
+    CHECK(identity != 0);
+    enum status status = open_channel(context, ZMQ_DEALER, &channel, err);
+    if (status != OK)
+        return status;
+    uint8_t name[IDENTITY_BYTES] = {'g'};
+    memcpy(name + 1, &identity, sizeof identity);
+    zmq_setsockopt(channel->socket, ZMQ_ROUTING_ID, name, sizeof name);
+    snprintf(channel->endpoint, sizeof channel->endpoint, "%s", endpoint);
+    if (zmq_connect(channel->socket, endpoint) != 0) {
+        status = error_set(err, ERR_IO, "cannot connect to '%s': %s; expected tcp://HOST:PORT",
+                           endpoint, zmq_strerror(errno));
+        channel_close(&channel);
+        return status;
+    }
+    *out = channel;
+    return OK;
+}
+
+enum status channel_mailbox(void *context, const char *name, bool first, struct channel **out,
+                            struct error *err)
+{
+    struct channel *channel;
+    enum status status = open_channel(context, ZMQ_PAIR, &channel, err);
+    if (status != OK)
+        return status;
+    snprintf(channel->endpoint, sizeof channel->endpoint, "inproc://%s", name);
+    int failed = first ? zmq_bind(channel->socket, channel->endpoint)
+                       : zmq_connect(channel->socket, channel->endpoint);
+    if (failed) {
+        status = error_set(err, ERR_IO, "mailbox %s: %s", name, zmq_strerror(errno));
+        channel_close(&channel);
+        return status;
+    }
+    *out = channel;
+    return OK;
+}
+
+static void release_parts(struct channel *channel)
+{
+    for (size_t i = 0; i < channel->part_count; i++)
+        zmq_msg_close(&channel->parts[i]);
+    channel->part_count = 0;
+}
+
+void channel_close(struct channel **channel)
+{
+    if (*channel == NULL)
+        return;
+    release_parts(*channel);
+    if ((*channel)->socket != NULL)
+        zmq_close((*channel)->socket);
+    codec_destroy(&(*channel)->codec);
+    memory_free(*channel);
+    *channel = NULL;
+}
+
+const char *channel_endpoint(const struct channel *channel)
+{
+    return channel->endpoint;
+}
+
+void *channel_socket(const struct channel *channel)
+{
+    return channel->socket;
+}
+
+uint64_t channel_dropped(const struct channel *channel)
+{
+    return channel->dropped;
+}
+
+/* ---- send ---- */
+
+static enum status send_failed(const struct channel *channel, const struct message *message,
+                               struct error *err)
+{
+    const char *why = errno == EHOSTUNREACH ? "the peer is gone"
+                      : errno == EAGAIN     ? "the peer takes nothing any more"
+                                            : zmq_strerror(errno);
+    return error_set(err, ERR_PEER, "%s could not be sent by %s: %s", message_name(message->type),
+                     channel->endpoint, why);
+}
+
+static bool send_frame(struct channel *channel, const struct frame *frame, int flags)
+{
+    zmq_msg_t part;
+    if (frame->release != NULL) {
+        /* zmq's signature is not const; the receiver side never writes. */
+        if (zmq_msg_init_data(&part, (void *)(uintptr_t)frame->data, frame->bytes, frame->release,
+                              frame->hint) != 0)
+            return false;
+    } else {
+        if (zmq_msg_init_size(&part, frame->bytes) != 0)
+            return false;
+        if (frame->bytes > 0)
+            memcpy(zmq_msg_data(&part), frame->data, frame->bytes);
+    }
+    if (zmq_msg_send(&part, channel->socket, flags) >= 0)
+        return true;
+    int reason = errno;
+    zmq_msg_close(&part);
+    errno = reason;
+    return false;
+}
+
+enum status channel_send(struct channel *channel, uint64_t peer, struct message *message,
+                         const struct frame *frames, size_t frame_count, struct error *err)
+{
+    size_t sizes[WIRE_FRAMES_MAX];
+    CHECK(frame_count <= WIRE_FRAMES_MAX);
+    for (size_t i = 0; i < frame_count; i++)
+        sizes[i] = frames[i].bytes;
+    const uint8_t *header;
+    size_t header_bytes;
+    message->sequence = ++channel->sequence;
+    enum status status =
+        codec_encode(channel->codec, message, sizes, frame_count, &header, &header_bytes, err);
+    if (status != OK)
+        return status;
+    uint8_t name[IDENTITY_BYTES] = {'g'};
+    memcpy(name + 1, &peer, sizeof peer);
+    if (channel->listener && zmq_send(channel->socket, name, sizeof name, ZMQ_SNDMORE) < 0)
+        return send_failed(channel, message, err);
+    if (zmq_send(channel->socket, header, header_bytes, frame_count > 0 ? ZMQ_SNDMORE : 0) < 0)
+        return send_failed(channel, message, err);
+    for (size_t i = 0; i < frame_count; i++)
+        if (!send_frame(channel, &frames[i], i + 1 < frame_count ? ZMQ_SNDMORE : 0))
+            return send_failed(channel, message, err);
+    return OK;
+}
+
+/* ---- receive ---- */
+
+/* All parts of one message into channel->parts; false when there is none. Too many parts: drained, *broken. */
+static bool take_parts(struct channel *channel, bool *broken)
+{
+    release_parts(channel);
+    *broken = false;
+    int more = 1;
+    while (more) {
+        zmq_msg_t part;
+        zmq_msg_init(&part);
+        if (zmq_msg_recv(&part, channel->socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&part);
+            return false; /* only before the first part: ZeroMQ delivers messages whole */
+        }
+        more = zmq_msg_more(&part);
+        if (channel->part_count == PARTS_MAX) {
+            zmq_msg_close(&part);
+            *broken = true;
+            continue;
+        }
+        zmq_msg_init(&channel->parts[channel->part_count]);
+        zmq_msg_move(&channel->parts[channel->part_count++], &part);
+        zmq_msg_close(&part);
+    }
+    return true;
+}
+
+static bool peer_of(zmq_msg_t *part, uint64_t *peer)
+{
+    const uint8_t *name = zmq_msg_data(part);
+    if (zmq_msg_size(part) != IDENTITY_BYTES || name[0] != 'g')
+        return false;
+    memcpy(peer, name + 1, sizeof *peer);
+    return *peer != 0;
+}
+
+static bool decode_parts(struct channel *channel, struct received *out)
+{
+    size_t first = channel->listener ? 1 : 0;
+    out->peer = 0;
+    if (channel->part_count <= first)
+        return false;
+    if (channel->listener && !peer_of(&channel->parts[0], &out->peer))
+        return false;
+    zmq_msg_t *header = &channel->parts[first];
+    if (codec_decode(channel->codec, zmq_msg_data(header), zmq_msg_size(header), &out->message,
+                     channel->announced, &out->frame_count, NULL) != OK)
+        return false;
+    if (out->frame_count != channel->part_count - first - 1)
+        return false;
+    for (size_t i = 0; i < out->frame_count; i++) {
+        zmq_msg_t *part = &channel->parts[first + 1 + i];
+        if (zmq_msg_size(part) != channel->announced[i])
+            return false;
+        out->frames[i] = (struct frame){zmq_msg_data(part), zmq_msg_size(part), NULL, NULL};
+    }
+    return true;
+}
+
+bool channel_receive(struct channel *channel, struct received *out)
+{
+    bool broken;
+    while (take_parts(channel, &broken)) {
+        if (!broken && decode_parts(channel, out))
+            return true;
+        channel->dropped++;
+    }
+    return false;
+}
+
+bool channel_pass(struct channel *from, struct channel *to, uint32_t keep, uint32_t *type)
+{
+    bool broken;
+    struct message message;
+    size_t frame_count;
+    *type = 0;
+    CHECK(!from->listener && !to->listener);
+    if (!take_parts(from, &broken))
+        return false;
+    if (broken || codec_decode(from->codec, zmq_msg_data(&from->parts[0]),
+                               zmq_msg_size(&from->parts[0]), &message, from->announced,
+                               &frame_count, NULL) != OK) {
+        from->dropped++;
+        return true;
+    }
+    *type = message.type;
+    for (size_t i = 0; message.type != keep && i < from->part_count; i++)
+        if (zmq_msg_send(&from->parts[i], to->socket,
+                         i + 1 < from->part_count ? ZMQ_SNDMORE : 0) < 0)
+            break;
+    return true;
+}
+
+void channel_wait(struct channel *const *channels, size_t count, int64_t timeout_ms)
+{
+    zmq_pollitem_t items[CHANNELS_MAX];
+    CHECK(count <= CHANNELS_MAX);
+    for (size_t i = 0; i < count; i++)
+        items[i] = (zmq_pollitem_t){.socket = channels[i]->socket, .events = ZMQ_POLLIN};
+    zmq_poll(items, (int)count, timeout_ms < 0 ? 0 : (long)timeout_ms);
+}

@@ -1,0 +1,207 @@
+#include "common/tensor/reduction.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+
+/* Heap order: node 1 is the root, 2i and 2i+1 are the children of i; leaves are `leaves` … 2*leaves-1. */
+struct reduction {
+    enum reduction_type type;
+    uint32_t shards;
+    uint32_t leaves; /* smallest power of two >= shards */
+    uint32_t leaves_log2;
+    size_t elements;
+    size_t bytes;
+    void *held[2 * REDUCTION_SHARDS_MAX];
+    uint64_t counts[2 * REDUCTION_SHARDS_MAX];
+    void *spare[2 * REDUCTION_SHARDS_MAX];
+    size_t spare_count;
+};
+
+enum status reduction_create(enum reduction_type type, uint32_t shards, size_t elements,
+                             struct reduction **out, struct error *err)
+{
+    CHECK(shards >= 1 && shards <= REDUCTION_SHARDS_MAX);
+    struct reduction *reduction = memory_alloc(1, sizeof *reduction);
+    if (reduction == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a sum over shards");
+    reduction->type = type;
+    reduction->shards = shards;
+    reduction->leaves = 1;
+    while (reduction->leaves < shards) {
+        reduction->leaves *= 2;
+        reduction->leaves_log2++;
+    }
+    reduction->elements = elements;
+    reduction->bytes = elements * (type == REDUCTION_F32 ? sizeof(float) : sizeof(double));
+    *out = reduction;
+    return OK;
+}
+
+void reduction_destroy(struct reduction **reduction)
+{
+    if (*reduction == NULL)
+        return;
+    reduction_reset(*reduction);
+    while ((*reduction)->spare_count > 0)
+        memory_free((*reduction)->spare[--(*reduction)->spare_count]);
+    memory_free(*reduction);
+    *reduction = NULL;
+}
+
+static void drop_node(struct reduction *reduction, uint32_t node)
+{
+    if (reduction->held[node] != NULL)
+        reduction->spare[reduction->spare_count++] = reduction->held[node];
+    reduction->held[node] = NULL;
+    reduction->counts[node] = 0;
+}
+
+void reduction_reset(struct reduction *reduction)
+{
+    for (uint32_t node = 1; node < 2 * reduction->leaves; node++)
+        drop_node(reduction, node);
+}
+
+static void *take_buffer(struct reduction *reduction)
+{
+    if (reduction->spare_count > 0)
+        return reduction->spare[--reduction->spare_count];
+    return memory_alloc(reduction->bytes, 1);
+}
+
+static void add_into(const struct reduction *reduction, void *left, const void *right)
+{
+    if (reduction->type == REDUCTION_F32) {
+        float *to = left;
+        const float *from = right;
+        for (size_t i = 0; i < reduction->elements; i++)
+            to[i] += from[i];
+    } else {
+        double *to = left;
+        const double *from = right;
+        for (size_t i = 0; i < reduction->elements; i++)
+            to[i] += from[i];
+    }
+}
+
+static uint32_t node_of(const struct reduction *reduction, uint32_t first, uint32_t log2)
+{
+    return (reduction->leaves + first) >> log2;
+}
+
+static uint32_t first_shard(const struct reduction *reduction, uint32_t node)
+{
+    while (node < reduction->leaves)
+        node *= 2;
+    return node - reduction->leaves;
+}
+
+static uint32_t node_log2(const struct reduction *reduction, uint32_t node)
+{
+    uint32_t log2 = 0;
+    while (node < reduction->leaves) {
+        node *= 2;
+        log2++;
+    }
+    return log2;
+}
+
+static bool covered(const struct reduction *reduction, uint32_t node)
+{
+    for (; node >= 1; node /= 2)
+        if (reduction->held[node] != NULL)
+            return true;
+    return false;
+}
+
+/* All nodes below `node`, level by level. */
+static void drop_below(struct reduction *reduction, uint32_t node)
+{
+    uint32_t low = 2 * node, high = 2 * node + 1;
+    for (; low < 2 * reduction->leaves; low = 2 * low, high = 2 * high + 1)
+        for (uint32_t at = low; at <= high; at++)
+            drop_node(reduction, at);
+}
+
+static void merge_up(struct reduction *reduction, uint32_t node)
+{
+    while (node > 1) {
+        uint32_t parent = node / 2, left = 2 * parent, right = left + 1;
+        bool absent = first_shard(reduction, right) >= reduction->shards;
+        if (!absent && (reduction->held[left] == NULL || reduction->held[right] == NULL))
+            return;
+        reduction->held[parent] = reduction->held[left];
+        reduction->counts[parent] = reduction->counts[left] + reduction->counts[right];
+        reduction->held[left] = NULL;
+        if (!absent) {
+            add_into(reduction, reduction->held[parent], reduction->held[right]);
+            drop_node(reduction, right);
+        }
+        reduction->counts[left] = 0;
+        node = parent;
+    }
+}
+
+enum reduction_result reduction_add(struct reduction *reduction, uint32_t first, uint32_t log2,
+                                    uint64_t count, const void *sum)
+{
+    if (first >= reduction->shards || log2 > reduction->leaves_log2 ||
+        (first & ((1u << log2) - 1)) != 0)
+        return REDUCTION_REFUSED;
+    uint32_t node = node_of(reduction, first, log2);
+    if (covered(reduction, node))
+        return REDUCTION_DUPLICATE;
+    drop_below(reduction, node);
+    void *buffer = take_buffer(reduction);
+    if (buffer == NULL)
+        return REDUCTION_REFUSED;
+    memcpy(buffer, sum, reduction->bytes);
+    reduction->held[node] = buffer;
+    reduction->counts[node] = count;
+    merge_up(reduction, node);
+    return reduction->held[1] != NULL ? REDUCTION_COMPLETE : REDUCTION_ADDED;
+}
+
+bool reduction_complete(const struct reduction *reduction)
+{
+    return reduction->held[1] != NULL;
+}
+
+static struct reduction_node describe(const struct reduction *reduction, uint32_t node)
+{
+    return (struct reduction_node){
+        .first = first_shard(reduction, node),
+        .log2 = node_log2(reduction, node),
+        .count = reduction->counts[node],
+        .sum = reduction->held[node],
+    };
+}
+
+struct reduction_node reduction_root(const struct reduction *reduction)
+{
+    CHECK(reduction->held[1] != NULL);
+    return describe(reduction, 1);
+}
+
+bool reduction_next(const struct reduction *reduction, uint32_t *at, struct reduction_node *out)
+{
+    /* *at is a shard number: the next node held is the one that covers the first covered shard from there. */
+    for (; *at < reduction->shards; (*at)++) {
+        for (uint32_t node = reduction->leaves + *at; node >= 1; node /= 2) {
+            if (reduction->held[node] == NULL)
+                continue;
+            *out = describe(reduction, node);
+            *at = out->first + (1u << out->log2);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool reduction_covers(const struct reduction *reduction, uint32_t shard)
+{
+    CHECK(shard < reduction->shards);
+    return covered(reduction, reduction->leaves + shard);
+}

@@ -1,0 +1,134 @@
+/* graft-server: one parameter server. Sockets around the state machine of server.c. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/platform.h"
+#include "common/net/channel.h"
+#include "common/net/member.h"
+#include "paramserver/server.h"
+
+#define IDLE_MS 1000
+
+struct driver {
+    struct member member;
+    struct channel *workers;
+    struct server *server;
+    struct received received;
+};
+
+static void send_message(void *context, uint64_t peer, struct message *message,
+                         const struct payload *payloads, size_t count)
+{
+    struct driver *driver = context;
+    struct frame frames[WIRE_FRAMES_MAX];
+    struct error why = {0};
+    for (size_t i = 0; i < count; i++)
+        frames[i] = (struct frame){payloads[i].data, payloads[i].bytes, NULL, NULL};
+    message->run = driver->member.run;
+    message->sender = driver->member.incarnation;
+    struct channel *channel =
+        peer == PEER_COORDINATOR ? link_channel(driver->member.link) : driver->workers;
+    /* A worker that is gone is the coordinator's affair: the next view tells. */
+    if (channel_send(channel, peer, message, frames, count, &why) != OK)
+        log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer, why.text);
+}
+
+static enum status handle(struct driver *driver, uint64_t peer, struct error *err)
+{
+    struct payload payloads[WIRE_FRAMES_MAX];
+    for (size_t i = 0; i < driver->received.frame_count; i++)
+        payloads[i] = (struct payload){driver->received.frames[i].data, driver->received.frames[i].bytes};
+    return server_handle(driver->server, peer, &driver->received.message, payloads,
+                         driver->received.frame_count, err);
+}
+
+/* True when the coordinator told us to stop. */
+static enum status drain_coordinator(struct driver *driver, bool *stop, struct error *err)
+{
+    enum status status = OK;
+    struct channel *channel = link_channel(driver->member.link);
+    while (status == OK && !*stop && channel_receive(channel, &driver->received)) {
+        if (driver->received.message.type == MESSAGE_STOP) {
+            log_event(LOG_INFO, "stop", "why=\"%s\"", driver->received.message.body.reason.text);
+            *stop = true;
+        } else {
+            status = handle(driver, PEER_COORDINATOR, err);
+        }
+    }
+    return status;
+}
+
+static enum status drain_workers(struct driver *driver, struct error *err)
+{
+    enum status status = OK;
+    for (int batch = 0; batch < 64 && status == OK; batch++) {
+        if (!channel_receive(driver->workers, &driver->received))
+            break;
+        if (driver->received.message.run == driver->member.run)
+            status = handle(driver, driver->received.peer, err);
+    }
+    link_counters(driver->member.link)->dropped = channel_dropped(driver->workers);
+    return status;
+}
+
+static enum status serve(struct driver *driver, struct error *err)
+{
+    struct channel *channels[] = {link_channel(driver->member.link), driver->workers};
+    struct message ready = {.type = MESSAGE_READY};
+    bool stop = false;
+    enum status status = member_send(&driver->member, &ready, NULL, 0, err);
+    while (status == OK && !stop) {
+        status = drain_coordinator(driver, &stop, err);
+        if (status == OK && !stop)
+            status = drain_workers(driver, err);
+        if (status == OK && !stop)
+            channel_wait(channels, 2, IDLE_MS);
+    }
+    return status;
+}
+
+static enum status run(struct driver *driver, const struct member_options *options, struct error *err)
+{
+    enum status status = member_open(&driver->member, err);
+    if (status == OK)
+        status = channel_listen(driver->member.context, options->bind, 0, &driver->workers, err);
+    if (status == OK)
+        status = member_join(&driver->member, options->coordinator, ROLE_SERVER,
+                             channel_endpoint(driver->workers), err);
+    if (status != OK)
+        return status;
+    struct outbox outbox = {driver, send_message};
+    status = server_create(driver->member.job, outbox, &driver->server, err);
+    return status == OK ? serve(driver, err) : status;
+}
+
+int main(int argc, char **argv)
+{
+    struct member_options options;
+    struct error err = {0};
+    platform_prepare(argv);
+    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
+    enum status status = member_options_read(argc, argv, "graft-server", &options, &err);
+    if (status == OK)
+        status = log_open(options.log, "server", LOG_INFO, &err);
+    struct driver *driver = memory_alloc(1, sizeof *driver);
+    if (status == OK && driver == NULL)
+        status = error_set(&err, ERR_MEMORY, "no memory");
+    if (status == OK)
+        status = run(driver, &options, &err);
+    if (status != OK) {
+        fprintf(stderr, "graft-server: %s\n", err.text);
+        if (driver != NULL)
+            member_fail(&driver->member, &err);
+    }
+    if (driver != NULL) {
+        server_destroy(&driver->server);
+        channel_close(&driver->workers);
+        member_close(&driver->member);
+    }
+    memory_free(driver);
+    return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

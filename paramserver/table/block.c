@@ -1,0 +1,82 @@
+#include "paramserver/table/block.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+
+static bool allocate_values(struct block *block, size_t states)
+{
+    bool all = true;
+    if (block->kind == BLOCK_PARAMETER) {
+        for (int i = 0; i < 2; i++)
+            all &= (block->weights[i] = memory_alloc(block->elements, sizeof(float))) != NULL;
+        for (size_t i = 0; i < states; i++)
+            all &= (block->states[i] = memory_alloc(block->elements, sizeof(float))) != NULL;
+        if (block->pretrained)
+            all &= (block->anchor = memory_alloc(block->elements, sizeof(float))) != NULL;
+    }
+    if (block->kind == BLOCK_METRIC)
+        all &= (block->totals = memory_alloc(block->elements * block->domains, sizeof(double))) != NULL;
+    return all;
+}
+
+enum status block_init(struct block *block, const struct load_block *load, size_t domains,
+                       uint32_t shards, size_t states, struct error *err)
+{
+    CHECK(domains >= 1 && domains <= JOB_DOMAINS_MAX);
+    memset(block, 0, sizeof *block);
+    block->id = load->block;
+    block->kind = (enum block_kind)load->kind;
+    block->elements = (size_t)load->elements;
+    block->pretrained = load->pretrained != 0;
+    block->domains = domains;
+    if (!allocate_values(block, states)) {
+        block_deinit(block);
+        return error_set(err, ERR_MEMORY, "no memory for block %u of %zu values", load->block,
+                         (size_t)load->elements);
+    }
+    enum reduction_type type = block->kind == BLOCK_PARAMETER ? REDUCTION_F32 : REDUCTION_F64;
+    enum status status = OK;
+    for (size_t d = 0; d < domains && status == OK; d++)
+        status = reduction_create(type, shards, block->elements, &block->sums[d], err);
+    if (status != OK)
+        block_deinit(block);
+    return status;
+}
+
+void block_deinit(struct block *block)
+{
+    for (int i = 0; i < 2; i++)
+        memory_free(block->weights[i]);
+    for (size_t i = 0; i < OPTIMIZER_STATES_MAX; i++)
+        memory_free(block->states[i]);
+    memory_free(block->anchor);
+    memory_free(block->totals);
+    for (size_t d = 0; d < JOB_DOMAINS_MAX; d++)
+        reduction_destroy(&block->sums[d]);
+    memset(block, 0, sizeof *block);
+}
+
+size_t block_value_bytes(const struct block *block)
+{
+    return block->kind == BLOCK_PARAMETER ? sizeof(float) : sizeof(double);
+}
+
+enum reduction_result block_add(struct block *block, uint32_t domain, uint32_t first, uint32_t log2,
+                                uint64_t count, const void *sum)
+{
+    CHECK(domain < block->domains);
+    enum reduction_result result = reduction_add(block->sums[domain], first, log2, count, sum);
+    if (result != REDUCTION_COMPLETE)
+        return result;
+    block->domains_complete++;
+    return block->domains_complete == block->domains ? REDUCTION_COMPLETE : REDUCTION_ADDED;
+}
+
+void block_reset(struct block *block)
+{
+    for (size_t d = 0; d < block->domains; d++)
+        reduction_reset(block->sums[d]);
+    block->domains_complete = 0;
+}

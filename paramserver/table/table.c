@@ -1,0 +1,326 @@
+#include "paramserver/table/table.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "paramserver/table/update.h"
+
+#define BLOCKS_FIRST 64
+
+struct table {
+    const struct stage_config *stage;
+    struct block *blocks;
+    size_t block_count;
+    size_t block_room;
+    uint32_t shards;
+    size_t domains;
+    uint64_t version;
+    uint64_t load_version;
+    uint64_t stage_version;
+    uint32_t steps_per_epoch;
+    size_t open[3]; /* blocks of each kind that are not complete in the open step */
+    size_t total[3];
+    struct update_room room;
+};
+
+enum status table_create(const struct stage_config *stage, const struct message_load *load,
+                         struct table **out, struct error *err)
+{
+    if (load->domains != stage->domain_count || load->shards < 1 ||
+        load->shards > REDUCTION_SHARDS_MAX || load->steps_per_epoch < 1 ||
+        load->version < load->stage_version)
+        return error_set(err, ERR_PEER, "a LOAD that does not fit stage '%s'", stage->name);
+    struct table *table = memory_alloc(1, sizeof *table);
+    if (table == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the table");
+    table->stage = stage;
+    table->shards = load->shards;
+    table->domains = load->domains;
+    table->version = table->load_version = load->version;
+    table->stage_version = load->stage_version;
+    table->steps_per_epoch = load->steps_per_epoch;
+    *out = table;
+    return OK;
+}
+
+void table_destroy(struct table **table)
+{
+    if (*table == NULL)
+        return;
+    for (size_t i = 0; i < (*table)->block_count; i++)
+        block_deinit(&(*table)->blocks[i]);
+    update_room_deinit(&(*table)->room);
+    memory_free((*table)->blocks);
+    memory_free(*table);
+    *table = NULL;
+}
+
+static enum status reserve_block(struct table *table, struct error *err)
+{
+    if (table->block_count < table->block_room)
+        return OK;
+    size_t room = table->block_room ? 2 * table->block_room : BLOCKS_FIRST;
+    struct block *blocks = memory_alloc(room, sizeof *blocks);
+    if (blocks == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for %zu blocks", room);
+    if (table->block_count > 0)
+        memcpy(blocks, table->blocks, table->block_count * sizeof *blocks);
+    memory_free(table->blocks);
+    table->blocks = blocks;
+    table->block_room = room;
+    return OK;
+}
+
+/* Copies the next payload into `to`; false when it is missing or of another size. */
+static bool take_values(float *to, size_t elements, const struct payload *payloads, size_t count,
+                        size_t *used)
+{
+    if (*used >= count || payloads[*used].bytes != elements * sizeof *to)
+        return false;
+    memcpy(to, payloads[*used].data, elements * sizeof *to);
+    (*used)++;
+    return true;
+}
+
+static bool take_parameter(struct table *table, struct block *block, uint32_t state_frames,
+                           const struct payload *payloads, size_t count, size_t *used)
+{
+    size_t states = optimizer_states(&table->stage->optimizer);
+    if (state_frames != 0 && state_frames != states)
+        return false;
+    if (!take_values(block->weights[table->version % 2], block->elements, payloads, count, used))
+        return false;
+    if (block->pretrained && !take_values(block->anchor, block->elements, payloads, count, used))
+        return false;
+    for (uint32_t i = 0; i < state_frames; i++)
+        if (!take_values(block->states[i], block->elements, payloads, count, used))
+            return false;
+    return true;
+}
+
+static bool fits_table(const struct table *table, const struct load_block *load)
+{
+    bool ascending = table->block_count == 0 ||
+                     load->block > table->blocks[table->block_count - 1].id;
+    return ascending && load->kind <= BLOCK_METRIC && load->elements >= 1 &&
+           load->elements <= TABLE_ELEMENTS_MAX && load->block < WIRE_BLOCKS_MAX;
+}
+
+enum status table_load_part(struct table *table, const struct message_load *load,
+                            const struct payload *payloads, size_t count, struct error *err)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < load->block_count; i++) {
+        const struct load_block *entry = &load->blocks[i];
+        enum status status = reserve_block(table, err);
+        if (status == OK && !fits_table(table, entry))
+            status = error_set(err, ERR_PEER, "LOAD: block %u does not fit", entry->block);
+        struct block *block = &table->blocks[table->block_count];
+        if (status == OK)
+            status = block_init(block, entry, table->domains, table->shards,
+                                optimizer_states(&table->stage->optimizer), err);
+        if (status != OK)
+            return status;
+        table->block_count++;
+        table->total[block->kind]++;
+        if (block->kind == BLOCK_PARAMETER &&
+            !take_parameter(table, block, entry->state_frames, payloads, count, &used))
+            return error_set(err, ERR_PEER, "LOAD: values of block %u do not fit", entry->block);
+    }
+    return OK;
+}
+
+static void open_step(struct table *table)
+{
+    for (size_t i = 0; i < table->block_count; i++)
+        block_reset(&table->blocks[i]);
+    memcpy(table->open, table->total, sizeof table->open);
+}
+
+enum status table_ready(struct table *table, struct error *err)
+{
+    size_t elements_max = 1;
+    for (size_t i = 0; i < table->block_count; i++)
+        if (table->blocks[i].kind == BLOCK_PARAMETER && table->blocks[i].elements > elements_max)
+            elements_max = table->blocks[i].elements;
+    open_step(table);
+    return update_room_init(&table->room, table->domains, elements_max, err);
+}
+
+uint64_t table_version(const struct table *table)
+{
+    return table->version;
+}
+
+bool table_has_previous(const struct table *table)
+{
+    return table->version > table->load_version;
+}
+
+bool table_statistics_complete(const struct table *table)
+{
+    return table->total[BLOCK_STATISTIC] > 0 && table->open[BLOCK_STATISTIC] == 0;
+}
+
+bool table_step_complete(const struct table *table)
+{
+    return table->open[BLOCK_PARAMETER] == 0 && table->open[BLOCK_METRIC] == 0 &&
+           table->open[BLOCK_STATISTIC] == 0 && table->block_count > 0;
+}
+
+static struct block *find_block(struct table *table, uint32_t id)
+{
+    size_t low = 0, high = table->block_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (table->blocks[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < table->block_count && table->blocks[low].id == id ? &table->blocks[low] : NULL;
+}
+
+enum reduction_result table_add(struct table *table, const struct push_entry *entry,
+                                uint32_t range_first, uint32_t range_log2, const struct payload *sum)
+{
+    struct block *block = find_block(table, entry->block);
+    if (block == NULL || entry->domain >= table->domains ||
+        sum->bytes != block->elements * block_value_bytes(block))
+        return REDUCTION_REFUSED;
+    enum reduction_result result =
+        block_add(block, entry->domain, range_first, range_log2, entry->count, sum->data);
+    if (result == REDUCTION_COMPLETE)
+        table->open[block->kind]--;
+    return result;
+}
+
+static void add_metric(struct block *block)
+{
+    for (size_t d = 0; d < block->domains; d++) {
+        const double *sum = reduction_root(block->sums[d]).sum;
+        for (size_t i = 0; i < block->elements; i++)
+            block->totals[d * block->elements + i] += sum[i];
+    }
+}
+
+enum status table_advance(struct table *table, struct error *err)
+{
+    CHECK(table_step_complete(table));
+    for (size_t i = 0; i < table->block_count; i++) {
+        struct block *block = &table->blocks[i];
+        enum status status = OK;
+        if (block->kind == BLOCK_PARAMETER)
+            status = update_block(block, table->stage, &table->room, table->version,
+                                  table->version - table->stage_version, table->steps_per_epoch, err);
+        else if (block->kind == BLOCK_METRIC)
+            add_metric(block);
+        if (status != OK)
+            return status;
+    }
+    table->version++;
+    open_step(table);
+    return OK;
+}
+
+size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
+                          struct payload *payloads)
+{
+    size_t count = 0, bytes = 0;
+    for (; *at < table->block_count && count < WIRE_FRAMES_MAX && bytes < WIRE_MESSAGE_BYTES_SOFT;
+         (*at)++) {
+        const struct block *block = &table->blocks[*at];
+        if (block->kind != BLOCK_PARAMETER)
+            continue;
+        blocks[count] = block->id;
+        payloads[count] =
+            (struct payload){block->weights[version % 2], block->elements * sizeof(float)};
+        bytes += payloads[count++].bytes;
+    }
+    return count;
+}
+
+size_t table_statistics_part(const struct table *table, struct table_cursor *at,
+                             struct push_entry *entries, struct payload *payloads)
+{
+    size_t count = 0, bytes = 0;
+    while (at->block < table->block_count && count < WIRE_FRAMES_MAX &&
+           bytes < WIRE_MESSAGE_BYTES_SOFT) {
+        const struct block *block = &table->blocks[at->block];
+        if (block->kind == BLOCK_STATISTIC) {
+            struct reduction_node root = reduction_root(block->sums[at->domain]);
+            entries[count] = (struct push_entry){block->id, (uint32_t)at->domain, root.count};
+            payloads[count] = (struct payload){root.sum, block->elements * sizeof(double)};
+            bytes += payloads[count++].bytes;
+            at->domain++;
+        }
+        if (block->kind != BLOCK_STATISTIC || at->domain == table->domains) {
+            at->domain = 0;
+            at->block++;
+        }
+    }
+    return count;
+}
+
+/* Frames of one block in a snapshot; 0 for statistics, which are never handed out. */
+static size_t snapshot_frames(const struct table *table, const struct block *block)
+{
+    if (block->kind == BLOCK_PARAMETER)
+        return 1 + optimizer_states(&table->stage->optimizer);
+    return block->kind == BLOCK_METRIC ? 1 : 0;
+}
+
+static void snapshot_block_payloads(const struct table *table, const struct block *block,
+                                    struct payload *payloads)
+{
+    if (block->kind == BLOCK_METRIC) {
+        payloads[0] = (struct payload){block->totals, block->elements * block->domains * sizeof(double)};
+        return;
+    }
+    size_t bytes = block->elements * sizeof(float);
+    payloads[0] = (struct payload){block->weights[table->version % 2], bytes};
+    for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)
+        payloads[1 + i] = (struct payload){block->states[i], bytes};
+}
+
+size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
+                           struct payload *payloads, size_t *payload_count)
+{
+    size_t count = 0, frames_used = 0, bytes = 0;
+    for (; *at < table->block_count && bytes < WIRE_MESSAGE_BYTES_SOFT; (*at)++) {
+        const struct block *block = &table->blocks[*at];
+        size_t frames = snapshot_frames(table, block);
+        if (frames == 0)
+            continue;
+        if (frames_used + frames > WIRE_FRAMES_MAX)
+            break;
+        snapshot_block_payloads(table, block, payloads + frames_used);
+        blocks[count++] = (struct snapshot_block){block->id, (uint32_t)frames - 1};
+        for (size_t i = 0; i < frames; i++)
+            bytes += payloads[frames_used + i].bytes;
+        frames_used += frames;
+    }
+    *payload_count = frames_used;
+    return count;
+}
+
+uint32_t table_snapshot_parts(const struct table *table)
+{
+    struct snapshot_block blocks[WIRE_FRAMES_MAX];
+    struct payload payloads[WIRE_FRAMES_MAX];
+    size_t at = 0, frames;
+    uint32_t parts = 0;
+    while (table_snapshot_part(table, &at, blocks, payloads, &frames) > 0)
+        parts++;
+    return parts;
+}
+
+void table_forget_metrics(struct table *table)
+{
+    for (size_t i = 0; i < table->block_count; i++) {
+        struct block *block = &table->blocks[i];
+        if (block->kind == BLOCK_METRIC)
+            memset(block->totals, 0, block->elements * block->domains * sizeof *block->totals);
+    }
+}

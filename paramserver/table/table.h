@@ -1,0 +1,68 @@
+/* All blocks that one server holds for one stage, and the open step. Sizes and numbers come from LOAD, which the
+ * coordinator sends; pushes come from workers and are checked against the blocks. One thread. */
+#ifndef GRAFT_PARAMSERVER_TABLE_TABLE_H
+#define GRAFT_PARAMSERVER_TABLE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/config/job.h"
+#include "common/wire/message.h"
+#include "common/wire/outbox.h"
+#include "paramserver/table/block.h"
+
+#define TABLE_ELEMENTS_MAX ((uint64_t)1 << 22) /* of one block; parameters have at most 2^18 */
+
+struct table;
+
+/* An empty table for `load`'s stage (the parts bring the blocks). `stage` is borrowed. */
+enum status table_create(const struct stage_config *stage, const struct message_load *load, struct table **out,
+                         struct error *err) MUST_CHECK;
+void table_destroy(struct table **table);
+
+/* Takes the blocks of one part. Per PARAMETER block the payloads are: weights, anchor (when pretrained), state vectors
+ * (state_frames of them: none = start at zero). Errors: ERR_PEER when a size does not fit. */
+enum status table_load_part(struct table *table, const struct message_load *load, const struct payload *payloads,
+                            size_t count, struct error *err) MUST_CHECK;
+/* After the last part: makes room for updates. */
+enum status table_ready(struct table *table, struct error *err) MUST_CHECK;
+
+uint64_t table_version(const struct table *table);
+/* False until the first update after a LOAD. */
+bool table_has_previous(const struct table *table);
+/* All statistic blocks of the open step are complete (false when there are none). */
+bool table_statistics_complete(const struct table *table);
+/* All parameter and metric blocks of the open step are complete. */
+bool table_step_complete(const struct table *table);
+
+/* One pushed sum. REDUCTION_REFUSED when it fits no block here. */
+enum reduction_result table_add(struct table *table, const struct push_entry *entry, uint32_t range_first,
+                                uint32_t range_log2, const struct payload *sum);
+
+/* Updates all parameter blocks, adds metrics to their totals, opens the next step. Only when the step is complete.
+ * Errors: ERR_INPUT for a gradient that is not finite (the run must stop: blocks may differ in version then). */
+enum status table_advance(struct table *table, struct error *err) MUST_CHECK;
+
+/* The three below fill one message's entries and payloads from where *at stands, within WIRE_FRAMES_MAX frames and
+ * WIRE_MESSAGE_BYTES_SOFT bytes, and return the number of entries; 0 at the end. Payloads are borrowed until the next
+ * change of the table. */
+size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
+                          struct payload *payloads);
+
+struct table_cursor {
+    size_t block;
+    size_t domain;
+};
+size_t table_statistics_part(const struct table *table, struct table_cursor *at, struct push_entry *entries,
+                             struct payload *payloads);
+size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
+                           struct payload *payloads, size_t *payload_count);
+/* Number of parts that table_snapshot_part will make. */
+uint32_t table_snapshot_parts(const struct table *table);
+
+/* Totals of the metrics start again from zero. */
+void table_forget_metrics(struct table *table);
+
+#endif

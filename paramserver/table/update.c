@@ -1,0 +1,68 @@
+#include "paramserver/table/update.h"
+
+#include <math.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "paramserver/merge/merge.h"
+#include "paramserver/optim/anchor.h"
+#include "paramserver/optim/schedule.h"
+
+enum status update_room_init(struct update_room *room, size_t domains, size_t elements_max,
+                             struct error *err)
+{
+    *room = (struct update_room){.merged = memory_alloc(elements_max, sizeof(float))};
+    bool all = room->merged != NULL;
+    for (size_t d = 0; d < domains; d++)
+        all &= (room->gradients[d] = memory_alloc(elements_max, sizeof(float))) != NULL;
+    if (all)
+        return OK;
+    update_room_deinit(room);
+    return error_set(err, ERR_MEMORY, "no memory for gradients of %zu values", elements_max);
+}
+
+void update_room_deinit(struct update_room *room)
+{
+    memory_free(room->merged);
+    for (size_t d = 0; d < JOB_DOMAINS_MAX; d++)
+        memory_free(room->gradients[d]);
+    *room = (struct update_room){0};
+}
+
+/* out = sum · weight / count; false when a value is not finite. */
+static bool mean_gradient(const struct reduction_node *root, double weight, size_t elements, float *out)
+{
+    const float *sum = root->sum;
+    float scale = root->count > 0 ? (float)(weight / (double)root->count) : 0.0f;
+    float poison = 0;
+    for (size_t i = 0; i < elements; i++) {
+        out[i] = sum[i] * scale;
+        poison += out[i] * 0.0f; /* 0 unless some value is infinite or NaN */
+    }
+    return poison == 0.0f;
+}
+
+enum status update_block(struct block *block, const struct stage_config *stage,
+                         struct update_room *room, uint64_t version, uint64_t stage_step,
+                         uint32_t steps_per_epoch, struct error *err)
+{
+    CHECK(block->kind == BLOCK_PARAMETER && block->domains_complete == block->domains);
+    for (size_t d = 0; d < block->domains; d++) {
+        struct reduction_node root = reduction_root(block->sums[d]);
+        if (!mean_gradient(&root, stage->domain_weights[d], block->elements, room->gradients[d]))
+            return error_set(err, ERR_INPUT,
+                             "the gradient of block %u for domain '%s' is not finite at step %llu; lower "
+                             "the learning rate or look for broken samples",
+                             block->id, stage->domains[d], (unsigned long long)stage_step);
+    }
+    const float *from = block->weights[version % 2];
+    float *to = block->weights[(version + 1) % 2];
+    merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
+    anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor, room->merged,
+                block->elements);
+    double rate = schedule_rate(&stage->schedule, stage->optimizer.rate, stage_step,
+                                (uint64_t)stage->epochs * steps_per_epoch, steps_per_epoch);
+    optimizer_apply(&stage->optimizer, rate, stage_step + 1, from, room->merged, block->states, to,
+                    block->elements);
+    return OK;
+}

@@ -1,0 +1,26 @@
+/* The rule that makes a block's next version of its finished sums:
+ * mean per domain → domain weights → merge → L2-SP or head decay → optimiser. */
+#ifndef GRAFT_PARAMSERVER_TABLE_UPDATE_H
+#define GRAFT_PARAMSERVER_TABLE_UPDATE_H
+
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/config/job.h"
+#include "paramserver/table/block.h"
+
+/* Room for the gradients of the largest block; made once per load. */
+struct update_room {
+    float *gradients[JOB_DOMAINS_MAX];
+    float *merged;
+};
+
+enum status update_room_init(struct update_room *room, size_t domains, size_t elements_max, struct error *err) MUST_CHECK;
+void update_room_deinit(struct update_room *room);
+
+/* Reads weights[version % 2], writes weights[(version + 1) % 2]. stage_step: 0-based step of the stage, for schedule and
+ * bias correction. Errors: ERR_INPUT when a sum is not finite; nothing has changed then. */
+enum status update_block(struct block *block, const struct stage_config *stage, struct update_room *room,
+                         uint64_t version, uint64_t stage_step, uint32_t steps_per_epoch, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,38 @@
+/* A oneDNN primitive run on plain row-major tensors: operands go through reorders where the primitive prefers a
+ * blocked layout. For the head, whose values are plain; the trunk keeps blocked layouts between nodes instead. */
+#ifndef GRAFT_WORKER_ENGINE_ONEDNN_PASS_H
+#define GRAFT_WORKER_ENGINE_ONEDNN_PASS_H
+
+#include "worker/engine/onednn.h"
+
+#define ONEDNN_OPERANDS_MAX 4
+
+struct onednn_operand {
+    int arg;                       /* DNNL_ARG_… */
+    dnnl_query_t query;            /* dnnl_query_src_md … of the descriptor */
+    int index;                     /* 1: the bias of dnnl_query_weights_md */
+    const dnnl_memory_desc_t *plain;
+    bool output;
+};
+
+struct onednn_leg {
+    int arg;
+    bool output;
+    float *buffer;              /* in the primitive's layout; NULL: it takes the plain one */
+    struct onednn_call reorder;
+};
+
+struct onednn_pass {
+    struct onednn_call call;
+    struct onednn_leg legs[ONEDNN_OPERANDS_MAX];
+    size_t leg_count;
+};
+
+/* Takes `desc`. On failure deinit is allowed, as on a zeroed struct. */
+enum status onednn_pass_init(struct onednn_pass *pass, const struct onednn *dnn, dnnl_primitive_desc_t desc,
+                             const struct onednn_operand *operands, size_t count, struct error *err) MUST_CHECK;
+/* data[i]: the plain tensor of operand i. */
+void onednn_pass_run(struct onednn_pass *pass, const struct onednn *dnn, const float *const *data);
+void onednn_pass_deinit(struct onednn_pass *pass);
+
+#endif
