@@ -137,6 +137,8 @@ static void take_view(struct server *server, const struct message *message)
         if (is_listed(server->workers, server->worker_count, server->subscribers[i]))
             server->subscribers[kept++] = server->subscribers[i];
     server->subscriber_count = kept;
+    struct message seen = {.type = MESSAGE_VIEWED};
+    send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
 }
 
 static enum status take_load(struct server *server, const struct message *message,

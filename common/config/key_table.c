@@ -327,5 +327,5 @@ void key_expected(const struct key *key, char *out, size_t bytes)
         expected_many(key, out, bytes);
         return;
     }
-    CHECK(!"a key type");
+    check_failed("a key type", __FILE__, __LINE__);
 }

@@ -283,6 +283,5 @@ enum status key_value_read(struct job *job, const char *file, const struct key *
     case KEY_LIST:
         break;
     }
-    CHECK(!"a key with a value");
-    return ERR_INPUT;
+    check_failed("a key with a value", __FILE__, __LINE__);
 }

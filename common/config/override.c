@@ -12,6 +12,7 @@
 #include "common/config/nearest.h"
 
 #define DEPTH_MAX 12
+#define SEPARATORS ".[] "
 #define VALUE_BYTES 4096
 
 struct path {
@@ -37,12 +38,13 @@ static enum status split(const char *override, struct path *path, struct error *
     memcpy(path->text, override, length);
     path->text[length] = '\0';
     path->count = 0;
-    char *state = NULL;
-    for (char *part = strtok_r(path->text, ".[] ", &state); part != NULL;
-         part = strtok_r(NULL, ".[] ", &state)) {
+    for (char *part = path->text; *(part += strspn(part, SEPARATORS)) != '\0';) {
         if (path->count == DEPTH_MAX)
             return refuse(err, override, "no key has so long a path");
         path->parts[path->count++] = part;
+        part += strcspn(part, SEPARATORS);
+        if (*part != '\0')
+            *part++ = '\0';
     }
     return path->count > 0 ? OK : refuse(err, override, "the path is empty");
 }

@@ -9,7 +9,7 @@
 
 static const char introduction[] =
     "# The job file\n\n"
-    "<!-- Generated from common/config/key_table.c by `graft config reference`; do not edit. "
+    "<!-- Generated from common/config/key_table.c; a unit test compares. Do not edit. "
     "-->\n\n"
     "A job is one file in libconfig's syntax: `name = value;`, groups `name = { … };`, lists of "
     "groups\n"

@@ -98,8 +98,7 @@ static enum status run_scanner(const struct scan_request *request, struct scan *
     case FORMAT_LIST:
         return scan_list(request, scan, err);
     }
-    CHECK(!"a source format");
-    return ERR_INPUT;
+    check_failed("a source format", __FILE__, __LINE__);
 }
 
 /* Everything about a source's form on which pixel values depend. */

@@ -78,7 +78,7 @@ const struct input_row *onnx_attributes_next_input(enum op op, const struct inpu
     return row == input_rows + INPUT_ROWS ? NULL : row;
 }
 
-static void defaults(enum op op, int64_t opset, struct attributes *out)
+void onnx_attributes_default(enum op op, int64_t opset, struct attributes *out)
 {
     *out = (struct attributes){.strides = {1, 1}, .dilations = {1, 1}, .groups = 1, .alpha = 1, .beta = 1,
                                .epsilon = 1e-5f, .low = -INFINITY, .high = INFINITY, .keep_dims = true, .axis = 1};
@@ -190,7 +190,7 @@ enum status onnx_attributes_read(const Onnx__NodeProto *node, enum op op, int64_
                                  struct error *err)
 {
     struct attributes read;
-    defaults(op, opset, &read);
+    onnx_attributes_default(op, opset, &read);
     for (size_t i = 0; i < node->n_attribute; i++) {
         if (node->attribute[i]->name == NULL)
             return error_set(err, ERR_INPUT, "an attribute has no name");

@@ -41,7 +41,10 @@ struct input_row {
 const struct attribute_row *onnx_attributes_next(enum op op, const struct attribute_row *after);
 const struct input_row *onnx_attributes_next_input(enum op op, const struct input_row *after);
 
-/* ONNX's defaults for `op`, then what the node says. Errors: ERR_INPUT (wrong type or count), ERR_SUPPORT (an
+/* What ONNX takes an attribute for when the node does not say. */
+void onnx_attributes_default(enum op op, int64_t opset, struct attributes *out);
+
+/* The defaults for `op`, then what the node says. Errors: ERR_INPUT (wrong type or count), ERR_SUPPORT (an
  * attribute graft does not know: ignoring it could change the result). */
 enum status onnx_attributes_read(const Onnx__NodeProto *node, enum op op, int64_t opset, struct attributes *out,
                                  struct error *err) MUST_CHECK;

@@ -184,7 +184,7 @@ SHAPE_RULE(shape_rule_reduce)
  * calls it: 0, -1 or (an exporter's fixed batch) any number. */
 SHAPE_RULE(shape_rule_reshape)
 {
-    const struct attributes *a = &node->attributes;
+    struct attributes *a = &node->attributes;
     double left = elements_of(in[0]), product = 1;
     size_t open = TENSOR_RANK_MAX, first = batched(in[0]) ? 1 : 0;
     *out = (struct shape){.rank = a->axes_count};
@@ -202,8 +202,10 @@ SHAPE_RULE(shape_rule_reshape)
         else
             product *= (double)out->dims[i];
     }
-    if (first == 1)
+    if (first == 1) {
         out->dims[0] = -1;
+        a->axes[0] = 0; /* an export must not fix the batch */
+    }
     if (open != TENSOR_RANK_MAX && product >= 1)
         out->dims[open] = (int64_t)(left / product);
     if (open != TENSOR_RANK_MAX)

@@ -94,7 +94,7 @@ static const struct wire_layout layouts[] = {
     LAYOUT(LOAD, load),           LAYOUT(TAKE, take),           LAYOUT(TASK, task),
     LAYOUT(STOP, reason),         EMPTY(PULL),                  LAYOUT(PUSH, push),
     LAYOUT(WEIGHTS, weights),     LAYOUT(STATISTICS, statistics), LAYOUT(ASK, ask),
-    EMPTY(TELL),
+    EMPTY(TELL),                  EMPTY(VIEWED),
 };
 
 struct wire_layout message_layout(uint32_t type)

@@ -37,6 +37,7 @@ enum message_type {
     MESSAGE_PREPARED,    /* worker: the features of one shard are at hand */
     MESSAGE_PREDICTED,   /* worker: logits of one shard */
     MESSAGE_TRAINED,     /* worker: holds the task's last version */
+    MESSAGE_VIEWED,      /* server: knows the view in the header; workers are told of it only then */
     /* coordinator → member */
     MESSAGE_WELCOME = 32, /* frame 0: the job's text */
     MESSAGE_REFUSE,

@@ -14,7 +14,7 @@
 #define IDX_UNLABELLED "{ name = \"u\"; labelled = false; sources = ( " IDX " ); }"
 #define CSV(more)                                                                                  \
     "{ name = \"d\"; " more "sources = ( { format = \"csv\"; path = \"cache:c\"; width = 2; "      \
-                            "height = 1; label_column = 1; } ); }"
+    "height = 1; label_column = 1; } ); }"
 #define FOLDER(more)                                                                               \
     "{ name = \"d\"; " more                                                                        \
     "sources = ( { format = \"folder\"; split = \"train\"; path = \"cache:f\"; } ); }"
@@ -78,7 +78,6 @@ static void bad_idx_files_are_refused_by_name(void **state)
     refused(IDX_DOMAIN, "/i: pictures of 4278190082 x 2 x 1");
     fixture_write("i", "\x1f\x8b\x08\x00", 4);
     refused(IDX_DOMAIN, "/i: compressed");
-    unlink("i");
 }
 
 static void labels_must_match_the_pictures_and_classes(void **state)
@@ -200,6 +199,20 @@ static void csv_rows_carry_offsets_and_labels_by_name_or_number(void **state)
     job_destroy(&job);
 }
 
+static void headers_are_skipped_when_the_source_says_so(void **state)
+{
+    (void)state;
+    const char *override = "data.domains.d.sources.0.header=true";
+    fixture_text("c", "first;class;second\n1;b;2\n");
+    struct job *job = fixture_job(CSV(ALL_TRAIN), "\"d\"", &override, 1);
+    struct manifest *manifest = fixture_manifest(job, MANIFEST_WORKER);
+    assert_int_equal(manifest->sample_count, 1);
+    assert_int_equal(manifest->samples[0].index, 19);
+    assert_int_equal(manifest->samples[0].label, 1);
+    manifest_destroy(&manifest);
+    job_destroy(&job);
+}
+
 static void bad_csv_rows_are_refused_by_line(void **state)
 {
     (void)state;
@@ -214,7 +227,6 @@ static void bad_csv_rows_are_refused_by_line(void **state)
     refused(CSV(ALL_TRAIN), "/c:1: no label, but domain 'd' is labelled");
     fixture_text("c", "\n");
     refused(CSV(ALL_TRAIN), "/c: holds no samples of domain 'd'");
-    unsetenv("x");
     refused("{ name = \"d\"; sources = ( { format = \"csv\"; path = \"cache:nowhere\"; width = 1; "
             "height = 1; "
             "label_column = 0; } ); }",
@@ -276,9 +288,6 @@ static void folders_that_are_no_class_are_refused(void **state)
     make_folders();
     fixture_directory("f/bx");
     refused(FOLDER(""), "/f/bx: label: 'bx' is not among data.classes; the nearest is 'b'");
-    fixture_path((char[PATH_BYTES]){0}, "f/bx");
-    fixture_text("f/top.png", "x");
-    refused(FOLDER(""), "f/bx");
 }
 
 static void pictures_outside_class_folders_are_refused_unless_unlabelled(void **state)
@@ -396,6 +405,7 @@ int main(void)
         TEST(division_is_exact_and_independent_of_the_seed),
         TEST(shares_of_zero_get_no_samples),
         TEST(csv_rows_carry_offsets_and_labels_by_name_or_number),
+        TEST(headers_are_skipped_when_the_source_says_so),
         TEST(bad_csv_rows_are_refused_by_line),
         TEST(a_stage_needs_training_samples),
         TEST(selecting_by_validation_needs_validation_samples),

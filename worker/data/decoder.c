@@ -7,6 +7,7 @@
 #include "worker/data/csv_sample.h"
 #include "worker/data/image.h"
 #include "worker/data/preprocess.h"
+#include "worker/data/source_bytes.h"
 #include "worker/data/source_file.h"
 
 #define IDX_FILE_BYTES_MAX ((size_t)1 << 40)
@@ -22,12 +23,12 @@ struct decoder {
     const struct manifest *manifest;
     struct source sources[JOB_DOMAINS_MAX][JOB_SOURCES_MAX];
     struct preprocess *preprocess;
+    struct source_bytes image_file;
     struct image image;
     uint8_t *bytes; /* one IDX picture */
     float *values;  /* one CSV picture */
 };
 
-/* Path of the source's own file, by way of its first sample; NULL when it has none. */
 static const char *source_path(const struct decoder *decoder, size_t domain, size_t source)
 {
     return decoder->manifest->source_paths[domain * JOB_SOURCES_MAX + source];
@@ -60,8 +61,7 @@ static enum status open_source(struct decoder *decoder, size_t domain, size_t in
     case FORMAT_LIST:
         return OK;
     }
-    CHECK(!"a source format");
-    return ERR_INPUT;
+    check_failed("a source format", __FILE__, __LINE__);
 }
 
 /* Buffers for the largest picture of any source. */
@@ -122,6 +122,7 @@ void decoder_close(struct decoder **decoder)
                 source_file_close(&old->sources[d][i].file);
         }
         preprocess_destroy(&old->preprocess);
+        source_bytes_deinit(&old->image_file);
         image_deinit(&old->image);
         memory_free(old->bytes);
         memory_free(old->values);
@@ -169,13 +170,12 @@ static enum status read_csv(struct decoder *decoder, struct source *source,
 static enum status read_image(struct decoder *decoder, const char *path, struct picture *picture,
                               struct error *err)
 {
-    struct file_map map;
-    enum status status = file_map(path, IMAGE_FILE_BYTES_MAX, &map, err);
+    struct source_bytes *file = &decoder->image_file;
+    enum status status = source_bytes_load(file, path, IMAGE_FILE_BYTES_MAX, err);
     if (status != OK)
         return status;
     bool gray = decoder->job->data.preprocess.channels == 1;
-    status = image_decode(map.data, map.bytes, gray, &decoder->image, err);
-    file_unmap(&map);
+    status = image_decode(file->data, file->bytes, gray, &decoder->image, err);
     if (status != OK) {
         error_prefix(err, "%s", path);
         return status;

@@ -5,7 +5,7 @@
 
 /* `p` is x, `r` is y; `slope` is ∂y/∂x. */
 #define ACTIVATION(name, value, slope)                                                             \
-    OP_FORWARD(name##_forward)                                                                     \
+    OP_CLONES OP_FORWARD(name##_forward)                                                           \
     {                                                                                              \
         const struct attributes *at = &site->node->attributes;                                     \
         const float *restrict from = x[0];                                                         \
@@ -16,7 +16,7 @@
             y[i] = (value);                                                                        \
         }                                                                                          \
     }                                                                                              \
-    OP_BACKWARD(name##_backward)                                                                   \
+    OP_CLONES OP_BACKWARD(name##_backward)                                                         \
     {                                                                                              \
         const struct attributes *at = &site->node->attributes;                                     \
         const float *restrict from = x[0];                                                         \

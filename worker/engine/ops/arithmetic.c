@@ -30,7 +30,7 @@ enum arithmetic { ARITHMETIC_ADD, ARITHMETIC_SUB, ARITHMETIC_MUL, ARITHMETIC_DIV
             }                                                                                      \
     } while (0)
 
-static void row_forward(enum arithmetic kind, const float *restrict a, size_t step_a, const float *restrict b,
+OP_CLONES static void row_forward(enum arithmetic kind, const float *restrict a, size_t step_a, const float *restrict b,
                         size_t step_b, float *restrict out, size_t n)
 {
     switch (kind) {
@@ -60,30 +60,30 @@ static void forward(const struct op_site *site, enum arithmetic kind, const floa
 }
 
 /* Per element: the gradient toward operand `side`, dy times ∂y/∂a or ∂y/∂b. */
-static void row_backward(enum arithmetic kind, int side, const float *restrict a, size_t step_a,
-                         const float *restrict b, size_t step_b, const float *restrict dy, float *restrict out,
-                         size_t n)
+OP_CLONES static void row_backward(enum arithmetic kind, int side, const float *restrict a, size_t step_a,
+                                   const float *restrict b, size_t step_b, const float *restrict dy,
+                                   float *restrict out, size_t n)
 {
-    switch (kind) {
-    case ARITHMETIC_ADD:
+    const float *other = side == 0 ? b : a;
+    size_t step = side == 0 ? step_b : step_a;
+    if (kind == ARITHMETIC_ADD || (kind == ARITHMETIC_SUB && side == 0)) {
         memcpy(out, dy, n * sizeof *out);
-        break;
-    case ARITHMETIC_SUB:
+    } else if (kind == ARITHMETIC_SUB) {
         for (size_t i = 0; i < n; i++)
-            out[i] = side == 0 ? dy[i] : -dy[i];
-        break;
-    case ARITHMETIC_MUL:
+            out[i] = -dy[i];
+    } else if (kind == ARITHMETIC_MUL && step == 0) {
+        const float factor = other[0];
         for (size_t i = 0; i < n; i++)
-            out[i] = dy[i] * (side == 0 ? b[i * step_b] : a[i * step_a]);
-        break;
-    case ARITHMETIC_DIV:
-        if (side == 0)
-            for (size_t i = 0; i < n; i++)
-                out[i] = dy[i] / b[i * step_b];
-        else
-            for (size_t i = 0; i < n; i++)
-                out[i] = -dy[i] * a[i * step_a] / (b[i * step_b] * b[i * step_b]);
-        break;
+            out[i] = dy[i] * factor;
+    } else if (kind == ARITHMETIC_MUL) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = dy[i] * other[i];
+    } else if (side == 0) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = dy[i] / b[i * step_b];
+    } else {
+        for (size_t i = 0; i < n; i++)
+            out[i] = -dy[i] * a[i * step_a] / (b[i * step_b] * b[i * step_b]);
     }
 }
 
@@ -102,13 +102,29 @@ static double lane_sum(const float *values, size_t n)
     return total;
 }
 
-static void deliver(float *to, size_t step, const float *piece, size_t n, double *sum)
+OP_CLONES static void row_add(float *restrict to, const float *restrict from, size_t n)
 {
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+/* One row in pieces: the contributions of a piece, then into dx, or into one sum where the operand repeats. */
+static void row_reduce(enum arithmetic kind, int side, const float *a, size_t step_a, const float *b, size_t step_b,
+                       const float *dy, size_t n, float *to)
+{
+    float piece[PIECE];
+    size_t step = side == 0 ? step_a : step_b;
+    double sum = 0;
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t count = n - at < PIECE ? n - at : PIECE;
+        row_backward(kind, side, a + at * step_a, step_a, b + at * step_b, step_b, dy + at, piece, count);
+        if (step == 0)
+            sum += lane_sum(piece, count);
+        else
+            row_add(to + at, piece, count);
+    }
     if (step == 0)
-        *sum += lane_sum(piece, n);
-    else
-        for (size_t i = 0; i < n; i++)
-            to[i] += piece[i];
+        to[0] += (float)sum;
 }
 
 static void backward_side(const struct op_site *site, enum arithmetic kind, int side, const float *const *x,
@@ -116,21 +132,18 @@ static void backward_side(const struct op_site *site, enum arithmetic kind, int 
 {
     struct op_walk walk = op_walk_broadcast(&site->y_shape, &site->x_shape[0], &site->x_shape[1]);
     size_t step_a = op_walk_step_a(&walk), step_b = op_walk_step_b(&walk), n = op_walk_length(&walk), a, b;
-    size_t step = side == 0 ? step_a : step_b;
-    float piece[PIECE];
-    memset(dx, 0, op_elements(&site->x_shape[side]) * sizeof *dx);
+    size_t elements = op_elements(&site->x_shape[side]);
+    bool repeats = elements != op_elements(&site->y_shape);
+    if (repeats)
+        memset(dx, 0, elements * sizeof *dx);
     for (size_t row = 0; row < walk.rows; row++) {
-        double sum = 0;
         op_walk_row(&walk, row, &a, &b);
+        const float *from_a = x[0] + a, *from_b = x[1] + b;
         float *to = dx + (side == 0 ? a : b);
-        for (size_t at = 0; at < n; at += PIECE) {
-            size_t count = n - at < PIECE ? n - at : PIECE;
-            row_backward(kind, side, x[0] + a + at * step_a, step_a, x[1] + b + at * step_b, step_b,
-                         dy + row * n + at, piece, count);
-            deliver(to + at * step, step, piece, count, &sum);
-        }
-        if (step == 0)
-            to[0] += (float)sum;
+        if (repeats)
+            row_reduce(kind, side, from_a, step_a, from_b, step_b, dy + row * n, n, to);
+        else
+            row_backward(kind, side, from_a, step_a, from_b, step_b, dy + row * n, to, n);
     }
 }
 

@@ -46,7 +46,14 @@ size_t op_elements(const struct shape *shape);
 #define OP_BACKWARD(name)                                                                          \
     static void name(const struct op_site *site, const float *const *x, const float *y, const float *dy,           \
                      float *const *dx, float *scratch)
-#define OP_UNUSED(...) (void)sizeof((const void *[]){__VA_ARGS__})
+
+/* For loops that vectorise: compiled for several instruction sets, chosen at load. Lanes are independent and
+ * contraction is off, so the bits do not depend on the choice. Sanitizers run before loader resolvers may. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define OP_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define OP_CLONES
+#endif
 
 extern const struct op_kernel op_add, op_sub, op_mul, op_div; /* arithmetic.c */
 extern const struct op_kernel op_clip, op_relu, op_leaky_relu, op_sigmoid, op_tanh, op_hard_sigmoid, op_hard_swish;

@@ -1,0 +1,363 @@
+#include "worker/engine/tile_build.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+
+static bool room(void **array, size_t count, size_t *have, size_t bytes)
+{
+    if (count < *have)
+        return true;
+    size_t wanted = *have == 0 ? 64 : 2 * *have;
+    void *larger = memory_alloc(wanted, bytes);
+    if (larger == NULL)
+        return false;
+    if (count > 0)
+        memcpy(larger, *array, count * bytes);
+    memory_free(*array);
+    *array = larger;
+    *have = wanted;
+    return true;
+}
+
+static enum status no_memory(const struct tile_builder *builder)
+{
+    return error_set(builder->err, ERR_MEMORY, "no memory to build the trunk");
+}
+
+/* ---- buffers, versions ---- */
+
+struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value)
+{
+    return sites_shape(builder->program->graph, value, builder->tile->samples);
+}
+
+enum status tile_build_plain(const struct tile_builder *builder, uint32_t value, dnnl_memory_desc_t *out)
+{
+    struct shape shape = tile_build_shape(builder, value);
+    return onednn_plain(&shape, out) ? OK
+                                     : error_set(builder->err, ERR_SUPPORT, "tensor %s: oneDNN does not take its shape",
+                                                 builder->program->graph->values[value].name);
+}
+
+static enum status add_version(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
+                               uint32_t buffer)
+{
+    if (!room((void **)&builder->versions, builder->version_count, &builder->version_room,
+              sizeof *builder->versions))
+        return no_memory(builder);
+    builder->versions[builder->version_count++] = (struct tile_version){value, buffer, *desc};
+    return OK;
+}
+
+static enum status add_buffer(struct tile_builder *builder, size_t bytes, uint32_t *out)
+{
+    struct tile *tile = builder->tile;
+    if (!room((void **)&tile->buffers, tile->buffer_count, &tile->buffer_room, sizeof *tile->buffers))
+        return no_memory(builder);
+    tile->buffers[tile->buffer_count] =
+        (struct arena_buffer){.bytes = bytes, .first = tile->step_count, .last = tile->step_count};
+    *out = (uint32_t)tile->buffer_count++;
+    return OK;
+}
+
+enum status tile_build_define(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
+                              uint32_t *out)
+{
+    uint32_t buffer = TILE_NONE;
+    enum status status = add_buffer(builder, onednn_bytes(desc), &buffer);
+    if (status == OK)
+        status = add_version(builder, value, desc, buffer);
+    if (status == OK)
+        *out = buffer;
+    return status;
+}
+
+const struct tile_version *tile_build_first(const struct tile_builder *builder, uint32_t value)
+{
+    for (size_t i = 0; i < builder->version_count; i++)
+        if (builder->versions[i].value == value)
+            return &builder->versions[i];
+    return NULL;
+}
+
+enum status tile_build_require(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
+                               uint32_t *out)
+{
+    for (size_t i = 0; i < builder->version_count; i++)
+        if (builder->versions[i].value == value && onednn_same(&builder->versions[i].desc, desc)) {
+            *out = builder->versions[i].buffer;
+            return OK;
+        }
+    const struct tile_version *first = tile_build_first(builder, value);
+    CHECK(first != NULL);
+    struct tile_version from = *first;
+    dnnl_primitive_desc_t reorder = NULL;
+    struct tile_step *step;
+    uint32_t to = TILE_NONE;
+    enum status status =
+        onednn_check(dnnl_reorder_primitive_desc_create(&reorder, &from.desc, builder->tile->dnn.engine, desc,
+                                                        builder->tile->dnn.engine, NULL),
+                     "a reorder", builder->err);
+    if (status == OK)
+        status = tile_build_define(builder, value, desc, &to);
+    if (status == OK)
+        status = tile_build_call(builder, reorder, &step);
+    if (status == OK)
+        status = tile_build_bind(builder, DNNL_ARG_FROM, &from.desc, from.buffer);
+    if (status == OK)
+        status = tile_build_bind(builder, DNNL_ARG_TO, desc, to);
+    if (status == OK)
+        *out = to;
+    return status;
+}
+
+enum status tile_build_require_plain(struct tile_builder *builder, uint32_t value, uint32_t *out)
+{
+    dnnl_memory_desc_t plain;
+    enum status status = tile_build_plain(builder, value, &plain);
+    return status == OK ? tile_build_require(builder, value, &plain, out) : status;
+}
+
+/* ---- steps ---- */
+
+enum status tile_build_step(struct tile_builder *builder, enum tile_kind kind, struct tile_step **out)
+{
+    struct tile *tile = builder->tile;
+    if (!room((void **)&tile->steps, tile->step_count, &tile->step_room, sizeof *tile->steps))
+        return no_memory(builder);
+    *out = &tile->steps[tile->step_count++];
+    **out = (struct tile_step){.kind = kind};
+    return OK;
+}
+
+static struct tile_step *last_step(const struct tile_builder *builder)
+{
+    CHECK(builder->tile->step_count > 0);
+    return &builder->tile->steps[builder->tile->step_count - 1];
+}
+
+void tile_build_touch(struct tile_builder *builder, uint32_t buffer)
+{
+    if (buffer != TILE_INPUT && buffer != TILE_OUTPUT)
+        builder->tile->buffers[buffer].last = builder->tile->step_count - 1;
+}
+
+enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc, uint32_t buffer)
+{
+    struct tile_step *step = last_step(builder);
+    enum status status = onednn_call_bind(&step->call, &builder->tile->dnn, arg, desc, NULL, builder->err);
+    if (status != OK)
+        return status;
+    CHECK(step->operand_count < ONEDNN_ARGS_MAX);
+    step->operands[step->operand_count++] = (struct tile_operand){arg, buffer};
+    tile_build_touch(builder, buffer);
+    return OK;
+}
+
+enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc, void *memory)
+{
+    return onednn_call_bind(&last_step(builder)->call, &builder->tile->dnn, arg, desc, memory, builder->err);
+}
+
+enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc, struct tile_step **out)
+{
+    dnnl_memory_desc_t scratch = *dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+    uint32_t buffer = TILE_NONE;
+    enum status status = tile_build_step(builder, TILE_CALL, out);
+    if (status != OK) {
+        dnnl_primitive_desc_destroy(desc);
+        return status;
+    }
+    status = onednn_call_init(&(*out)->call, desc, builder->err);
+    if (status != OK || onednn_bytes(&scratch) == 0)
+        return status;
+    status = add_buffer(builder, onednn_bytes(&scratch), &buffer);
+    if (status != OK)
+        return status;
+    builder->tile->buffers[buffer].first = builder->tile->step_count - 1;
+    return tile_build_bind(builder, DNNL_ARG_SCRATCHPAD, &scratch, buffer);
+}
+
+enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from, const float *data,
+                               const dnnl_memory_desc_t *to, void **out)
+{
+    struct tile *tile = builder->tile;
+    struct onednn_call reorder = {0};
+    void *memory = memory_alloc(onednn_bytes(to), 1);
+    if (memory == NULL || !room((void **)&tile->owned, tile->owned_count, &tile->owned_room, sizeof *tile->owned)) {
+        memory_free(memory);
+        return no_memory(builder);
+    }
+    tile->owned[tile->owned_count++] = memory;
+    enum status status = onednn_call_reorder(&reorder, &tile->dnn, from, to, builder->err);
+    if (status == OK) {
+        onednn_call_set(&reorder, DNNL_ARG_FROM, data);
+        onednn_call_set(&reorder, DNNL_ARG_TO, memory);
+        onednn_call_run(&reorder, &tile->dnn);
+        *out = memory;
+    }
+    onednn_call_deinit(&reorder);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+/* From wherever the value is into the caller's features, [samples, width] with rows boundary_elements apart. */
+static enum status add_output(struct tile_builder *builder, uint32_t value, size_t column)
+{
+    struct tile *tile = builder->tile;
+    const struct tile_version from = *tile_build_first(builder, value);
+    dnnl_memory_desc_t plain, to;
+    dnnl_primitive_desc_t reorder = NULL;
+    struct tile_step *step;
+    enum status status = tile_build_plain(builder, value, &plain);
+    if (status != OK)
+        return status;
+    dnnl_dims_t strides;
+    memcpy(strides, plain.format_desc.blocking.strides, sizeof strides);
+    strides[0] = (dnnl_dim_t)tile->boundary_elements;
+    status = onednn_check(dnnl_memory_desc_init_by_strides(&to, plain.ndims, plain.dims, dnnl_f32, strides),
+                          "the boundary's layout", builder->err);
+    if (status == OK)
+        status = onednn_check(dnnl_reorder_primitive_desc_create(&reorder, &from.desc, tile->dnn.engine, &to,
+                                                                 tile->dnn.engine, NULL),
+                              "a reorder", builder->err);
+    if (status == OK)
+        status = tile_build_call(builder, reorder, &step);
+    if (status == OK) {
+        step->column = column;
+        status = tile_build_bind(builder, DNNL_ARG_FROM, &from.desc, from.buffer);
+    }
+    return status == OK ? tile_build_bind(builder, DNNL_ARG_TO, &to, TILE_OUTPUT) : status;
+}
+
+static enum status add_outputs(struct tile_builder *builder)
+{
+    const struct plan_graph *split = builder->plan->split;
+    enum status status = OK;
+    size_t column = 0;
+    for (size_t i = 0; i < split->boundary_count && status == OK; i++) {
+        status = add_output(builder, split->boundary[i], column);
+        column += value_elements(&builder->program->graph->values[split->boundary[i]]);
+    }
+    return status;
+}
+
+static enum status add_steps(struct tile_builder *builder, const struct fusion *fusion)
+{
+    dnnl_memory_desc_t plain;
+    enum status status = tile_build_plain(builder, builder->program->graph->input, &plain);
+    if (status == OK)
+        status = add_version(builder, builder->program->graph->input, &plain, TILE_INPUT);
+    for (size_t i = 0; i < fusion->count && status == OK; i++)
+        status = tile_steps_add(builder, &fusion->at[i]);
+    return status == OK ? add_outputs(builder) : status;
+}
+
+static void set_step(struct tile *tile, struct tile_step *step)
+{
+    for (size_t i = 0; i < step->operand_count && step->kind == TILE_CALL; i++)
+        if (step->operands[i].buffer < TILE_OUTPUT)
+            onednn_call_set(&step->call, step->operands[i].arg,
+                            (char *)tile->arena + tile->buffers[step->operands[i].buffer].offset);
+    if (step->kind != TILE_NODE)
+        return;
+    for (size_t k = 0; k < step->site.at[0].input_count; k++)
+        if (step->x_buffers[k] < TILE_OUTPUT)
+            step->x[k] = (float *)((char *)tile->arena + tile->buffers[step->x_buffers[k]].offset);
+    step->y = (float *)((char *)tile->arena + tile->buffers[step->y_buffer].offset);
+}
+
+static enum status settle(struct tile *tile, struct error *err)
+{
+    size_t scratch = 0;
+    enum status status = arena_plan(tile->buffers, tile->buffer_count, &tile->arena_bytes, err);
+    if (status != OK)
+        return status;
+    for (size_t i = 0; i < tile->step_count; i++)
+        if (tile->steps[i].site.scratch_elements > scratch)
+            scratch = tile->steps[i].site.scratch_elements;
+    tile->arena = memory_alloc(tile->arena_bytes, 1);
+    tile->scratch = memory_alloc(scratch, sizeof *tile->scratch);
+    if (tile->arena == NULL || tile->scratch == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for activations (%zu bytes)", tile->arena_bytes);
+    for (size_t i = 0; i < tile->step_count; i++)
+        set_step(tile, &tile->steps[i]);
+    return OK;
+}
+
+static enum status build(struct tile *tile, const struct plan *plan, struct error *err)
+{
+    struct program *program = NULL;
+    struct constants *constants = tile->constants = memory_alloc(1, sizeof *constants);
+    struct fusion *fusion = tile->fusion = memory_alloc(1, sizeof *fusion);
+    if (constants == NULL || fusion == NULL)
+        return error_set(err, ERR_MEMORY, "no memory to build the trunk");
+    enum status status = onednn_init(&tile->dnn, err);
+    if (status == OK)
+        status = program_create(plan, PROGRAM_TRUNK, &program, err);
+    tile->program = program;
+    if (status == OK)
+        status = constants_init(constants, program, &tile->dnn, err);
+    if (status == OK)
+        status = fuse_init(fusion, program, constants, err);
+    struct tile_builder builder = {
+        .tile = tile, .plan = plan, .program = program, .constants = constants, .err = err};
+    if (status == OK)
+        status = add_steps(&builder, fusion);
+    memory_free(builder.versions);
+    return status == OK ? settle(tile, err) : status;
+}
+
+enum status tile_create(const struct plan *plan, size_t samples, struct tile **out, struct error *err)
+{
+    struct tile *tile = memory_alloc(1, sizeof *tile);
+    if (tile == NULL)
+        return error_set(err, ERR_MEMORY, "no memory to build the trunk");
+    tile->samples = samples;
+    tile->input_elements = plan->model->input_elements;
+    tile->boundary_elements = plan->boundary_elements;
+    enum status status = build(tile, plan, err);
+    if (status == OK)
+        *out = tile;
+    else
+        tile_destroy(&tile);
+    return status;
+}
+
+static void destroy_step(struct tile_step *step)
+{
+    onednn_call_deinit(&step->call);
+    sites_deinit(&step->site);
+    memory_free(step->x);
+    memory_free(step->x_buffers);
+}
+
+void tile_destroy(struct tile **tile)
+{
+    struct tile *t = *tile;
+    if (t == NULL)
+        return;
+    for (size_t i = 0; i < t->step_count; i++)
+        destroy_step(&t->steps[i]);
+    for (size_t i = 0; i < t->owned_count; i++)
+        memory_free(t->owned[i]);
+    if (t->fusion != NULL)
+        fuse_deinit(t->fusion);
+    if (t->constants != NULL)
+        constants_deinit(t->constants);
+    struct program *program = t->program;
+    program_destroy(&program);
+    onednn_deinit(&t->dnn);
+    memory_free(t->fusion);
+    memory_free(t->constants);
+    memory_free(t->steps);
+    memory_free(t->buffers);
+    memory_free(t->owned);
+    memory_free(t->arena);
+    memory_free(t->scratch);
+    memory_free(t);
+    *tile = NULL;
+}

@@ -1,0 +1,50 @@
+#include "worker/engine/trunk.h"
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "worker/engine/tile.h"
+
+/* Samples that run through all layers together: few enough that the activations of neighbouring layers stay in the
+ * core's second-level cache, enough to amortise the calls. Measured in docs/NUMERICS.md. */
+#define TRUNK_TILE_SAMPLES ((size_t)8)
+
+struct trunk {
+    struct tile *tile;
+    size_t batch;
+};
+
+enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **out, struct error *err)
+{
+    CHECK(batch > 0);
+    struct trunk *trunk = memory_alloc(1, sizeof *trunk);
+    if (trunk == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a trunk");
+    trunk->batch = batch;
+    enum status status =
+        tile_create(plan, batch < TRUNK_TILE_SAMPLES ? batch : TRUNK_TILE_SAMPLES, &trunk->tile, err);
+    if (status == OK)
+        *out = trunk;
+    else
+        trunk_destroy(&trunk);
+    return status;
+}
+
+void trunk_destroy(struct trunk **trunk)
+{
+    if (*trunk == NULL)
+        return;
+    tile_destroy(&(*trunk)->tile);
+    memory_free(*trunk);
+    *trunk = NULL;
+}
+
+/* When the batch is no multiple, the last tile begins earlier and repeats some samples: cheaper than a second
+ * program, and each sample's values do not depend on its neighbours. */
+void trunk_run(struct trunk *trunk, const float *inputs, float *features)
+{
+    struct tile *tile = trunk->tile;
+    for (size_t at = 0; at < trunk->batch; at += tile->samples) {
+        size_t begin = trunk->batch - at < tile->samples ? trunk->batch - tile->samples : at;
+        tile_run(tile, inputs + begin * tile->input_elements, features + begin * tile->boundary_elements);
+    }
+}

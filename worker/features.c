@@ -1,0 +1,177 @@
+#include "worker/features.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/platform.h"
+#include "common/data/shard.h"
+#include "worker/cache/feature_cache.h"
+#include "worker/data/loader.h"
+#include "worker/engine/trunk.h"
+
+#define TRUNK_BATCH ((size_t)32)
+
+struct features {
+    const struct job *job;
+    const struct manifest *manifest;
+    const struct plan *plan;
+    struct decoder *decoder;
+    struct link_progress *progress;
+    struct feature_cache *cache;
+    struct trunk *trunk;   /* NULL until the first miss */
+    struct loader *loader; /* likewise */
+    float *inputs;         /* [TRUNK_BATCH, input] */
+    float *outputs;        /* [TRUNK_BATCH, boundary] */
+    struct feature_rows *held; /* [domain, split, shard] */
+};
+
+static struct feature_rows *held_rows(struct features *features, size_t domain, enum split split,
+                                      uint32_t shard)
+{
+    size_t part = domain * SPLIT_COUNT + (size_t)split;
+    return &features->held[part * features->job->cluster.shards + shard];
+}
+
+enum status features_create(const struct job *job, const struct manifest *manifest,
+                            const struct plan *plan, struct decoder *decoder,
+                            struct link_progress *progress, struct features **out, struct error *err)
+{
+    struct features *features = memory_alloc(1, sizeof *features);
+    if (features == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for features");
+    features->job = job;
+    features->manifest = manifest;
+    features->plan = plan;
+    features->decoder = decoder;
+    features->progress = progress;
+    size_t parts = job->data.domain_count * SPLIT_COUNT * job->cluster.shards;
+    features->held = memory_alloc(parts, sizeof *features->held);
+    char engine[128];
+    platform_text(job->cluster.threads, engine, sizeof engine);
+    enum status status = features->held == NULL
+                             ? error_set(err, ERR_MEMORY, "no memory for features")
+                             : feature_cache_open(job, manifest, &plan->trunk, plan->boundary_elements,
+                                                  engine, &features->cache, err);
+    if (status != OK) {
+        features_destroy(&features);
+        return status;
+    }
+    *out = features;
+    return OK;
+}
+
+void features_destroy(struct features **features)
+{
+    if (*features == NULL)
+        return;
+    struct features *f = *features;
+    size_t parts = f->job->data.domain_count * SPLIT_COUNT * f->job->cluster.shards;
+    for (size_t i = 0; f->held != NULL && i < parts; i++)
+        feature_cache_unmap(&f->held[i]);
+    memory_free(f->held);
+    feature_cache_close(&f->cache);
+    loader_destroy(&f->loader);
+    trunk_destroy(&f->trunk);
+    memory_free(f->inputs);
+    memory_free(f->outputs);
+    memory_free(f);
+    *features = NULL;
+}
+
+static enum status compile_trunk(struct features *features, struct error *err)
+{
+    if (features->trunk != NULL)
+        return OK;
+    enum status status = trunk_create(features->plan, TRUNK_BATCH, &features->trunk, err);
+    if (status == OK)
+        status = loader_create(features->decoder, TRUNK_BATCH, &features->loader, err);
+    if (status != OK)
+        return status;
+    size_t input = features->plan->model->input_elements;
+    features->inputs = memory_alloc(TRUNK_BATCH * input, sizeof(float));
+    features->outputs = memory_alloc(TRUNK_BATCH * features->plan->boundary_elements, sizeof(float));
+    if (features->inputs == NULL || features->outputs == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a batch of %zu inputs", TRUNK_BATCH);
+    return OK;
+}
+
+/* Hands the loader the ids of rows [first, first + TRUNK_BATCH) of the shard. */
+static void submit(struct features *features, size_t domain, enum split split, uint32_t shard,
+                   size_t first, size_t count)
+{
+    uint32_t ids[TRUNK_BATCH];
+    size_t n = count - first < TRUNK_BATCH ? count - first : TRUNK_BATCH;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = shard_sample(features->manifest, domain, split, features->job->cluster.shards, shard,
+                              first + i);
+    bool taken = loader_submit(features->loader, ids, n);
+    CHECK(taken);
+}
+
+static void report_failures(struct features *features, const struct loader_batch *batch)
+{
+    for (size_t i = 0; i < batch->failure_count; i++)
+        log_event(LOG_WARN, "unreadable", "sample=%u why=\"%s\"", batch->failures[i].id,
+                  batch->failures[i].error.text);
+    features->progress->unreadable += batch->failure_count;
+}
+
+static void run_batch(struct features *features, const struct loader_batch *batch, float *rows,
+                      uint8_t *valid)
+{
+    size_t input = features->plan->model->input_elements, row = features->plan->boundary_elements;
+    memset(features->inputs, 0, TRUNK_BATCH * input * sizeof(float));
+    memcpy(features->inputs, batch->inputs, batch->count * input * sizeof(float));
+    trunk_run(features->trunk, features->inputs, features->outputs);
+    for (size_t i = 0; i < batch->count; i++) {
+        valid[i] = batch->valid[i];
+        if (valid[i])
+            memcpy(rows + i * row, features->outputs + i * row, row * sizeof(float));
+    }
+    features->progress->samples += batch->count;
+}
+
+static enum status compute_rows(struct features *features, size_t domain, enum split split,
+                                uint32_t shard, struct feature_rows *held, struct error *err)
+{
+    enum status status = compile_trunk(features, err);
+    size_t count = held->count;
+    if (status == OK && count > 0)
+        submit(features, domain, split, shard, 0, count);
+    for (size_t first = 0; first < count && status == OK; first += TRUNK_BATCH) {
+        if (first + TRUNK_BATCH < count)
+            submit(features, domain, split, shard, first + TRUNK_BATCH, count);
+        struct loader_batch batch;
+        status = loader_take(features->loader, &batch, err);
+        if (status != OK)
+            break;
+        report_failures(features, &batch);
+        run_batch(features, &batch, held->rows + first * held->row_elements, held->valid + first);
+    }
+    if (status == OK)
+        feature_cache_commit(features->cache, held);
+    return status;
+}
+
+enum status features_get(struct features *features, size_t domain, enum split split, uint32_t shard,
+                         struct features_rows *out, struct error *err)
+{
+    struct feature_rows *held = held_rows(features, domain, split, shard);
+    if (!held->hit) {
+        size_t count = shard_count(features->manifest, domain, split, features->job->cluster.shards, shard);
+        enum status status =
+            feature_cache_map(features->cache, domain, split, shard, count, held, err);
+        if (status == OK && held->hit)
+            features->progress->samples += count;
+        else if (status == OK)
+            status = compute_rows(features, domain, split, shard, held, err);
+        if (status != OK)
+            return status;
+    }
+    *out = (struct features_rows){held->rows, held->valid, held->count};
+    return OK;
+}

@@ -1,0 +1,68 @@
+#include "worker/sync/push.h"
+
+#include "common/base/check.h"
+
+struct parcel {
+    struct message message;
+    struct push_entry entries[WIRE_FRAMES_MAX];
+    struct payload payloads[WIRE_FRAMES_MAX];
+    size_t count;
+    size_t bytes;
+};
+
+static void send_parcel(struct parcel *parcel, uint64_t peer, struct outbox outbox)
+{
+    if (parcel->count == 0)
+        return;
+    parcel->message.body.push.entries = parcel->entries;
+    parcel->message.body.push.entry_count = parcel->count;
+    outbox.send(outbox.driver, peer, &parcel->message, parcel->payloads, parcel->count);
+    parcel->count = 0;
+    parcel->bytes = 0;
+}
+
+static void add_slice(struct parcel *parcel, const struct push_slice *slice, uint32_t domain,
+                      const struct reduction_node *node)
+{
+    CHECK(parcel->count < WIRE_FRAMES_MAX);
+    parcel->entries[parcel->count] = (struct push_entry){slice->block, domain, node->count};
+    parcel->payloads[parcel->count] =
+        (struct payload){(const uint8_t *)node->sum + slice->offset_bytes, slice->bytes};
+    parcel->count++;
+    parcel->bytes += slice->bytes;
+}
+
+static void push_node(const struct reduction_node *nodes, size_t domains, const struct push_slice *slices,
+                      size_t slice_count, const struct push_route *route, size_t server, uint64_t version,
+                      struct outbox outbox)
+{
+    struct parcel parcel = {.message = {.type = MESSAGE_PUSH}};
+    parcel.message.body.push = (struct message_push){
+        .version = version, .range_first = nodes[0].first, .range_log2 = nodes[0].log2};
+    for (size_t i = 0; i < slice_count; i++) {
+        if (route->owners[slices[i].block] != server)
+            continue;
+        for (size_t d = 0; d < domains; d++) {
+            add_slice(&parcel, &slices[i], (uint32_t)d, &nodes[d]);
+            if (parcel.count == WIRE_FRAMES_MAX || parcel.bytes >= WIRE_MESSAGE_BYTES_SOFT)
+                send_parcel(&parcel, route->servers[server], outbox);
+        }
+    }
+    send_parcel(&parcel, route->servers[server], outbox);
+}
+
+void push_sums(const struct reduction *const *sums, size_t domains, const struct push_slice *slices,
+               size_t slice_count, const struct push_route *route, uint64_t version, struct outbox outbox)
+{
+    uint32_t at[JOB_DOMAINS_MAX] = {0};
+    struct reduction_node nodes[JOB_DOMAINS_MAX];
+    CHECK(domains >= 1 && domains <= JOB_DOMAINS_MAX);
+    while (reduction_next(sums[0], &at[0], &nodes[0])) {
+        for (size_t d = 1; d < domains; d++) {
+            bool there = reduction_next(sums[d], &at[d], &nodes[d]);
+            CHECK(there && nodes[d].first == nodes[0].first && nodes[d].log2 == nodes[0].log2);
+        }
+        for (size_t server = 0; server < route->server_count; server++)
+            push_node(nodes, domains, slices, slice_count, route, server, version, outbox);
+    }
+}

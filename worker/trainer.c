@@ -1,0 +1,355 @@
+#include "worker/trainer.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "common/data/shard.h"
+#include "worker/adapt/coral.h"
+#include "worker/adapt/cross_entropy.h"
+#include "worker/engine/head.h"
+
+/* A shard's micro-batch of one domain, between forward and backward. */
+struct flight {
+    struct tape *tape;
+    float *features; /* [micro_batch, boundary] */
+    int32_t *labels; /* [micro_batch] */
+    size_t count;
+};
+
+struct trainer {
+    const struct job *job;
+    const struct manifest *manifest;
+    const struct plan *plan;
+    const struct stage_config *stage;
+    size_t stage_index;
+    struct features *source;
+    struct layout layout;
+    size_t domains[JOB_DOMAINS_MAX];      /* of the stage's slots */
+    int32_t *pseudo[JOB_DOMAINS_MAX];     /* of unlabelled slots: [training samples] */
+    struct head *head;
+    struct coral *coral; /* NULL: off */
+    bool coral_begun;
+    size_t coral_source, coral_target; /* slots */
+    struct flight *flights;            /* [shard, slot], made on first use */
+    struct reduction *sums[3][JOB_DOMAINS_MAX];
+    uint32_t *scratch;    /* [largest shard] */
+    uint32_t *positions;  /* [micro_batch] */
+    float *gradient;      /* [live_elements] */
+    float *dlogits;       /* [micro_batch, K] */
+    float *dhidden;       /* [micro_batch, d] */
+    double *moments;      /* [statistic_elements] */
+};
+
+static bool slot_labelled(const struct trainer *trainer, size_t slot)
+{
+    return trainer->job->data.domains[trainer->domains[slot]].labelled;
+}
+
+static enum status create_sums(struct trainer *trainer, struct error *err)
+{
+    const size_t elements[] = {trainer->layout.statistic_elements, trainer->plan->live_elements,
+                               trainer->layout.metric_elements};
+    const enum reduction_type types[] = {REDUCTION_F64, REDUCTION_F32, REDUCTION_F64};
+    for (int s = 0; s < 3; s++)
+        for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
+            enum status status = reduction_create(types[s], trainer->job->cluster.shards, elements[s],
+                                                  &trainer->sums[s][slot], err);
+            if (status != OK)
+                return status;
+        }
+    return OK;
+}
+
+static enum status create_room(struct trainer *trainer, struct error *err)
+{
+    const struct stage_config *stage = trainer->stage;
+    size_t batch = stage->micro_batch, most = 1;
+    bool all = true;
+    for (size_t slot = 0; slot < stage->domain_count; slot++) {
+        size_t samples = trainer->manifest->part_count[trainer->domains[slot]][SPLIT_TRAIN];
+        size_t largest = samples / trainer->job->cluster.shards + 1;
+        most = largest > most ? largest : most;
+        if (slot_labelled(trainer, slot))
+            continue;
+        all &= (trainer->pseudo[slot] = memory_alloc(samples, sizeof(int32_t))) != NULL;
+        for (size_t i = 0; all && i < samples; i++)
+            trainer->pseudo[slot][i] = LABEL_NONE;
+    }
+    trainer->scratch = memory_alloc(most, sizeof(uint32_t));
+    trainer->positions = memory_alloc(batch, sizeof(uint32_t));
+    trainer->gradient = memory_alloc(trainer->plan->live_elements, sizeof(float));
+    trainer->dlogits = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
+    trainer->dhidden = memory_alloc(batch * trainer->plan->model->feature_count, sizeof(float));
+    trainer->moments = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
+    trainer->flights =
+        memory_alloc(trainer->job->cluster.shards * stage->domain_count, sizeof *trainer->flights);
+    all &= trainer->scratch && trainer->positions && trainer->gradient && trainer->dlogits &&
+           trainer->dhidden && trainer->moments && trainer->flights;
+    return all ? OK : error_set(err, ERR_MEMORY, "no memory for stage '%s'", stage->name);
+}
+
+/* CORAL is between the first labelled and the first unlabelled domain of the stage. */
+static enum status create_coral(struct trainer *trainer, struct error *err)
+{
+    if (trainer->layout.statistic_count == 0)
+        return OK;
+    while (!slot_labelled(trainer, trainer->coral_source))
+        trainer->coral_source++;
+    while (slot_labelled(trainer, trainer->coral_target))
+        trainer->coral_target++;
+    return coral_create(trainer->plan->model->feature_count, trainer->stage->micro_batch, &trainer->coral,
+                        err);
+}
+
+enum status trainer_create(const struct job *job, const struct manifest *manifest,
+                           const struct plan *plan, size_t stage, struct features *features,
+                           struct trainer **out, struct error *err)
+{
+    struct trainer *trainer = memory_alloc(1, sizeof *trainer);
+    if (trainer == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the trainer");
+    trainer->job = job;
+    trainer->manifest = manifest;
+    trainer->plan = plan;
+    trainer->stage = &job->stages[stage];
+    trainer->stage_index = stage;
+    trainer->source = features;
+    trainer->layout = layout_of(plan, trainer->stage);
+    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++)
+        trainer->domains[slot] = (size_t)job_domain_index(job, trainer->stage->domains[slot]);
+    enum status status = create_room(trainer, err);
+    if (status == OK)
+        status = create_sums(trainer, err);
+    if (status == OK)
+        status = create_coral(trainer, err);
+    if (status == OK)
+        status = head_create(plan, trainer->stage->micro_batch, &trainer->head, err);
+    if (status != OK) {
+        trainer_destroy(&trainer);
+        return status;
+    }
+    *out = trainer;
+    return OK;
+}
+
+void trainer_destroy(struct trainer **trainer)
+{
+    if (*trainer == NULL)
+        return;
+    struct trainer *t = *trainer;
+    size_t flights = t->job->cluster.shards * t->stage->domain_count;
+    for (size_t i = 0; t->flights != NULL && i < flights; i++) {
+        tape_destroy(&t->flights[i].tape);
+        memory_free(t->flights[i].features);
+        memory_free(t->flights[i].labels);
+    }
+    for (int s = 0; s < 3; s++)
+        for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
+            reduction_destroy(&t->sums[s][slot]);
+    for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
+        memory_free(t->pseudo[slot]);
+    memory_free(t->flights);
+    memory_free(t->scratch);
+    memory_free(t->positions);
+    memory_free(t->gradient);
+    memory_free(t->dlogits);
+    memory_free(t->dhidden);
+    memory_free(t->moments);
+    coral_destroy(&t->coral);
+    head_destroy(&t->head);
+    memory_free(t);
+    *trainer = NULL;
+}
+
+enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, size_t bytes,
+                                  struct error *err)
+{
+    const uint8_t *from = labels;
+    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
+        if (slot_labelled(trainer, slot))
+            continue;
+        size_t samples = trainer->manifest->part_count[trainer->domains[slot]][SPLIT_TRAIN];
+        if (bytes < samples * sizeof(int32_t))
+            return error_set(err, ERR_PEER, "pseudo labels for fewer samples than the manifest has");
+        memcpy(trainer->pseudo[slot], from, samples * sizeof(int32_t));
+        for (size_t i = 0; i < samples; i++)
+            if (trainer->pseudo[slot][i] < LABEL_NONE ||
+                trainer->pseudo[slot][i] >= (int32_t)trainer->plan->model->class_count)
+                return error_set(err, ERR_PEER, "a pseudo label outside the classes");
+        from += samples * sizeof(int32_t);
+        bytes -= samples * sizeof(int32_t);
+    }
+    return bytes == 0 ? OK : error_set(err, ERR_PEER, "more pseudo labels than samples");
+}
+
+void trainer_begin_step(struct trainer *trainer, const float *live)
+{
+    head_set_weights(trainer->head, live);
+    trainer->coral_begun = false;
+    for (int s = 0; s < 3; s++)
+        for (size_t slot = 0; slot < trainer->stage->domain_count; slot++)
+            reduction_reset(trainer->sums[s][slot]);
+}
+
+const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum, size_t slot)
+{
+    return trainer->sums[sum][slot];
+}
+
+/* ---- forward ---- */
+
+static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t slot, struct flight **out,
+                               struct error *err)
+{
+    struct flight *flight = &trainer->flights[shard * trainer->stage->domain_count + slot];
+    size_t batch = trainer->stage->micro_batch;
+    *out = flight;
+    if (flight->tape != NULL)
+        return OK;
+    flight->features = memory_alloc(batch * trainer->plan->boundary_elements, sizeof(float));
+    flight->labels = memory_alloc(batch, sizeof(int32_t));
+    if (flight->features == NULL || flight->labels == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the micro-batch of shard %u", shard);
+    return tape_create(trainer->head, &flight->tape, err);
+}
+
+static int32_t label_of(const struct trainer *trainer, size_t slot, uint32_t shard, uint32_t position)
+{
+    uint32_t shards = trainer->job->cluster.shards;
+    if (!slot_labelled(trainer, slot)) /* sample number p of a part lies in shard p mod S */
+        return trainer->pseudo[slot][(size_t)position * shards + shard];
+    uint32_t id = shard_sample(trainer->manifest, trainer->domains[slot], SPLIT_TRAIN, shards, shard, position);
+    return trainer->manifest->samples[id].label;
+}
+
+/* Copies the rows of the micro-batch side by side; samples that could not be read are left out. */
+static void gather(struct trainer *trainer, size_t slot, uint32_t shard, const struct features_rows *rows,
+                   size_t count, struct flight *flight)
+{
+    size_t row = trainer->plan->boundary_elements;
+    flight->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t k = trainer->positions[i];
+        if (!rows->valid[k])
+            continue;
+        memcpy(flight->features + flight->count * row, rows->rows + k * row, row * sizeof(float));
+        flight->labels[flight->count++] = label_of(trainer, slot, shard, k);
+    }
+}
+
+enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step, struct error *err)
+{
+    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
+        struct flight *flight;
+        struct features_rows rows;
+        enum status status = take_flight(trainer, shard, slot, &flight, err);
+        if (status == OK)
+            status = features_get(trainer->source, trainer->domains[slot], SPLIT_TRAIN, shard, &rows, err);
+        if (status != OK)
+            return status;
+        size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index, slot, shard,
+                                         step, trainer->scratch, trainer->positions);
+        gather(trainer, slot, shard, &rows, count, flight);
+        if (flight->count > 0)
+            head_forward(trainer->head, flight->tape, flight->features, flight->count);
+        if (trainer->coral == NULL)
+            continue;
+        coral_moments(trainer->coral, tape_hidden(flight->tape), flight->count, trainer->moments);
+        reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
+    }
+    return OK;
+}
+
+/* ---- backward ---- */
+
+static void note(double *metrics, enum layout_term term, struct loss_sum sum)
+{
+    metrics[(size_t)term * METRIC_COUNT + METRIC_LOSS] += sum.loss;
+    metrics[(size_t)term * METRIC_COUNT + METRIC_GRADIENT_SQUARE] += sum.gradient_square;
+    metrics[(size_t)term * METRIC_COUNT + METRIC_SAMPLES] += (double)sum.samples;
+}
+
+static void begin_coral(struct trainer *trainer, const struct statistics *statistics)
+{
+    uint64_t source_count, target_count;
+    const double *source = statistics_sums(statistics, trainer->coral_source, &source_count);
+    const double *target = statistics_sums(statistics, trainer->coral_target, &target_count);
+    coral_begin(trainer->coral, source, source_count, target, target_count);
+    trainer->coral_begun = true;
+}
+
+static void class_losses(struct trainer *trainer, size_t slot, const struct flight *flight, double *metrics)
+{
+    const struct loss_config *losses = &trainer->stage->losses;
+    bool labelled = slot_labelled(trainer, slot);
+    double weight = labelled ? losses->cross_entropy : losses->self_training;
+    size_t classes = trainer->plan->model->class_count;
+    memset(trainer->dlogits, 0, flight->count * classes * sizeof(float));
+    if (weight > 0)
+        note(metrics, labelled ? TERM_CROSS_ENTROPY : TERM_SELF_TRAINING,
+             cross_entropy(tape_logits(flight->tape), flight->labels, flight->count, classes,
+                           labelled ? losses->label_smoothing : 0.0, weight, trainer->dlogits));
+}
+
+/* NULL when no feature loss touches this slot. */
+static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_t shard,
+                                   const struct flight *flight, double *metrics)
+{
+    bool source = slot == trainer->coral_source, target = slot == trainer->coral_target;
+    if (trainer->coral == NULL || !(source || target))
+        return NULL;
+    size_t values = flight->count * trainer->plan->model->feature_count;
+    memset(trainer->dhidden, 0, values * sizeof(float));
+    struct loss_sum sum = coral_gradient(trainer->coral, source, tape_hidden(flight->tape), flight->count,
+                                         trainer->stage->losses.coral, trainer->dhidden);
+    /* The loss belongs to the step, not to a sample: one shard reports it. */
+    sum.loss = source && shard == 0 ? coral_loss(trainer->coral) : 0.0;
+    note(metrics, TERM_CORAL, sum);
+    return trainer->dhidden;
+}
+
+enum status trainer_backward(struct trainer *trainer, uint32_t shard, const struct statistics *statistics,
+                             struct error *err)
+{
+    (void)err;
+    if (trainer->coral != NULL && !trainer->coral_begun)
+        begin_coral(trainer, statistics);
+    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
+        const struct flight *flight = &trainer->flights[shard * trainer->stage->domain_count + slot];
+        double metrics[TERM_COUNT * METRIC_COUNT] = {0};
+        CHECK(flight->tape != NULL);
+        memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
+        if (flight->count > 0) {
+            class_losses(trainer, slot, flight, metrics);
+            const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
+            head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
+        }
+        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count, trainer->gradient);
+        reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
+    }
+    return OK;
+}
+
+/* ---- predict ---- */
+
+enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split, uint32_t shard,
+                            float *logits, uint8_t *readable, struct error *err)
+{
+    struct features_rows rows;
+    struct flight *flight;
+    size_t batch = trainer->stage->micro_batch, row = trainer->plan->boundary_elements;
+    size_t classes = trainer->plan->model->class_count;
+    enum status status = features_get(trainer->source, domain, split, shard, &rows, err);
+    if (status == OK)
+        status = take_flight(trainer, shard, 0, &flight, err);
+    if (status != OK)
+        return status;
+    for (size_t first = 0; first < rows.count; first += batch) {
+        size_t count = rows.count - first < batch ? rows.count - first : batch;
+        head_forward(trainer->head, flight->tape, rows.rows + first * row, count);
+        memcpy(logits + first * classes, tape_logits(flight->tape), count * classes * sizeof(float));
+    }
+    memcpy(readable, rows.valid, rows.count);
+    return OK;
+}
