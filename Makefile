@@ -14,8 +14,8 @@ OPT := $(OPT_$(VARIANT))
 CPPFLAGS += -I. -I$(BUILD)/gen -D_POSIX_C_SOURCE=200809L $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 # No fast-math and no contraction of a*b+c across statements: sums must be the same wherever they are computed.
 CFLAGS += -std=c17 $(OPT) -ffp-contract=off $(WARN) $(WERROR) -pthread
-LDFLAGS += $(OPT) -pthread
-LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lm
+LDFLAGS += $(OPT) -pthread -Wl,--as-needed
+LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lgomp -lm
 
 SRC_common := $(wildcard common/*/*.c)
 SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))

@@ -63,10 +63,10 @@ static bool claim_push(const struct worker *worker, const bool *done, bool *sent
     return any;
 }
 
-static enum worker_action_kind next_predict(struct worker *worker, bool has_current,
+static enum worker_action_kind next_predict(struct worker *worker, uint64_t latest,
                                             struct worker_action *action)
 {
-    for (size_t i = 0; has_current && i < worker->task.part_count; i++) {
+    for (size_t i = 0; latest == worker->version && i < worker->task.part_count; i++) {
         if (claim(worker, worker->predicted[i], &action->shard)) {
             action->part = worker->parts[i];
             return ACTION_PREDICT;
@@ -75,22 +75,19 @@ static enum worker_action_kind next_predict(struct worker *worker, bool has_curr
     return ACTION_WAIT;
 }
 
-/* One turn of the training cycle. The weights of the next version begin the next step. */
-static enum worker_action_kind next_train(struct worker *worker, bool has_current, bool has_next,
-                                          bool has_statistics, struct worker_action *action)
+static enum worker_action_kind next_train(struct worker *worker, uint64_t latest, bool has_statistics,
+                                          struct worker_action *action)
 {
-    if (has_next) {
+    if (latest > worker->version) {
         begin_step(worker);
-        worker->version++;
-        action->version = worker->version;
-        has_current = true;
+        worker->version = action->version = latest;
         has_statistics = false;
     }
-    if (worker->version == worker->task.version + worker->task.steps) {
+    if (worker->version >= worker->task.version + worker->task.steps) {
         worker->active = false;
         return ACTION_TRAINED;
     }
-    if (!has_current)
+    if (latest < worker->version)
         return ACTION_WAIT;
     if (claim(worker, worker->forwarded, &action->shard))
         return ACTION_FORWARD;
@@ -105,8 +102,7 @@ static enum worker_action_kind next_train(struct worker *worker, bool has_curren
     return ACTION_WAIT;
 }
 
-struct worker_action worker_next(struct worker *worker, bool has_current, bool has_next,
-                                 bool has_statistics)
+struct worker_action worker_next(struct worker *worker, uint64_t latest, bool has_statistics)
 {
     struct worker_action action = {.kind = ACTION_WAIT, .version = worker->version};
     if (!worker->active)
@@ -117,10 +113,14 @@ struct worker_action worker_next(struct worker *worker, bool has_current, bool h
             action.kind = ACTION_PREPARE;
         break;
     case TASK_PREDICT:
-        action.kind = next_predict(worker, has_current, &action);
+        action.kind = next_predict(worker, latest, &action);
+        break;
+    case TASK_SHOW:
+        worker->active = false;
+        action.kind = ACTION_SHOW;
         break;
     case TASK_TRAIN:
-        action.kind = next_train(worker, has_current, has_next, has_statistics, &action);
+        action.kind = next_train(worker, latest, has_statistics, &action);
         break;
     }
     return action;

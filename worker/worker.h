@@ -17,6 +17,7 @@ enum worker_action_kind {
     ACTION_WAIT, /* nothing to do before the next event */
     ACTION_PREPARE,
     ACTION_PREDICT,
+    ACTION_SHOW,
     ACTION_FORWARD,
     ACTION_PUSH_STATISTICS,
     ACTION_BACKWARD,
@@ -55,8 +56,9 @@ void worker_take_view(struct worker *worker, const struct message_view *view, ui
 /* Begins a task (a new one replaces the old). statistics: the task's stage has a loss that needs them. */
 void worker_take_task(struct worker *worker, const struct message_task *task, bool statistics);
 
-/* What to do now. has_current: weights of worker->version are complete; has_next: those of version + 1;
- * has_statistics: the statistics of worker->version are complete. The action counts as done when this returns. */
-struct worker_action worker_next(struct worker *worker, bool has_current, bool has_next, bool has_statistics);
+/* What to do now. latest: the newest version of which all weights are here, 0 = none; has_statistics: the statistics of
+ * worker->version are complete. Newer weights than worker->version begin a later step (one that may have been finished
+ * without this worker). The action counts as done when this returns. */
+struct worker_action worker_next(struct worker *worker, uint64_t latest, bool has_statistics);
 
 #endif

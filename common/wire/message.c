@@ -47,6 +47,9 @@ static const struct wire_field prepared[] = {
 static const struct wire_field predicted[] = {
     U32(message_predicted, task), U32(message_predicted, shard), U32(message_predicted, part),
     U32(message_predicted, count)};
+static const struct wire_field pixels[] = {U32(message_pixels, task), U32(message_pixels, width),
+                                           U32(message_pixels, height),
+                                           U32(message_pixels, count)};
 static const struct wire_field trained[] = {U32(message_trained, task)};
 static const struct wire_field welcome[] = {U32(message_welcome, member),
                                             U32(message_welcome, heartbeat_ms),
@@ -95,6 +98,7 @@ static const struct wire_layout layouts[] = {
     LAYOUT(STOP, reason),         EMPTY(PULL),                  LAYOUT(PUSH, push),
     LAYOUT(WEIGHTS, weights),     LAYOUT(STATISTICS, statistics), LAYOUT(ASK, ask),
     EMPTY(TELL),                  EMPTY(VIEWED),
+    LAYOUT(PIXELS, pixels),
 };
 
 struct wire_layout message_layout(uint32_t type)

@@ -37,6 +37,7 @@ enum message_type {
     MESSAGE_PREPARED,    /* worker: the features of one shard are at hand */
     MESSAGE_PREDICTED,   /* worker: logits of one shard */
     MESSAGE_TRAINED,     /* worker: holds the task's last version */
+    MESSAGE_PIXELS,      /* worker: frame 0: uint8 RGB [count, height, width, 3] of the samples asked for */
     MESSAGE_VIEWED,      /* server: knows the view in the header; workers are told of it only then */
     /* coordinator → member */
     MESSAGE_WELCOME = 32, /* frame 0: the job's text */
@@ -146,7 +147,12 @@ struct message_snapshot {
     size_t block_count;
 };
 
-enum task_kind { TASK_PREPARE, TASK_TRAIN, TASK_PREDICT };
+enum task_kind {
+    TASK_PREPARE, /* have the features of these parts at hand */
+    TASK_TRAIN,
+    TASK_PREDICT,
+    TASK_SHOW,    /* send pixels of samples; the parts are their ids */
+};
 
 struct message_task {
     uint32_t task; /* number, counts up */
@@ -156,7 +162,7 @@ struct message_task {
     uint64_t version; /* of the weights at the start */
     uint64_t stage_version;
     uint32_t steps;   /* of this task; 0 unless TASK_TRAIN */
-    uint32_t *parts;  /* predict, prepare: domain * SPLIT_COUNT + split */
+    uint32_t *parts;  /* predict, prepare: domain * SPLIT_COUNT + split; show: sample ids */
     size_t part_count;
     uint32_t *owners; /* server (position in the view) of each block */
     size_t owner_count;
@@ -174,6 +180,11 @@ struct message_predicted {
     uint32_t shard;
     uint32_t part;
     uint32_t count; /* frame 0: float32 logits [count, K]; frame 1: uint8 readable [count] */
+};
+
+struct message_pixels {
+    uint32_t task;
+    uint32_t width, height, count;
 };
 
 struct message_trained {
@@ -232,6 +243,7 @@ struct message {
         struct message_task task;
         struct message_prepared prepared;
         struct message_predicted predicted;
+        struct message_pixels pixels;
         struct message_trained trained;
         struct message_push push;
         struct message_weights weights;

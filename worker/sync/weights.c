@@ -68,14 +68,18 @@ bool weights_take(struct weights *weights, uint64_t version, uint32_t block, con
     return true;
 }
 
-bool weights_complete(const struct weights *weights, uint64_t version)
+uint64_t weights_latest(const struct weights *weights)
 {
-    const struct slot *slot = &weights->slots[version % 2];
-    return slot->version == version && slot->missing == 0;
+    uint64_t latest = 0;
+    for (int i = 0; i < 2; i++)
+        if (weights->slots[i].missing == 0 && weights->slots[i].version > latest)
+            latest = weights->slots[i].version;
+    return latest;
 }
 
 const float *weights_live(const struct weights *weights, uint64_t version)
 {
-    CHECK(weights_complete(weights, version));
-    return weights->slots[version % 2].live;
+    const struct slot *slot = &weights->slots[version % 2];
+    CHECK(slot->version == version && slot->missing == 0);
+    return slot->live;
 }

@@ -18,10 +18,10 @@ void weights_destroy(struct weights **weights);
  * those held are ignored. */
 bool weights_take(struct weights *weights, uint64_t version, uint32_t block, const void *data, size_t bytes);
 
-/* True when all blocks of `version` are here. */
-bool weights_complete(const struct weights *weights, uint64_t version);
+/* The newest version of which all blocks are here; 0 (no version) when there is none. */
+uint64_t weights_latest(const struct weights *weights);
 
-/* The live vector of a complete version; valid until a block of version + 2 is taken. */
+/* The live vector of a complete version (CHECKed); valid until a block of version + 2 is taken. */
 const float *weights_live(const struct weights *weights, uint64_t version);
 
 #endif

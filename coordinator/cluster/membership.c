@@ -1,0 +1,75 @@
+#include "coordinator/cluster/membership.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void membership_init(struct membership *membership, uint32_t death_ms)
+{
+    memset(membership, 0, sizeof *membership);
+    membership->death_ms = death_ms;
+}
+
+struct cluster_member *membership_join(struct membership *membership, uint64_t incarnation,
+                                       const struct message_hello *hello, int64_t now_ms)
+{
+    struct cluster_member *member = membership_find(membership, incarnation);
+    if (member != NULL)
+        return member;
+    if (membership->count == MEMBERSHIP_MAX)
+        return NULL;
+    member = &membership->members[membership->count++];
+    *member = (struct cluster_member){
+        .number = (uint32_t)membership->count,
+        .incarnation = incarnation,
+        .role = (enum member_role)hello->role,
+        .state = MEMBER_JOINED,
+        .pid = hello->pid,
+        .heard_ms = now_ms,
+    };
+    snprintf(member->host, sizeof member->host, "%s", hello->host);
+    snprintf(member->endpoint, sizeof member->endpoint, "%s", hello->endpoint);
+    snprintf(member->platform, sizeof member->platform, "%s", hello->platform);
+    return member;
+}
+
+struct cluster_member *membership_find(struct membership *membership, uint64_t incarnation)
+{
+    for (size_t i = 0; i < membership->count; i++)
+        if (membership->members[i].incarnation == incarnation &&
+            membership->members[i].state != MEMBER_DEAD)
+            return &membership->members[i];
+    return NULL;
+}
+
+struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid)
+{
+    for (size_t i = 0; i < membership->count; i++)
+        if (membership->members[i].pid == pid && membership->members[i].state != MEMBER_DEAD)
+            return &membership->members[i];
+    return NULL;
+}
+
+void membership_heard(struct cluster_member *member, int64_t now_ms)
+{
+    member->heard_ms = now_ms;
+}
+
+struct cluster_member *membership_silent(struct membership *membership, int64_t now_ms)
+{
+    for (size_t i = 0; i < membership->count; i++) {
+        struct cluster_member *member = &membership->members[i];
+        if (member->state != MEMBER_DEAD && now_ms - member->heard_ms > membership->death_ms)
+            return member;
+    }
+    return NULL;
+}
+
+size_t membership_list(struct membership *membership, enum member_role role, enum member_state state,
+                       struct cluster_member **out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < membership->count; i++)
+        if (membership->members[i].role == role && membership->members[i].state == state)
+            out[count++] = &membership->members[i];
+    return count;
+}

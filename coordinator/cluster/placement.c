@@ -1,0 +1,75 @@
+#include "coordinator/cluster/placement.h"
+
+#include "common/base/check.h"
+
+static size_t load_of(uint32_t member, const uint32_t *owners, size_t shards)
+{
+    size_t load = 0;
+    for (size_t s = 0; s < shards; s++)
+        load += owners[s] == member;
+    return load;
+}
+
+/* The member with least (most) shards; ties go to the first. */
+static uint32_t extreme(const uint32_t *members, size_t count, const uint32_t *owners, size_t shards, int most)
+{
+    uint32_t best = members[0];
+    for (size_t i = 1; i < count; i++) {
+        size_t load = load_of(members[i], owners, shards), best_load = load_of(best, owners, shards);
+        if (most ? load > best_load : load < best_load)
+            best = members[i];
+    }
+    return best;
+}
+
+static int is_member(const uint32_t *members, size_t count, uint32_t member)
+{
+    for (size_t i = 0; i < count; i++)
+        if (members[i] == member)
+            return 1;
+    return 0;
+}
+
+size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners, size_t shards)
+{
+    size_t moved = 0;
+    CHECK(member_count >= 1);
+    for (size_t s = 0; s < shards; s++)
+        if (!is_member(members, member_count, owners[s]))
+            owners[s] = PLACEMENT_NOBODY;
+    for (size_t s = 0; s < shards; s++) {
+        if (owners[s] != PLACEMENT_NOBODY)
+            continue;
+        owners[s] = extreme(members, member_count, owners, shards, 0);
+        moved++;
+    }
+    for (;;) {
+        uint32_t most = extreme(members, member_count, owners, shards, 1);
+        uint32_t least = extreme(members, member_count, owners, shards, 0);
+        if (load_of(most, owners, shards) <= load_of(least, owners, shards) + 1)
+            return moved;
+        size_t s = shards;
+        while (owners[s - 1] != most) /* the last one: a worker's first shards stay together */
+            s--;
+        owners[s - 1] = least;
+        moved++;
+    }
+}
+
+void placement_blocks(const size_t *bytes, size_t blocks, size_t servers, uint32_t *owners)
+{
+    CHECK(servers >= 1);
+    for (size_t i = 0; i < blocks; i++) {
+        size_t best = 0, best_load = SIZE_MAX;
+        for (size_t server = 0; server < servers; server++) {
+            size_t load = 0;
+            for (size_t j = 0; j < i; j++)
+                load += owners[j] == server ? bytes[j] : 0;
+            if (load < best_load) {
+                best = server;
+                best_load = load;
+            }
+        }
+        owners[i] = (uint32_t)best;
+    }
+}

@@ -1,0 +1,18 @@
+/* Who owns what: shards → workers, blocks → servers. Pure arithmetic. */
+#ifndef GRAFT_COORDINATOR_CLUSTER_PLACEMENT_H
+#define GRAFT_COORDINATOR_CLUSTER_PLACEMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PLACEMENT_NOBODY UINT32_MAX
+
+/* Moves as few shards as possible: owners that live keep theirs, orphans go to whoever has least, and only then does the
+ * most loaded give to the least loaded, until their numbers differ by at most one. members[member_count >= 1] in
+ * ascending order; owners[shards] is member numbers (PLACEMENT_NOBODY at first) and is updated. Returns how many moved. */
+size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners, size_t shards);
+
+/* Each block, in order, to the server with the least bytes so far (ties: the first): owners[i] = 0 … servers-1. */
+void placement_blocks(const size_t *bytes, size_t blocks, size_t servers, uint32_t *owners);
+
+#endif

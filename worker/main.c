@@ -1,0 +1,479 @@
+/* graft-worker: one worker. Sockets, files and computation around the state machine of worker.c. */
+#include <math.h>
+#include <omp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/platform.h"
+#include "common/data/shard.h"
+#include "common/net/channel.h"
+#include "common/net/member.h"
+#include "worker/stage.h"
+#include "worker/worker.h"
+
+#define SERVERS_MAX 256
+#define WAIT_MS 1000
+
+struct server_line {
+    uint64_t incarnation;
+    struct channel *channel;
+};
+
+struct driver {
+    struct member member;
+    struct model *model;
+    struct manifest *manifest;
+    struct decoder *decoder;
+    struct stage *stages[JOB_STAGES_MAX];
+    struct stage *stage; /* of the current task */
+    struct worker worker;
+    struct server_line servers[SERVERS_MAX];
+    size_t server_count;
+    uint64_t peers[SERVERS_MAX]; /* positions in the view: push_route's servers */
+    uint32_t *owners;
+    size_t owner_count;
+    uint32_t view;
+    uint32_t generation;
+    bool begun;             /* the trainer uses the weights of begun_version */
+    uint64_t begun_version;
+    struct received received;
+    bool stop;
+};
+
+/* ---- to the servers ---- */
+
+static void send_to_server(void *context, uint64_t peer, struct message *message,
+                           const struct payload *payloads, size_t count)
+{
+    struct driver *driver = context;
+    struct frame frames[WIRE_FRAMES_MAX];
+    struct error why = {0};
+    CHECK(peer < driver->server_count);
+    for (size_t i = 0; i < count; i++)
+        frames[i] = (struct frame){payloads[i].data, payloads[i].bytes, NULL, NULL};
+    message->run = driver->member.run;
+    message->sender = driver->member.incarnation;
+    message->view = driver->view;
+    message->generation = driver->generation;
+    /* A server that is gone is the coordinator's affair: it ends or rewinds the run. */
+    if (channel_send(driver->servers[peer].channel, 0, message, frames, count, &why) != OK)
+        log_event(LOG_WARN, "not_sent", "server=%zu why=\"%s\"", (size_t)peer, why.text);
+}
+
+static struct push_route route_of(struct driver *driver)
+{
+    for (size_t i = 0; i < driver->server_count; i++)
+        driver->peers[i] = i;
+    return (struct push_route){driver->owners, driver->peers, driver->server_count};
+}
+
+static void pull(struct driver *driver)
+{
+    for (size_t i = 0; i < driver->server_count; i++) {
+        struct message message = {.type = MESSAGE_PULL};
+        send_to_server(driver, i, &message, NULL, 0);
+    }
+}
+
+/* ---- from the coordinator ---- */
+
+static enum status connect_servers(struct driver *driver, const struct message_view *view, struct error *err)
+{
+    bool same = view->server_count == driver->server_count;
+    for (size_t i = 0; same && i < view->server_count; i++)
+        same = view->servers[i].incarnation == driver->servers[i].incarnation;
+    if (same)
+        return OK;
+    if (view->server_count > SERVERS_MAX)
+        return error_set(err, ERR_PEER, "a view of %zu servers; the limit is %d", view->server_count,
+                         SERVERS_MAX);
+    while (driver->server_count > 0)
+        channel_close(&driver->servers[--driver->server_count].channel);
+    for (size_t i = 0; i < view->server_count; i++) {
+        struct server_line *line = &driver->servers[i];
+        enum status status = channel_connect(driver->member.context, view->servers[i].endpoint,
+                                             driver->member.incarnation, &line->channel, err);
+        if (status != OK)
+            return status;
+        line->incarnation = view->servers[i].incarnation;
+        driver->server_count++;
+    }
+    return OK;
+}
+
+static enum status take_view(struct driver *driver, struct error *err)
+{
+    const struct message_view *view = &driver->received.message.body.view;
+    driver->view = driver->received.message.view;
+    worker_take_view(&driver->worker, view, driver->member.number);
+    return connect_servers(driver, view, err);
+}
+
+static enum status open_stage(struct driver *driver, uint32_t index, struct error *err)
+{
+    if (index >= driver->member.job->stage_count)
+        return error_set(err, ERR_PEER, "a task for stage %u, which the job lacks", index);
+    struct stage **stage = &driver->stages[index];
+    enum status status = OK;
+    if (*stage == NULL)
+        status = stage_open(driver->member.job, driver->model, driver->manifest, index, driver->decoder,
+                            link_counters(driver->member.link), stage, err);
+    if (status == OK)
+        driver->stage = *stage;
+    return status;
+}
+
+static enum status take_owners(struct driver *driver, const struct message_task *task, struct error *err)
+{
+    if (task->kind == TASK_PREPARE || task->kind == TASK_SHOW)
+        return OK;
+    if (task->owner_count != driver->stage->layout.block_count)
+        return error_set(err, ERR_PEER, "a task with %zu blocks, the stage has %zu", task->owner_count,
+                         driver->stage->layout.block_count);
+    memory_free(driver->owners);
+    driver->owners = memory_alloc(task->owner_count, sizeof *driver->owners);
+    if (driver->owners == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for %zu block owners", task->owner_count);
+    memcpy(driver->owners, task->owners, task->owner_count * sizeof *driver->owners);
+    driver->owner_count = task->owner_count;
+    return OK;
+}
+
+static enum status take_task(struct driver *driver, struct error *err)
+{
+    const struct message *message = &driver->received.message;
+    const struct message_task *task = &message->body.task;
+    enum status status = open_stage(driver, task->stage, err);
+    if (status == OK && task->part_count > WORKER_PARTS_MAX)
+        status = error_set(err, ERR_PEER, "a task of %zu parts", task->part_count);
+    if (status == OK)
+        status = take_owners(driver, task, err);
+    if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
+        status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
+                                       driver->received.frames[0].bytes, err);
+    bool loaded_anew = message->generation != driver->generation;
+    if (status == OK && loaded_anew)
+        status = stage_forget(driver->stage, err);
+    if (status != OK)
+        return status;
+    driver->generation = message->generation;
+    driver->begun = false;
+    link_counters(driver->member.link)->task = task->task;
+    link_counters(driver->member.link)->samples = 0;
+    worker_take_task(&driver->worker, task, driver->stage->statistics != NULL);
+    if (loaded_anew)
+        pull(driver);
+    return OK;
+}
+
+static enum status drain_coordinator(struct driver *driver, struct error *err)
+{
+    enum status status = OK;
+    struct channel *channel = link_channel(driver->member.link);
+    while (status == OK && !driver->stop && channel_receive(channel, &driver->received)) {
+        if (driver->received.message.type == MESSAGE_VIEW) {
+            status = take_view(driver, err);
+        } else if (driver->received.message.type == MESSAGE_TASK) {
+            status = take_task(driver, err);
+        } else if (driver->received.message.type == MESSAGE_STOP) {
+            log_event(LOG_INFO, "stop", "why=\"%s\"", driver->received.message.body.reason.text);
+            driver->stop = true;
+        }
+    }
+    return status;
+}
+
+/* ---- from the servers ---- */
+
+static void take_weights(struct driver *driver)
+{
+    const struct message_weights *weights = &driver->received.message.body.weights;
+    for (size_t i = 0; i < weights->block_count && i < driver->received.frame_count; i++)
+        if (!weights_take(driver->stage->weights, weights->version, weights->blocks[i],
+                          driver->received.frames[i].data, driver->received.frames[i].bytes))
+            link_counters(driver->member.link)->dropped++;
+}
+
+static void take_statistics(struct driver *driver)
+{
+    const struct message_statistics *sums = &driver->received.message.body.statistics;
+    for (size_t i = 0; i < sums->entry_count && i < driver->received.frame_count; i++)
+        if (driver->stage->statistics == NULL ||
+            !statistics_take(driver->stage->statistics, sums->version, sums->entries[i].block,
+                             sums->entries[i].domain, sums->entries[i].count,
+                             driver->received.frames[i].data, driver->received.frames[i].bytes))
+            link_counters(driver->member.link)->dropped++;
+}
+
+static void drain_server(struct driver *driver, struct channel *channel)
+{
+    while (channel_receive(channel, &driver->received)) {
+        const struct message *message = &driver->received.message;
+        if (message->run != driver->member.run || message->generation != driver->generation ||
+            driver->stage == NULL)
+            continue; /* of a table that was loaded over */
+        if (message->type == MESSAGE_WEIGHTS)
+            take_weights(driver);
+        else if (message->type == MESSAGE_STATISTICS)
+            take_statistics(driver);
+    }
+}
+
+/* ---- actions ---- */
+
+static void begin(struct driver *driver, uint64_t version)
+{
+    if (driver->begun && driver->begun_version == version)
+        return;
+    trainer_begin_step(driver->stage->trainer, weights_live(driver->stage->weights, version));
+    driver->begun = true;
+    driver->begun_version = version;
+}
+
+static enum status prepare(struct driver *driver, uint32_t shard, struct error *err)
+{
+    const struct worker *worker = &driver->worker;
+    uint32_t shards = driver->member.job->cluster.shards;
+    uint32_t unreadable[1024]; /* more than that are counted, not listed */
+    struct message message = {.type = MESSAGE_PREPARED};
+    struct message_prepared *prepared = &message.body.prepared;
+    *prepared = (struct message_prepared){worker->task.task, shard, unreadable, 0};
+    for (size_t i = 0; i < worker->task.part_count; i++) {
+        size_t domain = worker->parts[i] / SPLIT_COUNT;
+        enum split split = (enum split)(worker->parts[i] % SPLIT_COUNT);
+        struct features_rows rows;
+        if (domain >= driver->member.job->data.domain_count)
+            return error_set(err, ERR_PEER, "a task for domain %zu, which the job lacks", domain);
+        enum status status = features_get(driver->stage->features, domain, split, shard, &rows, err);
+        if (status != OK)
+            return status;
+        for (size_t k = 0; k < rows.count; k++)
+            if (!rows.valid[k] && prepared->unreadable_count < 1024)
+                unreadable[prepared->unreadable_count++] =
+                    shard_sample(driver->manifest, domain, split, shards, shard, k);
+    }
+    return member_send(&driver->member, &message, NULL, 0, err);
+}
+
+static enum status predict(struct driver *driver, const struct worker_action *action, struct error *err)
+{
+    const struct job *job = driver->member.job;
+    size_t domain = action->part / SPLIT_COUNT, classes = job->data.class_count;
+    enum split split = (enum split)(action->part % SPLIT_COUNT);
+    if (domain >= job->data.domain_count)
+        return error_set(err, ERR_PEER, "a task for domain %zu, which the job lacks", domain);
+    begin(driver, action->version);
+    size_t count = shard_count(driver->manifest, domain, split, job->cluster.shards, action->shard);
+    float *logits = memory_alloc(count * classes, sizeof *logits);
+    uint8_t *readable = memory_alloc(count, 1);
+    enum status status = logits == NULL || readable == NULL
+                             ? error_set(err, ERR_MEMORY, "no memory for %zu predictions", count)
+                             : trainer_predict(driver->stage->trainer, domain, split, action->shard, logits,
+                                               readable, err);
+    if (status == OK) {
+        struct message message = {.type = MESSAGE_PREDICTED, .generation = driver->generation};
+        message.body.predicted = (struct message_predicted){driver->worker.task.task, action->shard,
+                                                            action->part, (uint32_t)count};
+        struct frame frames[] = {{logits, count * classes * sizeof *logits, NULL, NULL},
+                                 {readable, count, NULL, NULL}};
+        status = member_send(&driver->member, &message, frames, 2, err);
+        link_counters(driver->member.link)->samples += count;
+    }
+    memory_free(logits);
+    memory_free(readable);
+    return status;
+}
+
+/* Back from network input to pixels: v = x·std + mean, inverted if the job says so. */
+static void pixels_of(const struct preprocess_config *config, const float *input, uint8_t *rgb)
+{
+    size_t plane = (size_t)config->width * config->height;
+    for (size_t i = 0; i < plane; i++)
+        for (size_t c = 0; c < 3; c++) {
+            size_t from = c < config->channels ? c : 0;
+            double value = input[from * plane + i] * config->std[from] + config->mean[from];
+            value = fmin(255.0, fmax(0.0, config->invert ? 255.0 - value : value));
+            rgb[i * 3 + c] = (uint8_t)lround(value);
+        }
+}
+
+static enum status show(struct driver *driver, struct error *err)
+{
+    const struct preprocess_config *config = &driver->member.job->data.preprocess;
+    size_t bytes = (size_t)config->width * config->height * 3, count = driver->worker.task.part_count;
+    uint8_t *rgb = memory_alloc(count, bytes);
+    float *input = memory_alloc(decoder_elements(driver->decoder), sizeof *input);
+    enum status status = rgb == NULL || input == NULL
+                             ? error_set(err, ERR_MEMORY, "no memory for %zu pictures", count)
+                             : OK;
+    for (size_t i = 0; status == OK && i < count; i++) {
+        uint32_t id = driver->worker.parts[i];
+        if (id < driver->manifest->sample_count && decoder_read(driver->decoder, id, input, NULL) == OK)
+            pixels_of(config, input, rgb + i * bytes);
+    }
+    struct message message = {.type = MESSAGE_PIXELS};
+    message.body.pixels = (struct message_pixels){driver->worker.task.task, config->width, config->height,
+                                                  (uint32_t)count};
+    struct frame frame = {rgb, count * bytes, NULL, NULL};
+    if (status == OK)
+        status = member_send(&driver->member, &message, &frame, 1, err);
+    memory_free(rgb);
+    memory_free(input);
+    return status;
+}
+
+static enum status forward(struct driver *driver, const struct worker_action *action, struct error *err)
+{
+    begin(driver, action->version);
+    uint32_t step = (uint32_t)(action->version - driver->worker.task.stage_version);
+    return trainer_forward(driver->stage->trainer, action->shard, step, err);
+}
+
+static enum status backward(struct driver *driver, const struct worker_action *action, struct error *err)
+{
+    const struct job *job = driver->member.job;
+    link_counters(driver->member.link)->samples +=
+        job->stages[driver->stage->index].micro_batch * job->stages[driver->stage->index].domain_count;
+    return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
+}
+
+static enum status perform(struct driver *driver, const struct worker_action *action, struct error *err)
+{
+    struct outbox outbox = {driver, send_to_server};
+    struct push_route route = route_of(driver);
+    struct message trained = {.type = MESSAGE_TRAINED, .generation = driver->generation};
+    switch (action->kind) {
+    case ACTION_WAIT:
+        return OK;
+    case ACTION_PREPARE:
+        return prepare(driver, action->shard, err);
+    case ACTION_PREDICT:
+        return predict(driver, action, err);
+    case ACTION_SHOW:
+        return show(driver, err);
+    case ACTION_FORWARD:
+        return forward(driver, action, err);
+    case ACTION_BACKWARD:
+        return backward(driver, action, err);
+    case ACTION_PUSH_STATISTICS:
+        stage_push(driver->stage, false, &route, action->version, outbox);
+        return OK;
+    case ACTION_PUSH_GRADIENTS:
+        stage_push(driver->stage, true, &route, action->version, outbox);
+        return OK;
+    case ACTION_TRAINED:
+        trained.body.trained.task = driver->worker.task.task;
+        return member_send(&driver->member, &trained, NULL, 0, err);
+    }
+    return OK;
+}
+
+static struct worker_action next(struct driver *driver)
+{
+    const struct stage *stage = driver->stage;
+    uint64_t version = driver->worker.version;
+    if (stage == NULL)
+        return (struct worker_action){.kind = ACTION_WAIT};
+    return worker_next(&driver->worker, weights_latest(stage->weights),
+                       stage->statistics != NULL && statistics_complete(stage->statistics, version));
+}
+
+static void wait(struct driver *driver)
+{
+    struct channel *channels[SERVERS_MAX + 1] = {link_channel(driver->member.link)};
+    for (size_t i = 0; i < driver->server_count; i++)
+        channels[i + 1] = driver->servers[i].channel;
+    channel_wait(channels, driver->server_count + 1, WAIT_MS);
+}
+
+static enum status work(struct driver *driver, struct error *err)
+{
+    enum status status = OK;
+    while (status == OK && !driver->stop) {
+        status = drain_coordinator(driver, err);
+        for (size_t i = 0; i < driver->server_count; i++)
+            drain_server(driver, driver->servers[i].channel);
+        if (status != OK || driver->stop)
+            break;
+        struct worker_action action = next(driver);
+        if (action.kind == ACTION_WAIT)
+            wait(driver);
+        else
+            status = perform(driver, &action, err);
+    }
+    return status;
+}
+
+/* ---- start and end ---- */
+
+static enum status open_job(struct driver *driver, struct error *err)
+{
+    const struct job *job = driver->member.job;
+    enum status status = manifest_build(job, MANIFEST_WORKER, &driver->manifest, err);
+    if (status == OK)
+        status = model_open(&job->model, &job->data.preprocess, job->data.class_count, &driver->model, err);
+    if (status == OK)
+        status = decoder_open(job, driver->manifest, &driver->decoder, err);
+    if (status != OK)
+        return status;
+    struct message ready = {.type = MESSAGE_READY};
+    ready.body.ready = (struct message_ready){driver->manifest->digest, driver->model->digest};
+    worker_init(&driver->worker, job->cluster.shards);
+    omp_set_num_threads((int)job->cluster.threads);
+    return member_send(&driver->member, &ready, NULL, 0, err);
+}
+
+static enum status run(struct driver *driver, const struct member_options *options, struct error *err)
+{
+    enum status status = member_open(&driver->member, err);
+    if (status == OK)
+        status = member_join(&driver->member, options->coordinator, ROLE_WORKER, "", err);
+    if (status == OK)
+        status = open_job(driver, err);
+    if (status == OK)
+        status = work(driver, err);
+    return status;
+}
+
+static void close_driver(struct driver *driver)
+{
+    for (size_t i = 0; i < JOB_STAGES_MAX; i++)
+        stage_close(&driver->stages[i]);
+    for (size_t i = 0; i < driver->server_count; i++)
+        channel_close(&driver->servers[i].channel);
+    decoder_close(&driver->decoder);
+    model_destroy(&driver->model);
+    manifest_destroy(&driver->manifest);
+    memory_free(driver->owners);
+    member_close(&driver->member);
+    memory_free(driver);
+}
+
+int main(int argc, char **argv)
+{
+    struct member_options options;
+    struct error err = {0};
+    platform_prepare(argv);
+    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
+    enum status status = member_options_read(argc, argv, "graft-worker", &options, &err);
+    if (status == OK)
+        status = log_open(options.log, "worker", LOG_INFO, &err);
+    struct driver *driver = status == OK ? memory_alloc(1, sizeof *driver) : NULL;
+    if (status == OK && driver == NULL)
+        status = error_set(&err, ERR_MEMORY, "no memory");
+    if (status == OK)
+        status = run(driver, &options, &err);
+    if (status != OK) {
+        fprintf(stderr, "graft-worker: %s\n", err.text);
+        if (driver != NULL)
+            member_fail(&driver->member, &err);
+    }
+    if (driver != NULL)
+        close_driver(driver);
+    return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}

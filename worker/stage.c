@@ -1,0 +1,104 @@
+#include "worker/stage.h"
+
+#include "common/base/memory.h"
+
+static enum status make_slices(struct stage *stage, struct error *err)
+{
+    const struct layout *layout = &stage->layout;
+    stage->parameter_slices = memory_alloc(layout->parameter_count, sizeof *stage->parameter_slices);
+    stage->statistic_slices = memory_alloc(layout->statistic_count, sizeof *stage->statistic_slices);
+    if (stage->parameter_slices == NULL || stage->statistic_slices == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the blocks of a stage");
+    for (size_t i = 0; i < layout->parameter_count; i++) {
+        const struct plan_block *block = &stage->plan->blocks[i];
+        stage->parameter_slices[i] = (struct push_slice){
+            (uint32_t)i, block->offset * sizeof(float), block->elements * sizeof(float)};
+    }
+    for (size_t i = 0; i < layout->statistic_count; i++)
+        stage->statistic_slices[i] = (struct push_slice){
+            (uint32_t)(layout->parameter_count + i), layout_statistic_offset(i) * sizeof(double),
+            layout_statistic_size(layout, i) * sizeof(double)};
+    stage->metric_slice =
+        (struct push_slice){layout->metric_block, 0, layout->metric_elements * sizeof(double)};
+    return OK;
+}
+
+enum status stage_forget(struct stage *stage, struct error *err)
+{
+    weights_destroy(&stage->weights);
+    statistics_destroy(&stage->statistics);
+    enum status status = weights_create(stage->plan, &stage->weights, err);
+    if (status == OK && stage->layout.statistic_count > 0)
+        status = statistics_create(&stage->layout, stage->job->stages[stage->index].domain_count,
+                                   &stage->statistics, err);
+    return status;
+}
+
+enum status stage_open(const struct job *job, const struct model *model,
+                       const struct manifest *manifest, size_t index, struct decoder *decoder,
+                       struct link_progress *progress, struct stage **out, struct error *err)
+{
+    const struct stage_config *config = &job->stages[index];
+    struct stage *stage = memory_alloc(1, sizeof *stage);
+    if (stage == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a stage");
+    stage->job = job;
+    stage->index = index;
+    enum status status = plan_create(model, config->live, config->live_count, config->last_blocks,
+                                     &stage->plan, err);
+    if (status == OK) {
+        stage->layout = layout_of(stage->plan, config);
+        status = make_slices(stage, err);
+    }
+    if (status == OK)
+        status = features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
+    if (status == OK)
+        status = trainer_create(job, manifest, stage->plan, index, stage->features, &stage->trainer, err);
+    if (status == OK)
+        status = stage_forget(stage, err);
+    if (status != OK) {
+        stage_close(&stage);
+        return status;
+    }
+    *out = stage;
+    return OK;
+}
+
+void stage_close(struct stage **stage)
+{
+    if (*stage == NULL)
+        return;
+    statistics_destroy(&(*stage)->statistics);
+    weights_destroy(&(*stage)->weights);
+    trainer_destroy(&(*stage)->trainer);
+    features_destroy(&(*stage)->features);
+    plan_destroy(&(*stage)->plan);
+    memory_free((*stage)->parameter_slices);
+    memory_free((*stage)->statistic_slices);
+    memory_free(*stage);
+    *stage = NULL;
+}
+
+static void push_kind(const struct stage *stage, enum trainer_sum kind, const struct push_slice *slices,
+                      size_t count, const struct push_route *route, uint64_t version, struct outbox outbox)
+{
+    const struct reduction *sums[JOB_DOMAINS_MAX];
+    size_t domains = stage->job->stages[stage->index].domain_count;
+    for (size_t slot = 0; slot < domains; slot++)
+        sums[slot] = trainer_sums(stage->trainer, kind, slot);
+    push_sums(sums, domains, slices, count, route, version, outbox);
+}
+
+void stage_push(const struct stage *stage, bool gradients, const struct push_route *route,
+                uint64_t version, struct outbox outbox)
+{
+    const struct layout *layout = &stage->layout;
+    if (!gradients) {
+        push_kind(stage, SUM_STATISTICS, stage->statistic_slices, layout->statistic_count, route, version,
+                  outbox);
+        return;
+    }
+    push_kind(stage, SUM_GRADIENTS, stage->parameter_slices, layout->parameter_count, route, version,
+              outbox);
+    push_kind(stage, SUM_METRICS, &stage->metric_slice, 1, route, version, outbox);
+}
