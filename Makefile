@@ -48,23 +48,28 @@ $(BUILD)/gen/onnx.pb-c.c:
 	protoc-c --proto_path=/usr/include/onnx --c_out=$(BUILD)/gen onnx.proto
 $(BUILD)/gen/onnx.pb-c.h: $(BUILD)/gen/onnx.pb-c.c ;
 $(GEN_OBJ): $(BUILD)/gen/onnx.pb-c.c
-	$(CC) $(CPPFLAGS) -std=c17 $(OPT) -w -c $< -o $@
+	@$(CC) $(CPPFLAGS) -std=c17 $(OPT) -w -c $< -o $@
 
 $(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/graft: $(call obj,coordinator/main.c) $(OBJ_coordinator) $(OBJ_common)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/graft-worker: $(call obj,worker/main.c) $(OBJ_worker) $(OBJ_common)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/graft-server: $(call obj,paramserver/main.c) $(OBJ_paramserver) $(OBJ_common)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # A unit test may use every role's parts (a test is no role).
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(OBJ_common) $(OBJ_worker) $(OBJ_paramserver) $(OBJ_coordinator)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
 
 unit: deps $(UNIT) ## Build and run the unit tests (cmocka)
 	@set -e; for t in $(UNIT); do $$t; done

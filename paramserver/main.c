@@ -20,13 +20,10 @@ struct driver {
 };
 
 static void send_message(void *context, uint64_t peer, struct message *message,
-                         const struct payload *payloads, size_t count)
+                         const struct frame *frames, size_t count)
 {
     struct driver *driver = context;
-    struct frame frames[WIRE_FRAMES_MAX];
     struct error why = {0};
-    for (size_t i = 0; i < count; i++)
-        frames[i] = (struct frame){payloads[i].data, payloads[i].bytes, NULL, NULL};
     message->run = driver->member.run;
     message->sender = driver->member.incarnation;
     struct channel *channel =
@@ -38,10 +35,7 @@ static void send_message(void *context, uint64_t peer, struct message *message,
 
 static enum status handle(struct driver *driver, uint64_t peer, struct error *err)
 {
-    struct payload payloads[WIRE_FRAMES_MAX];
-    for (size_t i = 0; i < driver->received.frame_count; i++)
-        payloads[i] = (struct payload){driver->received.frames[i].data, driver->received.frames[i].bytes};
-    return server_handle(driver->server, peer, &driver->received.message, payloads,
+    return server_handle(driver->server, peer, &driver->received.message, driver->received.frames,
                          driver->received.frame_count, err);
 }
 

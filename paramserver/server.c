@@ -58,7 +58,7 @@ struct server_counters server_counters(const struct server *server)
 }
 
 static void send_to(struct server *server, uint64_t peer, struct message *message,
-                    const struct payload *payloads, size_t count)
+                    const struct frame *payloads, size_t count)
 {
     message->view = server->view;
     message->generation = server->generation;
@@ -70,7 +70,7 @@ static void send_to(struct server *server, uint64_t peer, struct message *messag
 static void send_weights(struct server *server, uint64_t peer, uint64_t version)
 {
     uint32_t blocks[WIRE_FRAMES_MAX];
-    struct payload payloads[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
     struct message message = {.type = MESSAGE_WEIGHTS};
     struct message_weights *weights = &message.body.weights;
     size_t at = 0;
@@ -84,7 +84,7 @@ static void send_weights(struct server *server, uint64_t peer, uint64_t version)
 static void send_statistics(struct server *server, uint64_t peer)
 {
     struct push_entry entries[WIRE_FRAMES_MAX];
-    struct payload payloads[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
     struct message message = {.type = MESSAGE_STATISTICS};
     struct message_statistics *statistics = &message.body.statistics;
     struct table_cursor at = {0};
@@ -98,7 +98,7 @@ static void send_statistics(struct server *server, uint64_t peer)
 static void send_snapshot(struct server *server)
 {
     struct snapshot_block blocks[WIRE_FRAMES_MAX];
-    struct payload payloads[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
     struct message message = {.type = MESSAGE_SNAPSHOT};
     struct message_snapshot *snapshot = &message.body.snapshot;
     size_t at = 0, count, frames;
@@ -142,7 +142,7 @@ static void take_view(struct server *server, const struct message *message)
 }
 
 static enum status take_load(struct server *server, const struct message *message,
-                             const struct payload *payloads, size_t count, struct error *err)
+                             const struct frame *payloads, size_t count, struct error *err)
 {
     const struct message_load *load = &message->body.load;
     if (load->stage >= server->job->stage_count)
@@ -202,7 +202,7 @@ static enum status finish_step(struct server *server, struct error *err)
 }
 
 static enum status take_push(struct server *server, const struct message *message,
-                             const struct payload *payloads, size_t count, struct error *err)
+                             const struct frame *payloads, size_t count, struct error *err)
 {
     const struct message_push *push = &message->body.push;
     server->counters.pushes++;
@@ -228,7 +228,7 @@ static enum status take_push(struct server *server, const struct message *messag
 }
 
 static enum status handle_coordinator(struct server *server, const struct message *message,
-                                      const struct payload *payloads, size_t count, struct error *err)
+                                      const struct frame *payloads, size_t count, struct error *err)
 {
     if (message->type == MESSAGE_VIEW)
         take_view(server, message);
@@ -244,7 +244,7 @@ static enum status handle_coordinator(struct server *server, const struct messag
 }
 
 enum status server_handle(struct server *server, uint64_t peer, const struct message *message,
-                          const struct payload *payloads, size_t payload_count, struct error *err)
+                          const struct frame *payloads, size_t payload_count, struct error *err)
 {
     if (peer == PEER_COORDINATOR)
         return handle_coordinator(server, message, payloads, payload_count, err);

@@ -33,7 +33,7 @@ void server_destroy(struct server **server);
 /* Takes one message from the coordinator (peer PEER_COORDINATOR) or a worker. An error means that this server cannot go
  * on (memory, a poisoned gradient): the driver reports it. Broken or stray messages are no error. */
 enum status server_handle(struct server *server, uint64_t peer, const struct message *message,
-                          const struct payload *payloads, size_t payload_count, struct error *err) MUST_CHECK;
+                          const struct frame *payloads, size_t payload_count, struct error *err) MUST_CHECK;
 
 struct server_counters server_counters(const struct server *server);
 

@@ -48,14 +48,11 @@ struct driver {
 /* ---- to the servers ---- */
 
 static void send_to_server(void *context, uint64_t peer, struct message *message,
-                           const struct payload *payloads, size_t count)
+                           const struct frame *frames, size_t count)
 {
     struct driver *driver = context;
-    struct frame frames[WIRE_FRAMES_MAX];
     struct error why = {0};
     CHECK(peer < driver->server_count);
-    for (size_t i = 0; i < count; i++)
-        frames[i] = (struct frame){payloads[i].data, payloads[i].bytes, NULL, NULL};
     message->run = driver->member.run;
     message->sender = driver->member.incarnation;
     message->view = driver->view;
@@ -279,8 +276,8 @@ static enum status predict(struct driver *driver, const struct worker_action *ac
         struct message message = {.type = MESSAGE_PREDICTED, .generation = driver->generation};
         message.body.predicted = (struct message_predicted){driver->worker.task.task, action->shard,
                                                             action->part, (uint32_t)count};
-        struct frame frames[] = {{logits, count * classes * sizeof *logits, NULL, NULL},
-                                 {readable, count, NULL, NULL}};
+        struct frame frames[] = {{logits, count * classes * sizeof *logits},
+                                 {readable, count}};
         status = member_send(&driver->member, &message, frames, 2, err);
         link_counters(driver->member.link)->samples += count;
     }
@@ -319,7 +316,7 @@ static enum status show(struct driver *driver, struct error *err)
     struct message message = {.type = MESSAGE_PIXELS};
     message.body.pixels = (struct message_pixels){driver->worker.task.task, config->width, config->height,
                                                   (uint32_t)count};
-    struct frame frame = {rgb, count * bytes, NULL, NULL};
+    struct frame frame = {rgb, count * bytes};
     if (status == OK)
         status = member_send(&driver->member, &message, &frame, 1, err);
     memory_free(rgb);

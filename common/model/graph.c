@@ -152,14 +152,16 @@ static char *copy_name(struct graph *graph, const char *name)
 static enum status check_name(const struct graph *graph, const char *name, struct error *err)
 {
     if (strnlen(name, GRAPH_NAME_BYTES_MAX) == GRAPH_NAME_BYTES_MAX)
-        return error_set(err, ERR_INPUT, "a name is longer than %zu bytes: %.60s…", GRAPH_NAME_BYTES_MAX - 1, name);
+        return error_set(err, ERR_INPUT, "a name is longer than %zu bytes: %.60s…",
+                         GRAPH_NAME_BYTES_MAX - 1, name);
     if (graph_find(graph, name) != GRAPH_NONE)
         return error_set(err, ERR_INPUT, "the name %s is used for two tensors", name);
     return OK;
 }
 
-enum status graph_add_value(struct graph *graph, const char *name, enum dtype dtype, const struct shape *shape,
-                            const void *data, bool parameter, uint32_t *out, struct error *err)
+enum status graph_add_value(struct graph *graph, const char *name, enum dtype dtype,
+                            const struct shape *shape, const void *data, bool parameter,
+                            uint32_t *out, struct error *err)
 {
     struct names *names = graph->names;
     enum status status = check_name(graph, name, err);
@@ -174,25 +176,30 @@ enum status graph_add_value(struct graph *graph, const char *name, enum dtype dt
         (2 * (graph->value_count + 1) > names->slot_count && !names_grow(graph)))
         return error_set(err, ERR_MEMORY, "no memory for tensor %s", name);
     *name_slot(graph, name) = (uint32_t)graph->value_count + 1;
-    graph->values[graph->value_count] = (struct value){
-        .name = copy, .dtype = dtype, .shape = *shape, .data = data, .parameter = parameter, .producer = GRAPH_NONE};
+    graph->values[graph->value_count] = (struct value){.name = copy,
+                                                       .dtype = dtype,
+                                                       .shape = *shape,
+                                                       .data = data,
+                                                       .parameter = parameter,
+                                                       .producer = GRAPH_NONE};
     *out = (uint32_t)graph->value_count++;
     return OK;
 }
 
-enum status graph_add_node(struct graph *graph, enum op op, const char *name, const uint32_t *inputs,
-                           size_t input_count, const char *output, const struct attributes *attributes,
-                           uint32_t *out, struct error *err)
+enum status graph_add_node(struct graph *graph, enum op op, const char *name,
+                           const uint32_t *inputs, size_t input_count, const char *output,
+                           const struct attributes *attributes, uint32_t *out, struct error *err)
 {
     static const struct shape unknown = {0};
     uint32_t value = GRAPH_NONE;
     CHECK((size_t)op < OP_COUNT);
     if (graph->node_count >= GRAPH_NODES_MAX || input_count > GRAPH_PORTS_MAX)
-        return error_set(err, ERR_INPUT, "node %.100s: more than %zu nodes or %zu inputs", name, GRAPH_NODES_MAX,
-                         GRAPH_PORTS_MAX);
+        return error_set(err, ERR_INPUT, "node %.100s: more than %zu nodes or %zu inputs", name,
+                         GRAPH_NODES_MAX, GRAPH_PORTS_MAX);
     for (size_t i = 0; i < input_count; i++)
         CHECK(inputs[i] == GRAPH_NONE || inputs[i] < graph->value_count);
-    enum status status = graph_add_value(graph, output, DTYPE_F32, &unknown, NULL, false, &value, err);
+    enum status status =
+        graph_add_value(graph, output, DTYPE_F32, &unknown, NULL, false, &value, err);
     if (status != OK)
         return status;
     char *copy = copy_name(graph, name);

@@ -26,8 +26,10 @@ static size_t node_parameters(const struct graph *graph, const struct node *node
     return count;
 }
 
-/* Moves the boundary before `node`: its output no longer crosses, its inputs do. `crosses` per value. */
-static void move_boundary(const struct graph *graph, const struct node *node, bool *crosses, size_t *elements)
+/* Moves the boundary before `node`: its output no longer crosses, its inputs do. `crosses` per
+ * value. */
+static void move_boundary(const struct graph *graph, const struct node *node, bool *crosses,
+                          size_t *elements)
 {
     if (crosses[node->output])
         *elements -= value_elements(&graph->values[node->output]);
@@ -40,7 +42,8 @@ static void move_boundary(const struct graph *graph, const struct node *node, bo
     }
 }
 
-static void print_node(FILE *out, const struct graph *graph, const struct node *node, struct totals *totals)
+static void print_node(FILE *out, const struct graph *graph, const struct node *node,
+                       struct totals *totals)
 {
     char shape[128];
     const struct value *output = &graph->values[node->output];
@@ -49,30 +52,33 @@ static void print_node(FILE *out, const struct graph *graph, const struct node *
     shape_text(&output->shape, shape, sizeof shape);
     totals->parameters += parameters;
     totals->flops += flops;
-    fprintf(out, "%-20s %-34.34s %-20s %10zu %12.0f %10zu\n", op_table_row(node->op)->type, output->name, shape,
-            parameters, flops, value_batched(output) ? value_elements(output) * sizeof(float) : 0);
+    fprintf(out, "%-20s %-34.34s %-20s %10zu %12.0f %10zu\n", op_table_row(node->op)->type,
+            output->name, shape, parameters, flops,
+            value_batched(output) ? value_elements(output) * sizeof(float) : 0);
 }
 
 static void print_nodes(FILE *out, const struct model *model)
 {
     struct totals totals = {0};
-    fprintf(out, "%-20s %-34s %-20s %10s %12s %10s\n", "operator", "output", "shape", "parameters", "flops/sample",
-            "bytes/sample");
+    fprintf(out, "%-20s %-34s %-20s %10s %12s %10s\n", "operator", "output", "shape", "parameters",
+            "flops/sample", "bytes/sample");
     for (size_t i = 0; i < model->graph->node_count; i++)
         print_node(out, model->graph, &model->graph->nodes[i], &totals);
-    fprintf(out, "\ntotal: %zu parameters, %.1f MFLOP per sample, %zu features, %zu classes\n", totals.parameters,
-            totals.flops / 1e6, model->feature_count, model->class_count);
+    fprintf(out, "\ntotal: %zu parameters, %.1f MFLOP per sample, %zu features, %zu classes\n",
+            totals.parameters, totals.flops / 1e6, model->feature_count, model->class_count);
 }
 
-/* One line a weighted layer, from the head backwards: what freezing everything before it would mean. */
+/* One line a weighted layer, from the head backwards: what freezing everything before it would
+ * mean. */
 static void print_boundaries(FILE *out, const struct model *model, bool *crosses)
 {
     const struct graph *graph = model->graph;
     size_t parameters = 0, blocks = 0, crossing = 0;
     double flops = 0;
-    fprintf(out, "\nfreeze boundaries (last_blocks = N trains the layer in line N and all after it):\n");
-    fprintf(out, "%6s %-34s %12s %16s %14s\n", "N", "first live weight", "parameters", "features/sample",
-            "flops/sample");
+    fprintf(out,
+            "\nfreeze boundaries (last_blocks = N trains the layer in line N and all after it):\n");
+    fprintf(out, "%6s %-34s %12s %16s %14s\n", "N", "first live weight", "parameters",
+            "features/sample", "flops/sample");
     for (size_t i = graph->node_count; i-- > 0;) {
         const struct node *node = &graph->nodes[i];
         parameters += node_parameters(graph, node);
@@ -80,8 +86,8 @@ static void print_boundaries(FILE *out, const struct model *model, bool *crosses
         move_boundary(graph, node, crosses, &crossing);
         if (!live_set_weighted(model, node))
             continue;
-        fprintf(out, "%6zu %-34.34s %12zu %16zu %14.0f\n", blocks++, graph->values[node->inputs[1]].name, parameters,
-                crossing, flops);
+        fprintf(out, "%6zu %-34.34s %12zu %16zu %14.0f\n", blocks++,
+                graph->values[node->inputs[1]].name, parameters, crossing, flops);
     }
 }
 
@@ -107,7 +113,8 @@ enum status model_inspect(const struct model *model, int fd, struct error *err)
     for (size_t done = 0; done < bytes && status == OK;) {
         ssize_t wrote = write(fd, text + done, bytes - done);
         if (wrote < 0 && errno != EINTR)
-            status = error_set(err, ERR_IO, "the description cannot be written: %s", strerror(errno));
+            status =
+                error_set(err, ERR_IO, "the description cannot be written: %s", strerror(errno));
         done += wrote > 0 ? (size_t)wrote : 0;
     }
     free(text);

@@ -1,5 +1,6 @@
-/* Numbers of all blocks of a stage, the same for coordinator, workers and servers: the plan's parameter blocks first,
- * then the statistics that losses need over the whole step, then one block of metrics. */
+/* Numbers of all blocks of a stage, the same for coordinator, workers and servers: the plan's
+ * parameter blocks first, then the statistics that losses need over the whole step, then one block
+ * of metrics. */
 #ifndef GRAFT_COMMON_MODEL_LAYOUT_H
 #define GRAFT_COMMON_MODEL_LAYOUT_H
 
@@ -9,7 +10,8 @@
 #include "common/config/job.h"
 #include "common/model/plan.h"
 
-/* Statistics of one domain: [sums of features (d), upper triangle of sums of products, row by row (d(d+1)/2)]. */
+/* Statistics of one domain: [sums of features (d), upper triangle of sums of products, row by row
+ * (d(d+1)/2)]. */
 #define LAYOUT_STATISTIC_ELEMENTS ((size_t)131072) /* of one block: 1 MiB of doubles */
 
 /* One metric triple per loss term, summed over samples. */
@@ -17,11 +19,11 @@ enum layout_term { TERM_CROSS_ENTROPY, TERM_CORAL, TERM_SELF_TRAINING, TERM_COUN
 enum layout_metric { METRIC_LOSS, METRIC_GRADIENT_SQUARE, METRIC_SAMPLES, METRIC_COUNT };
 
 struct layout {
-    size_t parameter_count;   /* blocks 0 … parameter_count - 1 */
-    size_t statistic_count;   /* then these; 0 when no loss needs statistics */
+    size_t parameter_count;    /* blocks 0 … parameter_count - 1 */
+    size_t statistic_count;    /* then these; 0 when no loss needs statistics */
     size_t statistic_elements; /* of all of them together */
-    uint32_t metric_block;    /* the last */
-    size_t metric_elements;   /* TERM_COUNT * METRIC_COUNT */
+    uint32_t metric_block;     /* the last */
+    size_t metric_elements;    /* TERM_COUNT * METRIC_COUNT */
     size_t block_count;
 };
 

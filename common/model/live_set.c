@@ -38,12 +38,13 @@ static enum status unmatched(const struct graph *graph, const bool *trainable, c
             nearest = graph->values[i].name;
         }
     }
-    return error_set(err, ERR_INPUT, "the pattern \"%.100s\" matches no parameter; the nearest is %.100s", pattern,
+    return error_set(err, ERR_INPUT,
+                     "the pattern \"%.100s\" matches no parameter; the nearest is %.100s", pattern,
                      nearest);
 }
 
-static enum status mark_pattern(const struct graph *graph, const bool *trainable, const char *pattern, bool *live,
-                                struct error *err)
+static enum status mark_pattern(const struct graph *graph, const bool *trainable,
+                                const char *pattern, bool *live, struct error *err)
 {
     bool found = false;
     for (size_t i = 0; i < graph->value_count; i++)
@@ -52,8 +53,10 @@ static enum status mark_pattern(const struct graph *graph, const bool *trainable
     return found ? OK : unmatched(graph, trainable, pattern, err);
 }
 
-/* In graph order, everything from the Nth last weighted layer on (the new head, the last node, does not count). */
-static void mark_last(const struct model *model, uint32_t last_blocks, const bool *trainable, bool *live)
+/* In graph order, everything from the Nth last weighted layer on (the new head, the last node, does
+ * not count). */
+static void mark_last(const struct model *model, uint32_t last_blocks, const bool *trainable,
+                      bool *live)
 {
     const struct graph *graph = model->graph;
     size_t first = graph->node_count - 1;
@@ -69,8 +72,8 @@ static void mark_last(const struct model *model, uint32_t last_blocks, const boo
         }
 }
 
-enum status live_set_mark(const struct model *model, const char *const *patterns, size_t pattern_count,
-                          uint32_t last_blocks, bool *live, struct error *err)
+enum status live_set_mark(const struct model *model, const char *const *patterns,
+                          size_t pattern_count, uint32_t last_blocks, bool *live, struct error *err)
 {
     const struct graph *graph = model->graph;
     enum status status = OK;

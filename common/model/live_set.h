@@ -1,6 +1,7 @@
-/* Which parameters a stage trains: by name pattern and by counting weighted layers backwards from the head.
- * Trainable are the parameters some node uses, except batch normalisation's running statistics (they are estimates,
- * not weights: gradients toward them make no sense at inference). */
+/* Which parameters a stage trains: by name pattern and by counting weighted layers backwards from
+ * the head. Trainable are the parameters some node uses, except batch normalisation's running
+ * statistics (they are estimates, not weights: gradients toward them make no sense at inference).
+ */
 #ifndef GRAFT_COMMON_MODEL_LIVE_SET_H
 #define GRAFT_COMMON_MODEL_LIVE_SET_H
 
@@ -11,9 +12,11 @@
 #include "common/base/error.h"
 #include "common/model/model.h"
 
-/* live[value_count] of the model's graph, overwritten; the new head is always live. Contract: plan_create. */
-enum status live_set_mark(const struct model *model, const char *const *patterns, size_t pattern_count,
-                          uint32_t last_blocks, bool *live, struct error *err) MUST_CHECK;
+/* live[value_count] of the model's graph, overwritten; the new head is always live. Contract:
+ * plan_create. */
+enum status live_set_mark(const struct model *model, const char *const *patterns,
+                          size_t pattern_count, uint32_t last_blocks, bool *live,
+                          struct error *err) MUST_CHECK;
 
 /* Is the node a weighted layer: Conv, Gemm or MatMul with a parameter as its weight? */
 struct node;

@@ -19,7 +19,8 @@ static const struct attributes plain = {
     .strides = {1, 1}, .dilations = {1, 1}, .groups = 1, .alpha = 1, .beta = 1, .axis = 1};
 
 /* The shape of one sample as the file expects it: [C, H, W], or [C·H·W] for networks on vectors. */
-static enum status bind_input(struct model *model, const struct preprocess_config *input, struct error *err)
+static enum status bind_input(struct model *model, const struct preprocess_config *input,
+                              struct error *err)
 {
     struct value *value = &model->graph->values[model->graph->input];
     struct shape bound = {.rank = 4, .dims = {-1, input->channels, input->height, input->width}};
@@ -32,8 +33,8 @@ static enum status bind_input(struct model *model, const struct preprocess_confi
         char wants[96], gets[96];
         shape_text(&value->shape, wants, sizeof wants);
         shape_text(&bound, gets, sizeof gets);
-        return error_set(err, ERR_INPUT, "the model's input %.100s is %s, data.preprocess gives %s", value->name,
-                         wants, gets);
+        return error_set(err, ERR_INPUT, "the model's input %.100s is %s, data.preprocess gives %s",
+                         value->name, wants, gets);
     }
     value->shape = bound;
     model->input = (struct shape){.rank = bound.rank - 1};
@@ -48,7 +49,8 @@ static enum status empty_graph(struct model *model, struct error *err)
     uint32_t input = GRAPH_NONE;
     enum status status = graph_create(&model->graph, err);
     if (status == OK)
-        status = graph_add_value(model->graph, NAME_INPUT, DTYPE_F32, &shape, NULL, false, &input, err);
+        status =
+            graph_add_value(model->graph, NAME_INPUT, DTYPE_F32, &shape, NULL, false, &input, err);
     if (status != OK)
         return status;
     model->graph->input = model->graph->output = input;
@@ -76,7 +78,8 @@ static enum status append(struct graph *graph, enum op op, uint32_t input, const
     return graph_add_node(graph, op, output, &input, 1, output, attributes, out, err);
 }
 
-/* Mean over the axes from 2 on (ONNX: GlobalAveragePool for pictures, ReduceMean else), then [N, d]. */
+/* Mean over the axes from 2 on (ONNX: GlobalAveragePool for pictures, ReduceMean else), then [N,
+ * d]. */
 static enum status append_features(struct model *model, enum model_pool pool, struct error *err)
 {
     struct graph *graph = model->graph;
@@ -84,7 +87,8 @@ static enum status append_features(struct model *model, enum model_pool pool, st
     size_t rank = graph->values[at].shape.rank;
     enum status status = OK;
     if (!value_batched(&graph->values[at]) || rank < 2)
-        return error_set(err, ERR_INPUT, "the cut tensor %.100s is not one vector or more per sample",
+        return error_set(err, ERR_INPUT,
+                         "the cut tensor %.100s is not one vector or more per sample",
                          graph->values[at].name);
     if (pool == POOL_MEAN && rank == 4)
         status = append(graph, OP_GLOBAL_AVERAGE_POOL, at, NAME_POOLED, &plain, &at, err);
@@ -101,8 +105,8 @@ static enum status append_features(struct model *model, enum model_pool pool, st
     return status;
 }
 
-static enum status append_parameter(struct graph *graph, const char *name, const struct shape *shape, uint32_t *out,
-                                    struct error *err)
+static enum status append_parameter(struct graph *graph, const char *name,
+                                    const struct shape *shape, uint32_t *out, struct error *err)
 {
     size_t elements;
     if (!shape_elements(shape, &elements))
@@ -128,7 +132,8 @@ static enum status append_head(struct model *model, size_t classes, struct error
     if (status == OK)
         status = append_parameter(graph, "head.bias", &bias, &inputs[2], err);
     if (status == OK)
-        status = graph_add_node(graph, OP_GEMM, "head", inputs, 3, NAME_LOGITS, &gemm, &graph->output, err);
+        status = graph_add_node(graph, OP_GEMM, "head", inputs, 3, NAME_LOGITS, &gemm,
+                                &graph->output, err);
     return status;
 }
 
@@ -153,14 +158,14 @@ static enum status build(struct model *model, const struct model_config *config,
     return status;
 }
 
-enum status model_open(const struct model_config *config, const struct preprocess_config *input, size_t classes,
-                       struct model **out, struct error *err)
+enum status model_open(const struct model_config *config, const struct preprocess_config *input,
+                       size_t classes, struct model **out, struct error *err)
 {
     struct shape sample = {.rank = 3, .dims = {input->channels, input->height, input->width}};
     size_t elements;
     if (!shape_elements(&sample, &elements) || elements == 0 || classes == 0)
-        return error_set(err, ERR_INPUT, "samples of %u x %u x %u or %zu classes make no model", input->channels,
-                         input->height, input->width, classes);
+        return error_set(err, ERR_INPUT, "samples of %u x %u x %u or %zu classes make no model",
+                         input->channels, input->height, input->width, classes);
     struct model *model = memory_alloc(1, sizeof *model);
     if (model == NULL)
         return error_set(err, ERR_MEMORY, "no memory for a model");

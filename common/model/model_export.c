@@ -4,8 +4,8 @@
 #include "common/model/onnx_writer.h"
 #include "common/model/plan.h"
 
-enum status model_export(const struct model *model, const struct plan *plan, const float *live, const char *path,
-                         struct error *err)
+enum status model_export(const struct model *model, const struct plan *plan, const float *live,
+                         const char *path, struct error *err)
 {
     const float **replaced = memory_alloc(model->graph->value_count, sizeof *replaced);
     if (replaced == NULL)

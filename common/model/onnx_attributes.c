@@ -55,10 +55,14 @@ static const struct attribute_row attribute_rows[] = {
 #define ATTRIBUTE_ROWS (sizeof attribute_rows / sizeof *attribute_rows)
 
 static const struct input_row input_rows[] = {
-    {OP_CLIP, 1, ATTRIBUTE_FLOAT, FIELD(low), 11},      {OP_CLIP, 2, ATTRIBUTE_FLOAT, FIELD(high), 11},
-    {OP_IDENTITY, 1, ATTRIBUTE_IGNORED, 0, 12},         {OP_IDENTITY, 2, ATTRIBUTE_IGNORED, 0, 12},
-    {OP_REDUCE_MEAN, 1, ATTRIBUTE_AXES, FIELD(axes), 18}, {OP_RESHAPE, 1, ATTRIBUTE_AXES, FIELD(axes), 5},
-    {OP_SQUEEZE, 1, ATTRIBUTE_AXES, FIELD(axes), 13},   {OP_UNSQUEEZE, 1, ATTRIBUTE_AXES, FIELD(axes), 13},
+    {OP_CLIP, 1, ATTRIBUTE_FLOAT, FIELD(low), 11},
+    {OP_CLIP, 2, ATTRIBUTE_FLOAT, FIELD(high), 11},
+    {OP_IDENTITY, 1, ATTRIBUTE_IGNORED, 0, 12},
+    {OP_IDENTITY, 2, ATTRIBUTE_IGNORED, 0, 12},
+    {OP_REDUCE_MEAN, 1, ATTRIBUTE_AXES, FIELD(axes), 18},
+    {OP_RESHAPE, 1, ATTRIBUTE_AXES, FIELD(axes), 5},
+    {OP_SQUEEZE, 1, ATTRIBUTE_AXES, FIELD(axes), 13},
+    {OP_UNSQUEEZE, 1, ATTRIBUTE_AXES, FIELD(axes), 13},
 };
 #define INPUT_ROWS (sizeof input_rows / sizeof *input_rows)
 
@@ -80,8 +84,16 @@ const struct input_row *onnx_attributes_next_input(enum op op, const struct inpu
 
 void onnx_attributes_default(enum op op, int64_t opset, struct attributes *out)
 {
-    *out = (struct attributes){.strides = {1, 1}, .dilations = {1, 1}, .groups = 1, .alpha = 1, .beta = 1,
-                               .epsilon = 1e-5f, .low = -INFINITY, .high = INFINITY, .keep_dims = true, .axis = 1};
+    *out = (struct attributes){.strides = {1, 1},
+                               .dilations = {1, 1},
+                               .groups = 1,
+                               .alpha = 1,
+                               .beta = 1,
+                               .epsilon = 1e-5f,
+                               .low = -INFINITY,
+                               .high = INFINITY,
+                               .keep_dims = true,
+                               .axis = 1};
     if (op == OP_LEAKY_RELU)
         out->alpha = 0.01f;
     if (op == OP_HARD_SIGMOID) {
@@ -105,13 +117,13 @@ static enum status read_pad(const Onnx__AttributeProto *from, void *field, struc
     return error_set(err, ERR_INPUT, "auto_pad has an unknown value");
 }
 
-static enum status read_ints(const Onnx__AttributeProto *from, size_t least, size_t most, int64_t *out,
-                             struct error *err)
+static enum status read_ints(const Onnx__AttributeProto *from, size_t least, size_t most,
+                             int64_t *out, struct error *err)
 {
     if (from->n_ints < least || from->n_ints > most)
         return error_set(err, from->n_ints > 0 && least == most ? ERR_SUPPORT : ERR_INPUT,
-                         "attribute %.60s has %zu numbers, supported are %zu to %zu", from->name, from->n_ints,
-                         least, most);
+                         "attribute %.60s has %zu numbers, supported are %zu to %zu", from->name,
+                         from->n_ints, least, most);
     if (from->n_ints > 0)
         memcpy(out, from->ints, from->n_ints * sizeof *out);
     return OK;
@@ -132,7 +144,9 @@ static enum status read_one(const Onnx__AttributeProto *from, const struct attri
     switch (row->kind) {
     case ATTRIBUTE_FLOAT:
         *(float *)field = from->f;
-        return isnan(from->f) ? error_set(err, ERR_INPUT, "attribute %.60s is not a number", from->name) : OK;
+        return isnan(from->f)
+                   ? error_set(err, ERR_INPUT, "attribute %.60s is not a number", from->name)
+                   : OK;
     case ATTRIBUTE_INT:
         *(int64_t *)field = from->i;
         return OK;
@@ -148,16 +162,18 @@ static enum status read_one(const Onnx__AttributeProto *from, const struct attri
     case ATTRIBUTE_PAD:
         return read_pad(from, field, err);
     case ATTRIBUTE_FIXED:
-        return from->i == row->fixed ? OK
-                                     : error_set(err, ERR_SUPPORT, "attribute %.60s = %lld is not supported",
-                                                 from->name, (long long)from->i);
+        return from->i == row->fixed
+                   ? OK
+                   : error_set(err, ERR_SUPPORT, "attribute %.60s = %lld is not supported",
+                               from->name, (long long)from->i);
     case ATTRIBUTE_IGNORED:
         return OK;
     }
     return OK;
 }
 
-static enum status check_type(const Onnx__AttributeProto *from, enum attribute_kind kind, struct error *err)
+static enum status check_type(const Onnx__AttributeProto *from, enum attribute_kind kind,
+                              struct error *err)
 {
     static const Onnx__AttributeProto__AttributeType types[] = {
         [ATTRIBUTE_FLOAT] = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT,
@@ -186,8 +202,8 @@ static enum status read_named(const Onnx__AttributeProto *from, enum op op, stru
     return status == OK ? read_one(from, row, out, err) : status;
 }
 
-enum status onnx_attributes_read(const Onnx__NodeProto *node, enum op op, int64_t opset, struct attributes *out,
-                                 struct error *err)
+enum status onnx_attributes_read(const Onnx__NodeProto *node, enum op op, int64_t opset,
+                                 struct attributes *out, struct error *err)
 {
     struct attributes read;
     onnx_attributes_default(op, opset, &read);

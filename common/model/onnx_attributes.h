@@ -1,6 +1,7 @@
-/* ONNX attributes ↔ struct attributes, by one table for both directions: operator, name, type, field, opsets.
- * A field that an opset keeps in a constant input (Clip's bounds, axes, Reshape's target) has a row in a second
- * table, so that the reader can lift it and the writer can put it back. */
+/* ONNX attributes ↔ struct attributes, by one table for both directions: operator, name, type,
+ * field, opsets. A field that an opset keeps in a constant input (Clip's bounds, axes, Reshape's
+ * target) has a row in a second table, so that the reader can lift it and the writer can put it
+ * back. */
 #ifndef GRAFT_COMMON_MODEL_ONNX_ATTRIBUTES_H
 #define GRAFT_COMMON_MODEL_ONNX_ATTRIBUTES_H
 
@@ -24,8 +25,8 @@ struct attribute_row {
     enum op op;
     const char *name;
     enum attribute_kind kind;
-    size_t offset;       /* in struct attributes */
-    int64_t opset_last;  /* the last opset that has it as attribute; 0: all */
+    size_t offset;      /* in struct attributes */
+    int64_t opset_last; /* the last opset that has it as attribute; 0: all */
     int64_t fixed;
 };
 
@@ -37,16 +38,17 @@ struct input_row {
     int64_t opset_first;
 };
 
-/* Rows of one operator one after another: give NULL first, then the last answer; NULL at the end. */
+/* Rows of one operator one after another: give NULL first, then the last answer; NULL at the end.
+ */
 const struct attribute_row *onnx_attributes_next(enum op op, const struct attribute_row *after);
 const struct input_row *onnx_attributes_next_input(enum op op, const struct input_row *after);
 
 /* What ONNX takes an attribute for when the node does not say. */
 void onnx_attributes_default(enum op op, int64_t opset, struct attributes *out);
 
-/* The defaults for `op`, then what the node says. Errors: ERR_INPUT (wrong type or count), ERR_SUPPORT (an
- * attribute graft does not know: ignoring it could change the result). */
-enum status onnx_attributes_read(const Onnx__NodeProto *node, enum op op, int64_t opset, struct attributes *out,
-                                 struct error *err) MUST_CHECK;
+/* The defaults for `op`, then what the node says. Errors: ERR_INPUT (wrong type or count),
+ * ERR_SUPPORT (an attribute graft does not know: ignoring it could change the result). */
+enum status onnx_attributes_read(const Onnx__NodeProto *node, enum op op, int64_t opset,
+                                 struct attributes *out, struct error *err) MUST_CHECK;
 
 #endif

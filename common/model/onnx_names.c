@@ -23,7 +23,8 @@ static enum status count_names(const Onnx__GraphProto *graph, size_t *out, struc
 {
     size_t count = graph->n_input + graph->n_initializer;
     if (graph->n_node > GRAPH_NODES_MAX)
-        return error_set(err, ERR_INPUT, "%zu nodes, the limit is %zu", graph->n_node, GRAPH_NODES_MAX);
+        return error_set(err, ERR_INPUT, "%zu nodes, the limit is %zu", graph->n_node,
+                         GRAPH_NODES_MAX);
     for (size_t i = 0; i < graph->n_node; i++)
         count += graph->node[i]->n_output;
     if (count > GRAPH_VALUES_MAX)
@@ -50,7 +51,8 @@ static enum status drop_doubles(struct onnx_names *names, struct error *err)
     return OK;
 }
 
-enum status onnx_names_init(const Onnx__GraphProto *graph, struct onnx_names *out, struct error *err)
+enum status onnx_names_init(const Onnx__GraphProto *graph, struct onnx_names *out,
+                            struct error *err)
 {
     struct onnx_names names = {0};
     size_t room = 0;

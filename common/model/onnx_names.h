@@ -1,4 +1,5 @@
-/* Which part of an ONNX graph makes which tensor: names sorted once, looked up by bisection. Borrows the graph. */
+/* Which part of an ONNX graph makes which tensor: names sorted once, looked up by bisection.
+ * Borrows the graph. */
 #ifndef GRAFT_COMMON_MODEL_ONNX_NAMES_H
 #define GRAFT_COMMON_MODEL_ONNX_NAMES_H
 
@@ -21,9 +22,10 @@ struct onnx_names {
     size_t count;
 };
 
-/* Errors: ERR_INPUT for a tensor made twice (an input that is also an initializer is that initializer) or beyond
- * the limits of graph.h; ERR_MEMORY. */
-enum status onnx_names_init(const Onnx__GraphProto *graph, struct onnx_names *out, struct error *err) MUST_CHECK;
+/* Errors: ERR_INPUT for a tensor made twice (an input that is also an initializer is that
+ * initializer) or beyond the limits of graph.h; ERR_MEMORY. */
+enum status onnx_names_init(const Onnx__GraphProto *graph, struct onnx_names *out,
+                            struct error *err) MUST_CHECK;
 void onnx_names_deinit(struct onnx_names *names);
 
 /* NULL when nothing makes it. */

@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/model/onnx_attributes.h"
 #include "common/model/onnx_names.h"
+#include "common/model/onnx_order.h"
 #include "common/model/onnx_scan.h"
 #include "common/model/onnx_tensor.h"
 #include "common/model/op_table.h"
@@ -20,34 +21,30 @@ struct reader {
     struct digest_stream digest;
 };
 
-static const char *node_name(const Onnx__NodeProto *node)
-{
-    if (node->name != NULL && node->name[0] != '\0')
-        return node->name;
-    return node->n_output > 0 && node->output[0] != NULL ? node->output[0] : "(without name)";
-}
-
 static enum status prefix_node(const Onnx__NodeProto *node, enum status status, struct error *err)
 {
     if (status != OK)
-        error_prefix(err, "node %.100s (%.40s)", node_name(node), node->op_type == NULL ? "?" : node->op_type);
+        error_prefix(err, "node %.100s (%.40s)", onnx_order_node_name(node),
+                     node->op_type == NULL ? "?" : node->op_type);
     return status;
 }
 
 /* ---- constants ---- */
 
-static enum status add_constant(struct reader *reader, const char *name, const struct onnx_tensor *tensor,
-                                uint32_t *out, struct error *err)
+static enum status add_constant(struct reader *reader, const char *name,
+                                const struct onnx_tensor *tensor, uint32_t *out, struct error *err)
 {
     bool parameter = tensor->dtype == DTYPE_F32 && tensor->shape.rank >= 1;
-    return graph_add_value(reader->graph, name, tensor->dtype, &tensor->shape, tensor->data, parameter, out, err);
+    return graph_add_value(reader->graph, name, tensor->dtype, &tensor->shape, tensor->data,
+                           parameter, out, err);
 }
 
-static enum status add_tensor(struct reader *reader, const char *name, const Onnx__TensorProto *proto, uint32_t *out,
-                              struct error *err)
+static enum status add_tensor(struct reader *reader, const char *name,
+                              const Onnx__TensorProto *proto, uint32_t *out, struct error *err)
 {
     struct onnx_tensor tensor = {0};
-    enum status status = onnx_tensor_read(proto, reader->directory, reader->graph, &reader->digest, &tensor, err);
+    enum status status =
+        onnx_tensor_read(proto, reader->directory, reader->graph, &reader->digest, &tensor, err);
     if (status == OK)
         return add_constant(reader, name, &tensor, out, err);
     error_prefix(err, "tensor %.100s", name);
@@ -55,8 +52,8 @@ static enum status add_tensor(struct reader *reader, const char *name, const Onn
 }
 
 /* value_float, value_int and their lists (opset 12). */
-static enum status add_numbers(struct reader *reader, const char *name, const Onnx__AttributeProto *from,
-                               uint32_t *out, struct error *err)
+static enum status add_numbers(struct reader *reader, const char *name,
+                               const Onnx__AttributeProto *from, uint32_t *out, struct error *err)
 {
     bool list = from->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS ||
                 from->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
@@ -79,8 +76,8 @@ static enum status add_numbers(struct reader *reader, const char *name, const On
     return add_constant(reader, name, &tensor, out, err);
 }
 
-static enum status add_constant_node(struct reader *reader, const Onnx__NodeProto *node, uint32_t *out,
-                                     struct error *err)
+static enum status add_constant_node(struct reader *reader, const Onnx__NodeProto *node,
+                                     uint32_t *out, struct error *err)
 {
     if (node->n_attribute != 1 || node->attribute[0]->name == NULL)
         return error_set(err, ERR_INPUT, "a Constant needs exactly one attribute");
@@ -88,76 +85,6 @@ static enum status add_constant_node(struct reader *reader, const Onnx__NodeProt
     if (from->t != NULL)
         return add_tensor(reader, node->output[0], from->t, out, err);
     return add_numbers(reader, node->output[0], from, out, err);
-}
-
-/* ---- which nodes, in which order ---- */
-
-struct walk {
-    const struct reader *reader;
-    uint8_t *marks;   /* per node: 0 unseen, 1 open, 2 done */
-    uint32_t *stack;  /* open nodes */
-    size_t *progress; /* next input of each open node */
-    uint32_t *order;  /* done nodes: inputs before users */
-    size_t depth, count;
-};
-
-static enum status walk_push(struct walk *walk, const char *tensor, const char *user, struct error *err)
-{
-    const struct onnx_name *name = onnx_names_find(&walk->reader->names, tensor);
-    if (name == NULL)
-        return error_set(err, ERR_INPUT, "%.100s needs tensor %.100s, which nothing in the file makes", user, tensor);
-    if (name->maker == MAKER_SECOND_OUTPUT)
-        return error_set(err, ERR_SUPPORT, "%.100s needs tensor %.100s, a further output of its node", user, tensor);
-    if (name->maker != MAKER_NODE || walk->marks[name->index] == 2)
-        return OK;
-    if (walk->marks[name->index] == 1)
-        return error_set(err, ERR_INPUT, "the graph has a cycle through node %.100s",
-                         node_name(walk->reader->proto->node[name->index]));
-    walk->marks[name->index] = 1;
-    walk->progress[walk->depth] = 0;
-    walk->stack[walk->depth++] = name->index;
-    return OK;
-}
-
-static enum status walk_run(struct walk *walk, const char *cut, struct error *err)
-{
-    enum status status = walk_push(walk, cut, "the cut", err);
-    while (status == OK && walk->depth > 0) {
-        uint32_t index = walk->stack[walk->depth - 1];
-        const Onnx__NodeProto *node = walk->reader->proto->node[index];
-        size_t *next = &walk->progress[walk->depth - 1];
-        if (*next == node->n_input) {
-            walk->marks[index] = 2;
-            walk->order[walk->count++] = index;
-            walk->depth--;
-            continue;
-        }
-        const char *input = node->input[(*next)++];
-        if (input != NULL && input[0] != '\0')
-            status = walk_push(walk, input, node_name(node), err);
-    }
-    return status;
-}
-
-static enum status walk_init(struct walk *walk, const struct reader *reader, struct error *err)
-{
-    size_t nodes = reader->proto->n_node;
-    *walk = (struct walk){.reader = reader,
-                          .marks = memory_alloc(nodes, 1),
-                          .stack = memory_alloc(nodes, sizeof *walk->stack),
-                          .progress = memory_alloc(nodes, sizeof *walk->progress),
-                          .order = memory_alloc(nodes, sizeof *walk->order)};
-    if (walk->marks == NULL || walk->stack == NULL || walk->progress == NULL || walk->order == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for %zu nodes", nodes);
-    return OK;
-}
-
-static void walk_deinit(struct walk *walk)
-{
-    memory_free(walk->marks);
-    memory_free(walk->stack);
-    memory_free(walk->progress);
-    memory_free(walk->order);
 }
 
 /* ---- nodes ---- */
@@ -169,11 +96,13 @@ static enum status add_input(struct reader *reader, const Onnx__ValueInfoProto *
     struct shape shape = {0};
     const Onnx__TypeProto__Tensor *type = NULL;
     if (graph->input != GRAPH_NONE)
-        return error_set(err, ERR_SUPPORT, "the network has two inputs, %.100s and %.100s; only one is supported",
+        return error_set(err, ERR_SUPPORT,
+                         "the network has two inputs, %.100s and %.100s; only one is supported",
                          graph->values[graph->input].name, info->name);
     if (info->type != NULL && info->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
         type = info->type->tensor_type;
-    if (type != NULL && type->has_elem_type && type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+    if (type != NULL && type->has_elem_type &&
+        type->elem_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
         return error_set(err, ERR_SUPPORT, "input %.100s is not float32", info->name);
     if (type != NULL && type->shape != NULL) {
         shape.rank = type->shape->n_dim;
@@ -185,14 +114,16 @@ static enum status add_input(struct reader *reader, const Onnx__ValueInfoProto *
             shape.dims[i] = known && dim->dim_value > 0 ? dim->dim_value : -1;
         }
     }
-    enum status status = graph_add_value(graph, info->name, DTYPE_F32, &shape, NULL, false, out, err);
+    enum status status =
+        graph_add_value(graph, info->name, DTYPE_F32, &shape, NULL, false, out, err);
     if (status == OK)
         graph->input = *out;
     return status;
 }
 
 /* Value of a tensor that earlier nodes, an initializer or the input make. */
-static enum status use_tensor(struct reader *reader, const char *tensor, uint32_t *out, struct error *err)
+static enum status use_tensor(struct reader *reader, const char *tensor, uint32_t *out,
+                              struct error *err)
 {
     uint32_t found = graph_find(reader->graph, tensor);
     if (found != GRAPH_NONE) {
@@ -200,7 +131,8 @@ static enum status use_tensor(struct reader *reader, const char *tensor, uint32_
         return OK;
     }
     const struct onnx_name *name = onnx_names_find(&reader->names, tensor);
-    CHECK(name != NULL && name->maker != MAKER_NODE); /* the walk found every node before its users */
+    CHECK(name != NULL &&
+          name->maker != MAKER_NODE); /* the walk found every node before its users */
     if (name->maker == MAKER_INITIALIZER)
         return add_tensor(reader, tensor, reader->proto->initializer[name->index], out, err);
     return add_input(reader, reader->proto->input[name->index], out, err);
@@ -209,9 +141,11 @@ static enum status use_tensor(struct reader *reader, const char *tensor, uint32_
 static enum status lift_number(const struct value *value, float *out, struct error *err)
 {
     size_t elements;
-    if (value->data == NULL || value->dtype != DTYPE_F32 || !shape_elements(&value->shape, &elements) ||
-        elements != 1 || isnan(*(const float *)value->data))
-        return error_set(err, ERR_SUPPORT, "input %.100s must be one constant float32", value->name);
+    if (value->data == NULL || value->dtype != DTYPE_F32 ||
+        !shape_elements(&value->shape, &elements) || elements != 1 ||
+        isnan(*(const float *)value->data))
+        return error_set(err, ERR_SUPPORT, "input %.100s must be one constant float32",
+                         value->name);
     *out = *(const float *)value->data;
     return OK;
 }
@@ -219,10 +153,10 @@ static enum status lift_number(const struct value *value, float *out, struct err
 static enum status lift_axes(const struct value *value, struct attributes *out, struct error *err)
 {
     size_t elements;
-    if (value->data == NULL || value->dtype != DTYPE_I64 || !shape_elements(&value->shape, &elements) ||
-        elements > TENSOR_RANK_MAX)
-        return error_set(err, ERR_SUPPORT, "input %.100s must be a constant of up to %d int64", value->name,
-                         TENSOR_RANK_MAX);
+    if (value->data == NULL || value->dtype != DTYPE_I64 ||
+        !shape_elements(&value->shape, &elements) || elements > TENSOR_RANK_MAX)
+        return error_set(err, ERR_SUPPORT, "input %.100s must be a constant of up to %d int64",
+                         value->name, TENSOR_RANK_MAX);
     memcpy(out->axes, value->data, elements * sizeof *out->axes);
     out->axes_count = elements;
     return OK;
@@ -241,7 +175,8 @@ static enum status lift_inputs(struct reader *reader, const Onnx__NodeProto *nod
             continue;
         status = use_tensor(reader, tensor, &value, err);
         if (status == OK && row->kind == ATTRIBUTE_FLOAT)
-            status = lift_number(&reader->graph->values[value], (float *)((char *)out + row->offset), err);
+            status = lift_number(&reader->graph->values[value],
+                                 (float *)((char *)out + row->offset), err);
         else if (status == OK)
             status = lift_axes(&reader->graph->values[value], out, err);
     }
@@ -262,7 +197,8 @@ static enum status gather_inputs(struct reader *reader, const Onnx__NodeProto *n
 {
     *count = 0;
     if (node->n_input > GRAPH_PORTS_MAX)
-        return error_set(err, ERR_INPUT, "%zu inputs, the limit is %zu", node->n_input, GRAPH_PORTS_MAX);
+        return error_set(err, ERR_INPUT, "%zu inputs, the limit is %zu", node->n_input,
+                         GRAPH_PORTS_MAX);
     for (size_t i = 0; i < node->n_input; i++) {
         if (is_lifted(op, i))
             continue;
@@ -277,23 +213,26 @@ static enum status gather_inputs(struct reader *reader, const Onnx__NodeProto *n
     return OK;
 }
 
-static enum status add_operator(struct reader *reader, const Onnx__NodeProto *node, struct error *err)
+static enum status add_operator(struct reader *reader, const Onnx__NodeProto *node,
+                                struct error *err)
 {
     uint32_t inputs[GRAPH_PORTS_MAX], output;
     struct attributes attributes = {0};
     size_t count = 0;
     enum op op = OP_IDENTITY;
-    bool ours = node->domain == NULL || node->domain[0] == '\0' || strcmp(node->domain, "ai.onnx") == 0;
+    bool ours =
+        node->domain == NULL || node->domain[0] == '\0' || strcmp(node->domain, "ai.onnx") == 0;
     if (!ours || !op_table_find(node->op_type, &op))
-        return error_set(err, ERR_SUPPORT, "graft does not have this operator%s", ours ? "" : "'s domain");
+        return error_set(err, ERR_SUPPORT, "graft does not have this operator%s",
+                         ours ? "" : "'s domain");
     enum status status = onnx_attributes_read(node, op, reader->graph->opset, &attributes, err);
     if (status == OK)
         status = lift_inputs(reader, node, op, &attributes, err);
     if (status == OK)
         status = gather_inputs(reader, node, op, inputs, &count, err);
     if (status == OK)
-        status = graph_add_node(reader->graph, op, node_name(node), inputs, count, node->output[0], &attributes,
-                                &output, err);
+        status = graph_add_node(reader->graph, op, onnx_order_node_name(node), inputs, count,
+                                node->output[0], &attributes, &output, err);
     return status;
 }
 
@@ -310,15 +249,13 @@ static enum status add_node(struct reader *reader, const Onnx__NodeProto *node, 
 
 static enum status add_nodes(struct reader *reader, const char *cut, struct error *err)
 {
-    struct walk walk;
-    enum status status = walk_init(&walk, reader, err);
-    if (status == OK)
-        status = walk_run(&walk, cut, err);
-    for (size_t i = 0; i < walk.count && status == OK; i++) {
-        const Onnx__NodeProto *node = reader->proto->node[walk.order[i]];
+    struct onnx_order order = {0};
+    enum status status = onnx_order_init(&order, reader->proto, &reader->names, cut, err);
+    for (size_t i = 0; i < order.count && status == OK; i++) {
+        const Onnx__NodeProto *node = reader->proto->node[order.nodes[i]];
         status = prefix_node(node, add_node(reader, node, err), err);
     }
-    walk_deinit(&walk);
+    onnx_order_deinit(&order);
     return status;
 }
 
@@ -328,12 +265,13 @@ static enum status read_opset(const Onnx__ModelProto *model, struct graph *graph
 {
     for (size_t i = 0; i < model->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *opset = model->opset_import[i];
-        if (opset->domain == NULL || opset->domain[0] == '\0' || strcmp(opset->domain, "ai.onnx") == 0)
+        if (opset->domain == NULL || opset->domain[0] == '\0' ||
+            strcmp(opset->domain, "ai.onnx") == 0)
             graph->opset = opset->version;
     }
     if (graph->opset < ONNX_OPSET_MIN || graph->opset > ONNX_OPSET_MAX)
-        return error_set(err, ERR_SUPPORT, "opset %lld; supported are %d to %d", (long long)graph->opset,
-                         ONNX_OPSET_MIN, ONNX_OPSET_MAX);
+        return error_set(err, ERR_SUPPORT, "opset %lld; supported are %d to %d",
+                         (long long)graph->opset, ONNX_OPSET_MIN, ONNX_OPSET_MAX);
     return OK;
 }
 
@@ -366,8 +304,8 @@ static enum status read_model(const Onnx__ModelProto *model, struct reader *read
     return status == OK ? read_graph(reader, cut, err) : status;
 }
 
-enum status onnx_reader_parse(const void *bytes, size_t byte_count, const char *directory, const char *cut,
-                              struct graph **out, struct error *err)
+enum status onnx_reader_parse(const void *bytes, size_t byte_count, const char *directory,
+                              const char *cut, struct graph **out, struct error *err)
 {
     struct reader reader = {.directory = directory};
     if (byte_count == 0)
@@ -391,7 +329,8 @@ enum status onnx_reader_parse(const void *bytes, size_t byte_count, const char *
     return status;
 }
 
-enum status onnx_reader_open(const char *path, const char *cut, struct graph **out, struct error *err)
+enum status onnx_reader_open(const char *path, const char *cut, struct graph **out,
+                             struct error *err)
 {
     struct file_map map = {0};
     char directory[PATH_BYTES];

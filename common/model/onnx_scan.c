@@ -2,21 +2,33 @@
 
 #include <stdbool.h>
 
-/* Messages that can contain themselves, and those on the way to them (onnx.proto). LEAF: whatever else; its inside
- * cannot nest without end, but its parts count. */
-enum message { MODEL, GRAPH, NODE, ATTRIBUTE, TRAINING, FUNCTION, VALUE_INFO, TYPE, TYPE_BOX, LEAF };
+/* Messages that can contain themselves, and those on the way to them (onnx.proto). LEAF: whatever
+ * else; its inside cannot nest without end, but its parts count. */
+enum message {
+    MODEL,
+    GRAPH,
+    NODE,
+    ATTRIBUTE,
+    TRAINING,
+    FUNCTION,
+    VALUE_INFO,
+    TYPE,
+    TYPE_BOX,
+    LEAF
+};
 
 static const struct {
     enum message parent;
     uint32_t field;
     enum message child;
 } children[] = {
-    {MODEL, 7, GRAPH},      {MODEL, 20, TRAINING},      {MODEL, 25, FUNCTION},    {TRAINING, 1, GRAPH},
-    {TRAINING, 2, GRAPH},   {FUNCTION, 7, NODE},        {GRAPH, 1, NODE},         {GRAPH, 11, VALUE_INFO},
-    {GRAPH, 12, VALUE_INFO}, {GRAPH, 13, VALUE_INFO},   {NODE, 5, ATTRIBUTE},     {ATTRIBUTE, 6, GRAPH},
-    {ATTRIBUTE, 11, GRAPH}, {ATTRIBUTE, 14, TYPE},      {ATTRIBUTE, 15, TYPE},    {VALUE_INFO, 2, TYPE},
-    {TYPE, 4, TYPE_BOX},    {TYPE, 5, TYPE_BOX},        {TYPE, 9, TYPE_BOX},      {TYPE_BOX, 1, TYPE},
-    {TYPE_BOX, 2, TYPE},
+    {MODEL, 7, GRAPH},       {MODEL, 20, TRAINING},   {MODEL, 25, FUNCTION},
+    {TRAINING, 1, GRAPH},    {TRAINING, 2, GRAPH},    {FUNCTION, 7, NODE},
+    {GRAPH, 1, NODE},        {GRAPH, 11, VALUE_INFO}, {GRAPH, 12, VALUE_INFO},
+    {GRAPH, 13, VALUE_INFO}, {NODE, 5, ATTRIBUTE},    {ATTRIBUTE, 6, GRAPH},
+    {ATTRIBUTE, 11, GRAPH},  {ATTRIBUTE, 14, TYPE},   {ATTRIBUTE, 15, TYPE},
+    {VALUE_INFO, 2, TYPE},   {TYPE, 4, TYPE_BOX},     {TYPE, 5, TYPE_BOX},
+    {TYPE, 9, TYPE_BOX},     {TYPE_BOX, 1, TYPE},     {TYPE_BOX, 2, TYPE},
 };
 
 struct cursor {
@@ -73,7 +85,8 @@ static enum field_result enter(struct cursor *cursor, const uint8_t *end, uint64
     return FIELD_OK;
 }
 
-/* One field: wire types 0 varint, 1 eight bytes, 2 length and bytes, 5 four bytes; groups do not occur in ONNX. */
+/* One field: wire types 0 varint, 1 eight bytes, 2 length and bytes, 5 four bytes; groups do not
+ * occur in ONNX. */
 static enum field_result scan_field(struct cursor *cursor)
 {
     const uint8_t *end = cursor->ends[cursor->depth - 1];
@@ -96,7 +109,8 @@ static enum field_result scan_field(struct cursor *cursor)
 
 enum status onnx_scan(const uint8_t *bytes, size_t byte_count, struct error *err)
 {
-    struct cursor cursor = {.at = bytes, .ends = {bytes + byte_count}, .kinds = {MODEL}, .depth = 1};
+    struct cursor cursor = {
+        .at = bytes, .ends = {bytes + byte_count}, .kinds = {MODEL}, .depth = 1};
     size_t fields = 0;
     while (cursor.depth > 0) {
         if (cursor.at == cursor.ends[cursor.depth - 1]) {
@@ -105,7 +119,8 @@ enum status onnx_scan(const uint8_t *bytes, size_t byte_count, struct error *err
         }
         enum field_result result = scan_field(&cursor);
         if (result == FIELD_DEEP)
-            return error_set(err, ERR_INPUT, "messages are nested deeper than %d", ONNX_SCAN_DEPTH_MAX);
+            return error_set(err, ERR_INPUT, "messages are nested deeper than %d",
+                             ONNX_SCAN_DEPTH_MAX);
         if (result == FIELD_BAD)
             return error_set(err, ERR_INPUT, "not an ONNX file, or truncated (byte %zu of %zu)",
                              (size_t)(cursor.at - bytes), byte_count);

@@ -1,5 +1,6 @@
-/* A look at a protobuf file before the real parser: that parser (protobuf-c) recurses with the nesting of the bytes
- * and takes memory for each message, so both must be bounded first. No allocation, no recursion. */
+/* A look at a protobuf file before the real parser: that parser (protobuf-c) recurses with the
+ * nesting of the bytes and takes memory for each message, so both must be bounded first. No
+ * allocation, no recursion. */
 #ifndef GRAFT_COMMON_MODEL_ONNX_SCAN_H
 #define GRAFT_COMMON_MODEL_ONNX_SCAN_H
 

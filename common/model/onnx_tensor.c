@@ -9,7 +9,8 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ONNX raw data is little endian, and so are we");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "ONNX raw data is little endian, and so are we");
 
 static enum status read_dtype(const Onnx__TensorProto *from, enum dtype *out, struct error *err)
 {
@@ -17,9 +18,12 @@ static enum status read_dtype(const Onnx__TensorProto *from, enum dtype *out, st
         int32_t onnx;
         enum dtype dtype;
     } known[] = {
-        {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, DTYPE_F32}, {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, DTYPE_F64},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__INT32, DTYPE_I32}, {ONNX__TENSOR_PROTO__DATA_TYPE__INT64, DTYPE_I64},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, DTYPE_U8},  {ONNX__TENSOR_PROTO__DATA_TYPE__INT8, DTYPE_I8},
+        {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, DTYPE_F32},
+        {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, DTYPE_F64},
+        {ONNX__TENSOR_PROTO__DATA_TYPE__INT32, DTYPE_I32},
+        {ONNX__TENSOR_PROTO__DATA_TYPE__INT64, DTYPE_I64},
+        {ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, DTYPE_U8},
+        {ONNX__TENSOR_PROTO__DATA_TYPE__INT8, DTYPE_I8},
         {ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, DTYPE_BOOL},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -30,7 +34,8 @@ static enum status read_dtype(const Onnx__TensorProto *from, enum dtype *out, st
     return error_set(err, ERR_SUPPORT, "element type %d is not supported", (int)from->data_type);
 }
 
-static enum status read_shape(const Onnx__TensorProto *from, struct shape *out, size_t *elements, struct error *err)
+static enum status read_shape(const Onnx__TensorProto *from, struct shape *out, size_t *elements,
+                              struct error *err)
 {
     struct shape shape = {.rank = from->n_dims};
     if (from->n_dims > TENSOR_RANK_MAX)
@@ -38,23 +43,26 @@ static enum status read_shape(const Onnx__TensorProto *from, struct shape *out, 
     for (size_t i = 0; i < shape.rank; i++)
         shape.dims[i] = from->dims[i];
     if (!shape_elements(&shape, elements))
-        return error_set(err, ERR_INPUT, "a dimension is negative or the size is beyond %zu elements",
+        return error_set(err, ERR_INPUT,
+                         "a dimension is negative or the size is beyond %zu elements",
                          TENSOR_ELEMENTS_MAX);
     *out = shape;
     return OK;
 }
 
-static enum status copy_exact(const void *data, size_t bytes, size_t wanted, void *out, struct error *err)
+static enum status copy_exact(const void *data, size_t bytes, size_t wanted, void *out,
+                              struct error *err)
 {
     if (bytes != wanted)
-        return error_set(err, ERR_INPUT, "%zu bytes of data, its shape asks for %zu", bytes, wanted);
+        return error_set(err, ERR_INPUT, "%zu bytes of data, its shape asks for %zu", bytes,
+                         wanted);
     if (bytes > 0)
         memcpy(out, data, bytes);
     return OK;
 }
 
-static enum status copy_new(const void *data, size_t bytes, size_t wanted, struct graph *graph, const void **out,
-                            struct error *err)
+static enum status copy_new(const void *data, size_t bytes, size_t wanted, struct graph *graph,
+                            const void **out, struct error *err)
 {
     void *memory = bytes == wanted ? graph_alloc(graph, wanted, 1) : NULL;
     if (bytes == wanted && memory == NULL)
@@ -66,25 +74,27 @@ static enum status copy_new(const void *data, size_t bytes, size_t wanted, struc
 }
 
 /* int32_data also carries the narrow types, one element a number. */
-static enum status copy_narrow(const Onnx__TensorProto *from, size_t elements, uint8_t *out, struct error *err)
+static enum status copy_narrow(const Onnx__TensorProto *from, size_t elements, uint8_t *out,
+                               struct error *err)
 {
     if (from->n_int32_data != elements)
-        return error_set(err, ERR_INPUT, "%zu elements of data, its shape asks for %zu", from->n_int32_data,
-                         elements);
+        return error_set(err, ERR_INPUT, "%zu elements of data, its shape asks for %zu",
+                         from->n_int32_data, elements);
     for (size_t i = 0; i < elements; i++)
         out[i] = (uint8_t)from->int32_data[i];
     return OK;
 }
 
-static enum status copy_typed(const Onnx__TensorProto *from, enum dtype dtype, size_t elements, void *out,
-                              struct error *err)
+static enum status copy_typed(const Onnx__TensorProto *from, enum dtype dtype, size_t elements,
+                              void *out, struct error *err)
 {
     size_t wanted = elements * dtype_bytes(dtype);
     switch (dtype) {
     case DTYPE_F32:
         return copy_exact(from->float_data, from->n_float_data * sizeof(float), wanted, out, err);
     case DTYPE_F64:
-        return copy_exact(from->double_data, from->n_double_data * sizeof(double), wanted, out, err);
+        return copy_exact(from->double_data, from->n_double_data * sizeof(double), wanted, out,
+                          err);
     case DTYPE_I32:
         return copy_exact(from->int32_data, from->n_int32_data * sizeof(int32_t), wanted, out, err);
     case DTYPE_I64:
@@ -129,14 +139,16 @@ static enum status read_place(const Onnx__TensorProto *from, struct place *out, 
             good &= place.has_length = parse_number(value, &place.length);
     }
     if (!good || place.location == NULL)
-        return error_set(err, ERR_INPUT, "its external data has no valid location, offset or length");
+        return error_set(err, ERR_INPUT,
+                         "its external data has no valid location, offset or length");
     *out = place;
     return OK;
 }
 
-/* The file must lie below the model's folder, after links are followed: a model must not read what its owner did
- * not put beside it. */
-static enum status resolve(const char *directory, const char *location, char out[PATH_BYTES], struct error *err)
+/* The file must lie below the model's folder, after links are followed: a model must not read what
+ * its owner did not put beside it. */
+static enum status resolve(const char *directory, const char *location, char out[PATH_BYTES],
+                           struct error *err)
 {
     char joined[PATH_BYTES];
     if (directory == NULL)
@@ -148,8 +160,10 @@ static enum status resolve(const char *directory, const char *location, char out
     size_t length = root == NULL ? 0 : strlen(root);
     if (root == NULL || file == NULL)
         status = error_set(err, ERR_IO, "external data %.200s: %s", location, strerror(errno));
-    else if (location[0] == '/' || strncmp(file, root, length) != 0 || (file[length] != '/' && length > 1))
-        status = error_set(err, ERR_INPUT, "external data %.200s lies outside the model's folder", location);
+    else if (location[0] == '/' || strncmp(file, root, length) != 0 ||
+             (file[length] != '/' && length > 1))
+        status = error_set(err, ERR_INPUT, "external data %.200s lies outside the model's folder",
+                           location);
     else
         status = file_path(out, err, "%s", file);
     free(root);
@@ -158,8 +172,9 @@ static enum status resolve(const char *directory, const char *location, char out
 }
 
 /* Takes memory only once the file is known to be long enough. */
-static enum status copy_external(const Onnx__TensorProto *from, const char *directory, size_t wanted,
-                                 struct graph *graph, const void **out, struct error *err)
+static enum status copy_external(const Onnx__TensorProto *from, const char *directory,
+                                 size_t wanted, struct graph *graph, const void **out,
+                                 struct error *err)
 {
     struct place place = {0};
     char path[PATH_BYTES];
@@ -173,8 +188,9 @@ static enum status copy_external(const Onnx__TensorProto *from, const char *dire
         return status;
     unsigned long long length = place.has_length ? place.length : wanted;
     if (place.offset > map.bytes || length > map.bytes - place.offset)
-        status = error_set(err, ERR_INPUT, "external data %.200s is shorter than offset and length say",
-                           place.location);
+        status =
+            error_set(err, ERR_INPUT, "external data %.200s is shorter than offset and length say",
+                      place.location);
     else
         status = copy_new(map.data + place.offset, (size_t)length, wanted, graph, out, err);
     file_unmap(&map);
@@ -182,12 +198,14 @@ static enum status copy_external(const Onnx__TensorProto *from, const char *dire
 }
 
 /* Before memory is taken: does one of the typed lists have the right length? */
-static enum status copy_lists(const Onnx__TensorProto *from, const struct onnx_tensor *tensor, size_t elements,
-                              struct graph *graph, const void **out, struct error *err)
+static enum status copy_lists(const Onnx__TensorProto *from, const struct onnx_tensor *tensor,
+                              size_t elements, struct graph *graph, const void **out,
+                              struct error *err)
 {
-    if (from->n_float_data != elements && from->n_double_data != elements && from->n_int32_data != elements &&
-        from->n_int64_data != elements)
-        return error_set(err, ERR_INPUT, "its data does not have the %zu elements its shape asks for", elements);
+    if (from->n_float_data != elements && from->n_double_data != elements &&
+        from->n_int32_data != elements && from->n_int64_data != elements)
+        return error_set(err, ERR_INPUT,
+                         "its data does not have the %zu elements its shape asks for", elements);
     void *data = graph_alloc(graph, elements, dtype_bytes(tensor->dtype));
     if (data == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu elements", elements);
@@ -197,8 +215,9 @@ static enum status copy_lists(const Onnx__TensorProto *from, const struct onnx_t
     return status;
 }
 
-enum status onnx_tensor_read(const Onnx__TensorProto *from, const char *directory, struct graph *graph,
-                             struct digest_stream *digest, struct onnx_tensor *out, struct error *err)
+enum status onnx_tensor_read(const Onnx__TensorProto *from, const char *directory,
+                             struct graph *graph, struct digest_stream *digest,
+                             struct onnx_tensor *out, struct error *err)
 {
     struct onnx_tensor tensor = {0};
     size_t elements = 0;
@@ -214,7 +233,8 @@ enum status onnx_tensor_read(const Onnx__TensorProto *from, const char *director
         status = copy_external(from, directory, wanted, graph, &tensor.data, err);
         digest_add(digest, tensor.data, status == OK ? wanted : 0);
     } else if (from->has_raw_data) {
-        status = copy_new(from->raw_data.data, from->raw_data.len, wanted, graph, &tensor.data, err);
+        status =
+            copy_new(from->raw_data.data, from->raw_data.len, wanted, graph, &tensor.data, err);
     } else {
         status = copy_lists(from, &tensor, elements, graph, &tensor.data, err);
     }

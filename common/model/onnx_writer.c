@@ -14,7 +14,8 @@
 #define ATTRIBUTES_MAX 8
 #define LIFTED_MAX 2
 
-/* `arena` is a graph only for its memory: every protobuf structure lies there, so that there is one thing to free. */
+/* `arena` is a graph only for its memory: every protobuf structure lies there, so that there is one
+ * thing to free. */
 struct writer {
     const struct graph *graph;
     const float *const *replaced;
@@ -57,7 +58,8 @@ static enum status add_initializer(struct writer *writer, const char *name, enum
     tensor->n_dims = shape->rank;
     tensor->dims = dims;
     tensor->has_data_type = 1;
-    tensor->data_type = dtype == DTYPE_F32 ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    tensor->data_type = dtype == DTYPE_F32 ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+                                           : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     tensor->name = text(name);
     tensor->has_raw_data = 1;
     tensor->raw_data.len = elements * dtype_bytes(dtype);
@@ -72,16 +74,17 @@ static enum status need_value(struct writer *writer, uint32_t index)
     if (value->data == NULL || writer->written[index])
         return OK;
     writer->written[index] = true;
-    const void *data = writer->replaced != NULL && writer->replaced[index] != NULL ? writer->replaced[index]
-                                                                                  : value->data;
+    const void *data = writer->replaced != NULL && writer->replaced[index] != NULL
+                           ? writer->replaced[index]
+                           : value->data;
     return add_initializer(writer, value->name, value->dtype, &value->shape, data);
 }
 
 /* ---- nodes ---- */
 
 /* An attribute that the opset keeps in an input: a constant named after the node's output. */
-static enum status add_lifted(struct writer *writer, const struct node *node, const struct input_row *row,
-                              char **name)
+static enum status add_lifted(struct writer *writer, const struct node *node,
+                              const struct input_row *row, char **name)
 {
     const struct attributes *a = &node->attributes;
     const void *field = (const char *)a + row->offset;
@@ -109,7 +112,8 @@ static enum status fill_inputs(struct writer *writer, const struct node *node, O
         return no_memory(writer);
     for (size_t k = 0; k < node->input_count && status == OK; k++) {
         uint32_t input = node->inputs[k];
-        out->input[out->n_input++] = text(input == GRAPH_NONE ? "" : writer->graph->values[input].name);
+        out->input[out->n_input++] =
+            text(input == GRAPH_NONE ? "" : writer->graph->values[input].name);
         if (input != GRAPH_NONE)
             status = need_value(writer, input);
     }
@@ -139,10 +143,11 @@ static void set_int(Onnx__AttributeProto *to, int64_t value)
 }
 
 /* False: the node need not say it (the default, or nothing to say). */
-static bool set_attribute(Onnx__AttributeProto *to, const struct attribute_row *row, const struct attributes *a,
-                          const struct attributes *usual)
+static bool set_attribute(Onnx__AttributeProto *to, const struct attribute_row *row,
+                          const struct attributes *a, const struct attributes *usual)
 {
-    const void *field = (const char *)a + row->offset, *standard = (const char *)usual + row->offset;
+    const void *field = (const char *)a + row->offset,
+               *standard = (const char *)usual + row->offset;
     switch (row->kind) {
     case ATTRIBUTE_FLOAT:
         to->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
@@ -172,7 +177,8 @@ static bool set_attribute(Onnx__AttributeProto *to, const struct attribute_row *
     return false;
 }
 
-static enum status fill_attributes(struct writer *writer, const struct node *node, Onnx__NodeProto *out)
+static enum status fill_attributes(struct writer *writer, const struct node *node,
+                                   Onnx__NodeProto *out)
 {
     struct attributes usual;
     onnx_attributes_default(node->op, writer->opset, &usual);
@@ -216,7 +222,8 @@ static enum status add_node(struct writer *writer, const struct node *node)
 
 /* ---- the graph ---- */
 
-static enum status add_dims(struct writer *writer, const struct shape *shape, Onnx__TensorShapeProto *out)
+static enum status add_dims(struct writer *writer, const struct shape *shape,
+                            Onnx__TensorShapeProto *out)
 {
     out->dim = take(writer, shape->rank, sizeof *out->dim);
     for (size_t i = 0; i < shape->rank; i++) {
@@ -236,7 +243,8 @@ static enum status add_dims(struct writer *writer, const struct shape *shape, On
 }
 
 /* Input or output of the graph: a list of one. */
-static enum status add_port(struct writer *writer, uint32_t index, Onnx__ValueInfoProto ***list, size_t *count)
+static enum status add_port(struct writer *writer, uint32_t index, Onnx__ValueInfoProto ***list,
+                            size_t *count)
 {
     struct {
         Onnx__ValueInfoProto info;
@@ -270,8 +278,8 @@ static enum status fill_graph(struct writer *writer)
     onnx__graph_proto__init(proto);
     proto->name = text("graft");
     proto->node = take(writer, graph->node_count, sizeof *proto->node);
-    proto->initializer =
-        take(writer, graph->value_count + LIFTED_MAX * graph->node_count, sizeof *proto->initializer);
+    proto->initializer = take(writer, graph->value_count + LIFTED_MAX * graph->node_count,
+                              sizeof *proto->initializer);
     writer->written = take(writer, graph->value_count, sizeof *writer->written);
     if (proto->node == NULL || proto->initializer == NULL || writer->written == NULL)
         return no_memory(writer);
@@ -280,7 +288,8 @@ static enum status fill_graph(struct writer *writer)
         status = add_node(writer, &graph->nodes[i]);
     if (status == OK)
         status = add_port(writer, graph->input, &proto->input, &proto->n_input);
-    return status == OK ? add_port(writer, graph->output, &proto->output, &proto->n_output) : status;
+    return status == OK ? add_port(writer, graph->output, &proto->output, &proto->n_output)
+                        : status;
 }
 
 static enum status pack(struct writer *writer, const char *path)
@@ -300,7 +309,8 @@ static enum status pack(struct writer *writer, const char *path)
     model.graph = &writer->proto;
     size_t bytes = onnx__model_proto__get_packed_size(&model);
     if (bytes > FILE_BYTES_MAX)
-        return error_set(writer->err, ERR_SUPPORT, "%s: %zu bytes exceed what one ONNX file may hold", path, bytes);
+        return error_set(writer->err, ERR_SUPPORT,
+                         "%s: %zu bytes exceed what one ONNX file may hold", path, bytes);
     uint8_t *packed = memory_alloc(bytes, 1);
     if (packed == NULL)
         return no_memory(writer);
@@ -310,8 +320,8 @@ static enum status pack(struct writer *writer, const char *path)
     return status;
 }
 
-enum status onnx_writer_save(const struct graph *graph, const float *const *replaced, const char *path,
-                             struct error *err)
+enum status onnx_writer_save(const struct graph *graph, const float *const *replaced,
+                             const char *path, struct error *err)
 {
     int64_t opset = graph->opset < ONNX_WRITER_OPSET_MIN ? ONNX_WRITER_OPSET_MIN : graph->opset;
     struct writer writer = {.graph = graph, .replaced = replaced, .opset = opset, .err = err};

@@ -6,10 +6,11 @@
 #include "common/model/shape_rules.h"
 #include "common/model/window_rules.h"
 
-/* Attributes used: Conv, pools: kernel, strides, dilations, pads, auto_pad (+ groups; ceil_mode, count_include_pad).
- * BatchNormalization: epsilon. Clip: low, high. Concat, Flatten, Softmax: axis (+ softmax_flat). Gemm: alpha, beta,
- * trans_a, trans_b. HardSigmoid: alpha, beta. LeakyRelu: alpha. ReduceMean, Squeeze, Unsqueeze: axes, keep_dims.
- * Reshape: axes = target. Transpose: axes = permutation. */
+/* Attributes used: Conv, pools: kernel, strides, dilations, pads, auto_pad (+ groups; ceil_mode,
+ * count_include_pad). BatchNormalization: epsilon. Clip: low, high. Concat, Flatten, Softmax: axis
+ * (+ softmax_flat). Gemm: alpha, beta, trans_a, trans_b. HardSigmoid: alpha, beta. LeakyRelu:
+ * alpha. ReduceMean, Squeeze, Unsqueeze: axes, keep_dims. Reshape: axes = target. Transpose: axes =
+ * permutation. */
 static const struct op_row rows[] = {
     [OP_ADD] = {"Add", 2, 2, shape_rule_broadcast, flops_per_element},
     [OP_AVERAGE_POOL] = {"AveragePool", 1, 1, window_rule_pool, window_flops_pool},

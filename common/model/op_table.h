@@ -1,5 +1,6 @@
-/* The operators graft knows: one row each. To add one: an enumerator in graph.h, a row here, its shape rule
- * (shape_rules or window_rules), its attributes (onnx_attributes), its kernel (worker/engine/ops). */
+/* The operators graft knows: one row each. To add one: an enumerator in graph.h, a row here, its
+ * shape rule (shape_rules or window_rules), its attributes (onnx_attributes), its kernel
+ * (worker/engine/ops). */
 #ifndef GRAFT_COMMON_MODEL_OP_TABLE_H
 #define GRAFT_COMMON_MODEL_OP_TABLE_H
 
@@ -10,13 +11,16 @@
 #include "common/model/graph.h"
 
 struct op_row {
-    const char *type; /* in ONNX */
+    const char *type;              /* in ONNX */
     size_t inputs_min, inputs_max; /* tensors, without those that became attributes */
-    /* Shape of the output from those of the inputs (in[i] NULL: left out); may complete node->attributes
-     * (kernel from the weight, automatic pads). Errors: one sentence, the caller adds the node. */
-    enum status (*shape)(struct node *node, const struct shape *const *in, struct shape *out, struct error *err);
+    /* Shape of the output from those of the inputs (in[i] NULL: left out); may complete
+     * node->attributes (kernel from the weight, automatic pads). Errors: one sentence, the caller
+     * adds the node. */
+    enum status (*shape)(struct node *node, const struct shape *const *in, struct shape *out,
+                         struct error *err);
     /* Multiplications and additions for one sample. */
-    double (*flops)(const struct node *node, const struct shape *const *in, const struct shape *out);
+    double (*flops)(const struct node *node, const struct shape *const *in,
+                    const struct shape *out);
 };
 
 const struct op_row *op_table_row(enum op op);

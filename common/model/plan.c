@@ -30,7 +30,8 @@ static enum status allocate(struct plan *plan, const struct graph *graph, struct
 }
 
 /* Plan order: the order in which the graph's nodes use the parameters. */
-static enum status lay_out_live(struct plan *plan, const struct graph *graph, const bool *live, struct error *err)
+static enum status lay_out_live(struct plan *plan, const struct graph *graph, const bool *live,
+                                struct error *err)
 {
     const struct node *head = &graph->nodes[graph->node_count - 1];
     for (size_t i = 0; i < graph->node_count; i++)
@@ -63,10 +64,10 @@ static enum status lay_out_blocks(struct plan *plan, struct error *err)
     for (size_t i = 0; i < plan->tensor_count; i++)
         for (size_t at = 0; at < plan->tensors[i].elements; at += PLAN_BLOCK_ELEMENTS) {
             size_t left = plan->tensors[i].elements - at;
-            plan->blocks[plan->block_count++] =
-                (struct plan_block){.tensor = (uint32_t)i,
-                                    .offset = plan->tensors[i].offset + at,
-                                    .elements = left < PLAN_BLOCK_ELEMENTS ? left : PLAN_BLOCK_ELEMENTS};
+            plan->blocks[plan->block_count++] = (struct plan_block){
+                .tensor = (uint32_t)i,
+                .offset = plan->tensors[i].offset + at,
+                .elements = left < PLAN_BLOCK_ELEMENTS ? left : PLAN_BLOCK_ELEMENTS};
         }
     CHECK(plan->block_count == count);
     return OK;
@@ -77,8 +78,9 @@ static bool computed(const struct graph *graph, uint32_t value)
     return value != GRAPH_NONE && graph->values[value].data == NULL;
 }
 
-/* Forwards: what a live parameter feeds. Backwards: nodes without the batch (arithmetic on weights) that feed the
- * head belong to it too, because the cache keeps only what differs between samples. */
+/* Forwards: what a live parameter feeds. Backwards: nodes without the batch (arithmetic on weights)
+ * that feed the head belong to it too, because the cache keeps only what differs between samples.
+ */
 static void mark_head(struct plan *plan, const struct graph *graph)
 {
     bool *head = plan->split->head;
@@ -88,7 +90,8 @@ static void mark_head(struct plan *plan, const struct graph *graph)
             if (input == GRAPH_NONE)
                 continue;
             uint32_t producer = graph->values[input].producer;
-            head[i] |= plan->split->tensor_of[input] != GRAPH_NONE || (producer != GRAPH_NONE && head[producer]);
+            head[i] |= plan->split->tensor_of[input] != GRAPH_NONE ||
+                       (producer != GRAPH_NONE && head[producer]);
         }
     for (size_t i = graph->node_count; i-- > 0;)
         for (size_t k = 0; k < graph->nodes[i].input_count && head[i]; k++) {
@@ -132,7 +135,8 @@ static void mark_trunk(struct plan *plan, const struct graph *graph)
     }
     for (size_t i = graph->node_count; i-- > 0;)
         for (size_t k = 0; k < graph->nodes[i].input_count && trunk[i]; k++)
-            if (computed(graph, graph->nodes[i].inputs[k]) && graph->nodes[i].inputs[k] != graph->input)
+            if (computed(graph, graph->nodes[i].inputs[k]) &&
+                graph->nodes[i].inputs[k] != graph->input)
                 trunk[graph->values[graph->nodes[i].inputs[k]].producer] = true;
 }
 
@@ -158,7 +162,8 @@ static void digest_attributes(struct digest_stream *stream, const struct attribu
     digest_ints(stream, &a->axis, 1);
     digest_ints(stream, a->axes, a->axes_count);
     digest_floats(stream, (const float[]){a->alpha, a->beta, a->epsilon, a->low, a->high}, 5);
-    const bool flags[] = {a->ceil_mode, a->count_include_pad, a->trans_a, a->trans_b, a->keep_dims, a->softmax_flat};
+    const bool flags[] = {a->ceil_mode, a->count_include_pad, a->trans_a,
+                          a->trans_b,   a->keep_dims,         a->softmax_flat};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         digest_add_u64(stream, flags[i]);
 }
@@ -195,7 +200,8 @@ static struct digest digest_trunk(const struct plan *plan, const struct graph *g
     return digest_end(&stream);
 }
 
-static enum status split_graph(struct plan *plan, const struct graph *graph, const bool *live, struct error *err)
+static enum status split_graph(struct plan *plan, const struct graph *graph, const bool *live,
+                               struct error *err)
 {
     enum status status = lay_out_live(plan, graph, live, err);
     if (status == OK)
@@ -211,8 +217,9 @@ static enum status split_graph(struct plan *plan, const struct graph *graph, con
     return OK;
 }
 
-enum status plan_create(const struct model *model, const char *const *patterns, size_t pattern_count,
-                        uint32_t last_blocks, struct plan **out, struct error *err)
+enum status plan_create(const struct model *model, const char *const *patterns,
+                        size_t pattern_count, uint32_t last_blocks, struct plan **out,
+                        struct error *err)
 {
     const struct graph *graph = model->graph;
     struct plan *plan = memory_alloc(1, sizeof *plan);
@@ -255,8 +262,10 @@ void plan_destroy(struct plan **plan)
     *plan = NULL;
 }
 
-/* The new head: weight [K, d] from N(0, 1/d) (LeCun 1998, "Efficient BackProp", eq. 16), bias zero. */
-static void initial_head(const struct live_tensor *tensor, uint64_t seed, uint64_t index, float *out)
+/* The new head: weight [K, d] from N(0, 1/d) (LeCun 1998, "Efficient BackProp", eq. 16), bias zero.
+ */
+static void initial_head(const struct live_tensor *tensor, uint64_t seed, uint64_t index,
+                         float *out)
 {
     if (tensor->shape.rank < 2) {
         memset(out, 0, tensor->elements * sizeof *out);
@@ -268,7 +277,8 @@ static void initial_head(const struct live_tensor *tensor, uint64_t seed, uint64
         out[i] = (float)(scale * random_normal(key, (uint32_t)i));
 }
 
-/* New tensors are counted from 0 whatever else is live, so that each stage of a job starts the head alike. */
+/* New tensors are counted from 0 whatever else is live, so that each stage of a job starts the head
+ * alike. */
 void plan_initial(const struct plan *plan, uint64_t seed, float *live)
 {
     uint64_t fresh = 0;

@@ -3,18 +3,20 @@
 #include "common/base/check.h"
 #include "common/model/op_table.h"
 
-static void gather_shapes(const struct graph *graph, const struct node *node, const struct shape **in)
+static void gather_shapes(const struct graph *graph, const struct node *node,
+                          const struct shape **in)
 {
     for (size_t i = 0; i < node->input_count; i++)
         in[i] = node->inputs[i] == GRAPH_NONE ? NULL : &graph->values[node->inputs[i]].shape;
 }
 
-static enum status check_inputs(const struct graph *graph, const struct node *node, struct error *err)
+static enum status check_inputs(const struct graph *graph, const struct node *node,
+                                struct error *err)
 {
     const struct op_row *row = op_table_row(node->op);
     if (node->input_count < row->inputs_min || node->input_count > row->inputs_max)
-        return error_set(err, ERR_INPUT, "%zu inputs, expected %zu to %zu", node->input_count, row->inputs_min,
-                         row->inputs_max);
+        return error_set(err, ERR_INPUT, "%zu inputs, expected %zu to %zu", node->input_count,
+                         row->inputs_min, row->inputs_max);
     for (size_t i = 0; i < node->input_count; i++) {
         if (node->inputs[i] == GRAPH_NONE && i < row->inputs_min)
             return error_set(err, ERR_INPUT, "input %zu is left out", i);
@@ -26,7 +28,8 @@ static enum status check_inputs(const struct graph *graph, const struct node *no
     return OK;
 }
 
-/* The invariant of graph.h: the batch first or nowhere, everything else known, positive and of bounded size. */
+/* The invariant of graph.h: the batch first or nowhere, everything else known, positive and of
+ * bounded size. */
 static enum status check_shape(const struct shape *shape, struct error *err)
 {
     struct shape one = *shape;
@@ -36,7 +39,9 @@ static enum status check_shape(const struct shape *shape, struct error *err)
     if (one.rank > TENSOR_RANK_MAX || !shape_elements(&one, &elements) || elements == 0) {
         char text[128];
         shape_text(shape, text, sizeof text);
-        return error_set(err, ERR_INPUT, "shape %s is empty, too large or has the batch elsewhere than first", text);
+        return error_set(err, ERR_INPUT,
+                         "shape %s is empty, too large or has the batch elsewhere than first",
+                         text);
     }
     return OK;
 }
@@ -61,7 +66,8 @@ enum status shape_infer(struct graph *graph, struct error *err)
 {
     for (size_t i = 0; i < graph->value_count; i++) {
         const struct value *value = &graph->values[i];
-        if (value->producer == GRAPH_NONE && value->data == NULL && check_shape(&value->shape, err) != OK)
+        if (value->producer == GRAPH_NONE && value->data == NULL &&
+            check_shape(&value->shape, err) != OK)
             return error_prefix(err, "input %.100s", value->name);
         if (value->data != NULL && value->shape.rank > 0 && value->shape.dims[0] < 0)
             return error_set(err, ERR_INPUT, "constant %s has no fixed shape", value->name);

@@ -1,6 +1,6 @@
-/* Shape inference over a whole graph. Input: shapes of the graph's input and constants. After OK every value has a
- * known shape (the batch, -1, only as first dimension), every node's attributes are complete and every size fits:
- * nothing about shapes can fail later. */
+/* Shape inference over a whole graph. Input: shapes of the graph's input and constants. After OK
+ * every value has a known shape (the batch, -1, only as first dimension), every node's attributes
+ * are complete and every size fits: nothing about shapes can fail later. */
 #ifndef GRAFT_COMMON_MODEL_SHAPE_INFER_H
 #define GRAFT_COMMON_MODEL_SHAPE_INFER_H
 

@@ -4,7 +4,8 @@
 
 #include "common/base/memory.h"
 
-/* Elements with the batch counted as one; shapes here passed shape_infer's check before, so it cannot fail. */
+/* Elements with the batch counted as one; shapes here passed shape_infer's check before, so it
+ * cannot fail. */
 static double elements_of(const struct shape *shape)
 {
     double product = 1;
@@ -28,13 +29,15 @@ static enum status wrap_axis(int64_t axis, size_t rank, size_t *out, struct erro
 {
     int64_t wrapped = axis < 0 && axis >= -(int64_t)rank ? axis + (int64_t)rank : axis;
     if (wrapped < 0 || wrapped >= (int64_t)rank)
-        return error_set(err, ERR_INPUT, "axis %lld does not exist in rank %zu", (long long)axis, rank);
+        return error_set(err, ERR_INPUT, "axis %lld does not exist in rank %zu", (long long)axis,
+                         rank);
     *out = (size_t)wrapped;
     return OK;
 }
 
 /* Marks the attribute's axes; each at most once. */
-static enum status mark_axes(const struct attributes *a, size_t rank, bool marks[TENSOR_RANK_MAX], struct error *err)
+static enum status mark_axes(const struct attributes *a, size_t rank, bool marks[TENSOR_RANK_MAX],
+                             struct error *err)
 {
     memset(marks, 0, TENSOR_RANK_MAX * sizeof *marks);
     for (size_t i = 0; i < a->axes_count; i++) {
@@ -119,7 +122,8 @@ SHAPE_RULE(shape_rule_flatten)
     int64_t axis = node->attributes.axis;
     axis = axis < 0 ? axis + (int64_t)in[0]->rank : axis;
     if (axis < 0 || axis > (int64_t)in[0]->rank)
-        return error_set(err, ERR_INPUT, "axis %lld does not exist", (long long)node->attributes.axis);
+        return error_set(err, ERR_INPUT, "axis %lld does not exist",
+                         (long long)node->attributes.axis);
     if (batched(in[0]) && axis != 1)
         return batch_error(err);
     *out = (struct shape){.rank = 2, .dims = {1, 1}};
@@ -133,16 +137,20 @@ SHAPE_RULE(shape_rule_gemm)
     const struct attributes *a = &node->attributes;
     const struct shape *c = node->input_count > 2 ? in[2] : NULL;
     if (in[0]->rank != 2 || in[1]->rank != 2 || batched(in[1]))
-        return error_set(err, ERR_SUPPORT, "only matrices with a right side without batch are supported");
+        return error_set(err, ERR_SUPPORT,
+                         "only matrices with a right side without batch are supported");
     if (batched(in[0]) && a->trans_a)
         return batch_error(err);
     int64_t inner_a = in[0]->dims[a->trans_a ? 0 : 1], inner_b = in[1]->dims[a->trans_b ? 1 : 0];
     if (inner_a != inner_b)
-        return error_set(err, ERR_INPUT, "inner sizes %lld and %lld differ", (long long)inner_a, (long long)inner_b);
-    *out = (struct shape){.rank = 2, .dims = {in[0]->dims[a->trans_a ? 1 : 0], in[1]->dims[a->trans_b ? 0 : 1]}};
+        return error_set(err, ERR_INPUT, "inner sizes %lld and %lld differ", (long long)inner_a,
+                         (long long)inner_b);
+    *out = (struct shape){
+        .rank = 2, .dims = {in[0]->dims[a->trans_a ? 1 : 0], in[1]->dims[a->trans_b ? 0 : 1]}};
     if (c == NULL)
         return OK;
-    if (c->rank > 2 || (c->rank > 0 && c->dims[c->rank - 1] != 1 && c->dims[c->rank - 1] != out->dims[1]) ||
+    if (c->rank > 2 ||
+        (c->rank > 0 && c->dims[c->rank - 1] != 1 && c->dims[c->rank - 1] != out->dims[1]) ||
         (c->rank == 2 && c->dims[0] != 1))
         return error_set(err, ERR_SUPPORT, "the third input must be one row or one number");
     return OK;
@@ -153,16 +161,18 @@ SHAPE_RULE(shape_rule_matmul)
     (void)node;
     size_t rank = in[0]->rank;
     if (rank < 2 || in[1]->rank != 2 || batched(in[1]))
-        return error_set(err, ERR_SUPPORT, "only products with a matrix without batch on the right are supported");
+        return error_set(err, ERR_SUPPORT,
+                         "only products with a matrix without batch on the right are supported");
     if (in[0]->dims[rank - 1] != in[1]->dims[0])
-        return error_set(err, ERR_INPUT, "inner sizes %lld and %lld differ", (long long)in[0]->dims[rank - 1],
-                         (long long)in[1]->dims[0]);
+        return error_set(err, ERR_INPUT, "inner sizes %lld and %lld differ",
+                         (long long)in[0]->dims[rank - 1], (long long)in[1]->dims[0]);
     *out = *in[0];
     out->dims[rank - 1] = in[1]->dims[1];
     return OK;
 }
 
-/* `axes` empty: all but the batch would be an ONNX default over all axes, which reduces the batch too. */
+/* `axes` empty: all but the batch would be an ONNX default over all axes, which reduces the batch
+ * too. */
 SHAPE_RULE(shape_rule_reduce)
 {
     bool marks[TENSOR_RANK_MAX];
@@ -180,8 +190,8 @@ SHAPE_RULE(shape_rule_reduce)
     return OK;
 }
 
-/* Target 0 copies the input's dimension, one -1 takes what is left. The batch must stay first, whatever the file
- * calls it: 0, -1 or (an exporter's fixed batch) any number. */
+/* Target 0 copies the input's dimension, one -1 takes what is left. The batch must stay first,
+ * whatever the file calls it: 0, -1 or (an exporter's fixed batch) any number. */
 SHAPE_RULE(shape_rule_reshape)
 {
     struct attributes *a = &node->attributes;
@@ -193,7 +203,8 @@ SHAPE_RULE(shape_rule_reshape)
     for (size_t i = first; i < a->axes_count; i++) {
         int64_t target = a->axes[i];
         if (target == 0 && i >= in[0]->rank)
-            return error_set(err, ERR_INPUT, "target axis %zu copies an axis that does not exist", i);
+            return error_set(err, ERR_INPUT, "target axis %zu copies an axis that does not exist",
+                             i);
         out->dims[i] = target == 0 ? in[0]->dims[i] : target;
         if (target < -1 || (target == -1 && open != TENSOR_RANK_MAX))
             return error_set(err, ERR_INPUT, "the target has more than one open axis");
@@ -210,7 +221,8 @@ SHAPE_RULE(shape_rule_reshape)
         out->dims[open] = (int64_t)(left / product);
     if (open != TENSOR_RANK_MAX)
         product *= (double)(product >= 1 ? out->dims[open] : 0);
-    return product == left ? OK : error_set(err, ERR_INPUT, "the target has another number of elements");
+    return product == left ? OK
+                           : error_set(err, ERR_INPUT, "the target has another number of elements");
 }
 
 SHAPE_RULE(shape_rule_softmax)
@@ -236,8 +248,9 @@ SHAPE_RULE(shape_rule_squeeze)
         if (node->attributes.axes_count == 0)
             marks[i] = in[0]->dims[i] == 1;
         if (marks[i] && in[0]->dims[i] != 1)
-            return i == 0 && batched(in[0]) ? batch_error(err)
-                                            : error_set(err, ERR_INPUT, "axis %zu is not of size 1", i);
+            return i == 0 && batched(in[0])
+                       ? batch_error(err)
+                       : error_set(err, ERR_INPUT, "axis %zu is not of size 1", i);
         if (!marks[i])
             out->dims[out->rank++] = in[0]->dims[i];
     }

@@ -1,6 +1,7 @@
-/* Shape rules and costs of all operators without a sliding window (ONNX operator definitions of the same names).
- * Signatures: op_table.h. The batch axis (first dimension -1) is never moved, merged, reduced or broadcast from
- * elsewhere: that keeps samples independent of each other, which caching and padding rely on. */
+/* Shape rules and costs of all operators without a sliding window (ONNX operator definitions of the
+ * same names). Signatures: op_table.h. The batch axis (first dimension -1) is never moved, merged,
+ * reduced or broadcast from elsewhere: that keeps samples independent of each other, which caching
+ * and padding rely on. */
 #ifndef GRAFT_COMMON_MODEL_SHAPE_RULES_H
 #define GRAFT_COMMON_MODEL_SHAPE_RULES_H
 
@@ -8,7 +9,8 @@
 #include "common/model/graph.h"
 
 #define SHAPE_RULE(name)                                                                           \
-    enum status name(struct node *node, const struct shape *const *in, struct shape *out, struct error *err)
+    enum status name(struct node *node, const struct shape *const *in, struct shape *out,          \
+                     struct error *err)
 
 SHAPE_RULE(shape_rule_same);
 SHAPE_RULE(shape_rule_broadcast);

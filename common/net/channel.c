@@ -170,17 +170,10 @@ static enum status send_failed(const struct channel *channel, const struct messa
 static bool send_frame(struct channel *channel, const struct frame *frame, int flags)
 {
     zmq_msg_t part;
-    if (frame->release != NULL) {
-        /* zmq's signature is not const; the receiver side never writes. */
-        if (zmq_msg_init_data(&part, (void *)(uintptr_t)frame->data, frame->bytes, frame->release,
-                              frame->hint) != 0)
-            return false;
-    } else {
-        if (zmq_msg_init_size(&part, frame->bytes) != 0)
-            return false;
-        if (frame->bytes > 0)
-            memcpy(zmq_msg_data(&part), frame->data, frame->bytes);
-    }
+    if (zmq_msg_init_size(&part, frame->bytes) != 0)
+        return false;
+    if (frame->bytes > 0)
+        memcpy(zmq_msg_data(&part), frame->data, frame->bytes);
     if (zmq_msg_send(&part, channel->socket, flags) >= 0)
         return true;
     int reason = errno;
@@ -270,7 +263,7 @@ static bool decode_parts(struct channel *channel, struct received *out)
         zmq_msg_t *part = &channel->parts[first + 1 + i];
         if (zmq_msg_size(part) != channel->announced[i])
             return false;
-        out->frames[i] = (struct frame){zmq_msg_data(part), zmq_msg_size(part), NULL, NULL};
+        out->frames[i] = (struct frame){zmq_msg_data(part), zmq_msg_size(part)};
     }
     return true;
 }

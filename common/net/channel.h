@@ -16,15 +16,6 @@
 
 struct channel;
 
-/* A payload frame. With `release` the memory is handed to ZeroMQ without a copy: it must stay unchanged until
- * release(data, hint) is called, on another thread. Without it the bytes are copied before channel_send returns. */
-struct frame {
-    const void *data;
-    size_t bytes;
-    void (*release)(void *data, void *hint);
-    void *hint;
-};
-
 /* A received message; frames and lists are borrowed until the next channel_receive on the same channel. */
 struct received {
     struct message message;
@@ -52,7 +43,7 @@ void *channel_socket(const struct channel *channel);
 /* Messages dropped because they were broken. */
 uint64_t channel_dropped(const struct channel *channel);
 
-/* Sends `message` (sequence is filled in) with its frames. Errors: ERR_PEER when the peer is gone or its queue has been
+/* Sends `message` (sequence is filled in) with its frames, which are copied. Errors: ERR_PEER when the peer is gone or its queue has been
  * full for a second; ERR_INPUT when the header is too large. */
 enum status channel_send(struct channel *channel, uint64_t peer, struct message *message,
                          const struct frame *frames, size_t frame_count, struct error *err) MUST_CHECK;

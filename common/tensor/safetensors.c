@@ -14,7 +14,7 @@ static const struct {
     const char *text;
     enum dtype dtype;
 } dtype_texts[] = {
-    {"F32", DTYPE_F32}, {"F64", DTYPE_F64}, {"I32", DTYPE_I32},  {"I64", DTYPE_I64},
+    {"F32", DTYPE_F32}, {"F64", DTYPE_F64}, {"I32", DTYPE_I32},   {"I64", DTYPE_I64},
     {"U8", DTYPE_U8},   {"I8", DTYPE_I8},   {"BOOL", DTYPE_BOOL},
 };
 #define DTYPE_TEXTS (sizeof dtype_texts / sizeof *dtype_texts)
@@ -40,7 +40,8 @@ static enum status tensor_bytes(const struct safetensor *tensor, size_t *out, st
 {
     size_t elements;
     if (!shape_elements(&tensor->shape, &elements))
-        return error_set(err, ERR_INPUT, "tensor %s: its shape is not known or too large", tensor->name);
+        return error_set(err, ERR_INPUT, "tensor %s: its shape is not known or too large",
+                         tensor->name);
     *out = elements * dtype_bytes(tensor->dtype);
     return OK;
 }
@@ -50,23 +51,26 @@ static json_t *entry_json(const struct safetensor *tensor, size_t begin, size_t 
     json_t *dims = json_array();
     for (size_t i = 0; dims != NULL && i < tensor->shape.rank; i++)
         json_array_append_new(dims, json_integer((json_int_t)tensor->shape.dims[i]));
-    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtype_text(tensor->dtype), "shape", dims, "data_offsets",
-                     (json_int_t)begin, (json_int_t)end);
+    return json_pack("{s:s, s:o, s:[I,I]}", "dtype", dtype_text(tensor->dtype), "shape", dims,
+                     "data_offsets", (json_int_t)begin, (json_int_t)end);
 }
 
-static enum status header_add(json_t *header, const struct safetensor *tensor, size_t *offset, struct error *err)
+static enum status header_add(json_t *header, const struct safetensor *tensor, size_t *offset,
+                              struct error *err)
 {
     size_t bytes = 0, end = 0;
     if (tensor->name[0] == '\0' || strcmp(tensor->name, METADATA_KEY) == 0 ||
         json_object_get(header, tensor->name) != NULL)
-        return error_set(err, ERR_INPUT, "tensor name \"%s\" is empty, reserved or used twice", tensor->name);
+        return error_set(err, ERR_INPUT, "tensor name \"%s\" is empty, reserved or used twice",
+                         tensor->name);
     enum status status = tensor_bytes(tensor, &bytes, err);
     if (status != OK)
         return status;
     if (!size_add(*offset, bytes, &end))
         return error_set(err, ERR_INPUT, "tensors are too large for one file");
     if (json_object_set_new(header, tensor->name, entry_json(tensor, *offset, end)) != 0)
-        return error_set(err, ERR_INPUT, "tensor name \"%s\" is not UTF-8, or no memory", tensor->name);
+        return error_set(err, ERR_INPUT, "tensor name \"%s\" is not UTF-8, or no memory",
+                         tensor->name);
     *offset = end;
     return OK;
 }
@@ -89,7 +93,8 @@ static enum status metadata_add(json_t *header, const char *const *metadata, str
 }
 
 /* Calls for each tensor, wide elements first. */
-static size_t next_by_width(const struct safetensor *tensors, size_t count, size_t width, size_t from)
+static size_t next_by_width(const struct safetensor *tensors, size_t count, size_t width,
+                            size_t from)
 {
     while (from < count && dtype_bytes(tensors[from].dtype) != width)
         from++;
@@ -123,8 +128,8 @@ static enum status write_header(struct file_aside *file, const char *text, struc
     return status;
 }
 
-static enum status write_all(const char *path, const char *text, const struct safetensor *tensors, size_t count,
-                             struct error *err)
+static enum status write_all(const char *path, const char *text, const struct safetensor *tensors,
+                             size_t count, struct error *err)
 {
     struct file_aside file;
     enum status status = file_aside_open(path, &file, err);
@@ -145,7 +150,8 @@ enum status safetensors_write(const char *path, const struct safetensor *tensors
                               const char *const *metadata, struct error *err)
 {
     if (count > SAFETENSORS_COUNT_MAX)
-        return error_set(err, ERR_INPUT, "%zu tensors, the limit is %zu", count, SAFETENSORS_COUNT_MAX);
+        return error_set(err, ERR_INPUT, "%zu tensors, the limit is %zu", count,
+                         SAFETENSORS_COUNT_MAX);
     json_t *header = json_object();
     if (header == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the header");
@@ -188,8 +194,8 @@ static bool shape_parse(const json_t *dims, struct shape *out)
 }
 
 /* Where the data lies, checked against the shape and the file. */
-static enum status place_parse(const struct safetensors *file, const json_t *offsets, size_t data_begin,
-                               struct safetensor *tensor, struct error *err)
+static enum status place_parse(const struct safetensors *file, const json_t *offsets,
+                               size_t data_begin, struct safetensor *tensor, struct error *err)
 {
     size_t elements, data_bytes = file->map.bytes - data_begin;
     json_int_t begin = json_integer_value(json_array_get(offsets, 0));
@@ -198,25 +204,31 @@ static enum status place_parse(const struct safetensors *file, const json_t *off
         return error_set(err, ERR_INPUT, "tensor %s: its data lies outside the file", tensor->name);
     size_t width = dtype_bytes(tensor->dtype);
     if (!shape_elements(&tensor->shape, &elements) || (size_t)(end - begin) != elements * width)
-        return error_set(err, ERR_INPUT, "tensor %s: its data does not have the size its shape asks for",
+        return error_set(err, ERR_INPUT,
+                         "tensor %s: its data does not have the size its shape asks for",
                          tensor->name);
     if ((data_begin + (size_t)begin) % width != 0)
-        return error_set(err, ERR_SUPPORT, "tensor %s: its data is not aligned to its element size", tensor->name);
+        return error_set(err, ERR_SUPPORT, "tensor %s: its data is not aligned to its element size",
+                         tensor->name);
     tensor->data = file->map.data + data_begin + (size_t)begin;
     return OK;
 }
 
-static enum status tensor_parse(const struct safetensors *file, const char *name, const json_t *entry,
-                                size_t data_begin, struct safetensor *out, struct error *err)
+static enum status tensor_parse(const struct safetensors *file, const char *name,
+                                const json_t *entry, size_t data_begin, struct safetensor *out,
+                                struct error *err)
 {
     struct safetensor tensor = {.name = name};
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     if (dtype == NULL || !shape_parse(json_object_get(entry, "shape"), &tensor.shape))
-        return error_set(err, ERR_INPUT, "tensor %s: needs \"dtype\" and \"shape\" of rank up to %d", name,
+        return error_set(err, ERR_INPUT,
+                         "tensor %s: needs \"dtype\" and \"shape\" of rank up to %d", name,
                          TENSOR_RANK_MAX);
     if (!dtype_parse(dtype, &tensor.dtype))
-        return error_set(err, ERR_SUPPORT, "tensor %s: element type %s is not supported", name, dtype);
-    enum status status = place_parse(file, json_object_get(entry, "data_offsets"), data_begin, &tensor, err);
+        return error_set(err, ERR_SUPPORT, "tensor %s: element type %s is not supported", name,
+                         dtype);
+    enum status status =
+        place_parse(file, json_object_get(entry, "data_offsets"), data_begin, &tensor, err);
     if (status == OK)
         *out = tensor;
     return status;
@@ -229,7 +241,8 @@ static bool metadata_valid(const json_t *metadata)
     if (metadata != NULL && !json_is_object(metadata))
         return false;
     void *iterator = json_object_iter((json_t *)(uintptr_t)metadata);
-    for (; iterator != NULL; iterator = json_object_iter_next((json_t *)(uintptr_t)metadata, iterator)) {
+    for (; iterator != NULL;
+         iterator = json_object_iter_next((json_t *)(uintptr_t)metadata, iterator)) {
         key = json_object_iter_key(iterator);
         value = json_object_iter_value(iterator);
         if (key == NULL || !json_is_string(value))
@@ -242,7 +255,8 @@ static enum status tensors_parse(struct safetensors *file, size_t data_begin, st
 {
     size_t entries = json_object_size(file->header);
     if (entries > SAFETENSORS_COUNT_MAX)
-        return error_set(err, ERR_INPUT, "%zu tensors, the limit is %zu", entries, SAFETENSORS_COUNT_MAX);
+        return error_set(err, ERR_INPUT, "%zu tensors, the limit is %zu", entries,
+                         SAFETENSORS_COUNT_MAX);
     if (!metadata_valid(json_object_get(file->header, METADATA_KEY)))
         return error_set(err, ERR_INPUT, "its metadata is not text for text");
     file->tensors = memory_alloc(entries, sizeof *file->tensors);
@@ -254,7 +268,8 @@ static enum status tensors_parse(struct safetensors *file, size_t data_begin, st
         const char *name = json_object_iter_key(at);
         if (strcmp(name, METADATA_KEY) == 0)
             continue;
-        status = tensor_parse(file, name, json_object_iter_value(at), data_begin, &file->tensors[file->count], err);
+        status = tensor_parse(file, name, json_object_iter_value(at), data_begin,
+                              &file->tensors[file->count], err);
         file->count += status == OK;
     }
     return status;
@@ -268,11 +283,12 @@ static enum status header_parse(struct safetensors *file, struct error *err)
     for (size_t i = 0; i < LENGTH_BYTES; i++)
         length |= (uint64_t)file->map.data[i] << (8 * i);
     if (length > SAFETENSORS_HEADER_BYTES_MAX || length > file->map.bytes - LENGTH_BYTES)
-        return error_set(err, ERR_INPUT, "header length %llu exceeds the file or the limit of %zu bytes",
+        return error_set(err, ERR_INPUT,
+                         "header length %llu exceeds the file or the limit of %zu bytes",
                          (unsigned long long)length, SAFETENSORS_HEADER_BYTES_MAX);
     json_error_t reason;
-    file->header =
-        json_loadb((const char *)file->map.data + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &reason);
+    file->header = json_loadb((const char *)file->map.data + LENGTH_BYTES, (size_t)length,
+                              JSON_REJECT_DUPLICATES, &reason);
     if (file->header == NULL || !json_is_object(file->header))
         return error_set(err, ERR_INPUT, "the header is not a JSON object: %s",
                          file->header == NULL ? reason.text : "another type");

@@ -26,6 +26,12 @@
 #define WIRE_BLOCKS_MAX 65536
 #define WIRE_LABELS_MAX ((size_t)16 << 20)
 
+/* A raw payload frame. Borrowed by whoever is handed it, for the call. */
+struct frame {
+    const void *data;
+    size_t bytes;
+};
+
 enum message_type {
     /* member → coordinator */
     MESSAGE_HELLO = 1,   /* first word of a member */

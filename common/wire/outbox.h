@@ -9,16 +9,11 @@
 
 #include "common/wire/message.h"
 
-struct payload {
-    const void *data;
-    size_t bytes;
-};
-
 #define PEER_COORDINATOR 0 /* members' incarnations are never 0 */
 
 struct outbox {
     void *driver;
-    void (*send)(void *driver, uint64_t peer, struct message *message, const struct payload *payloads,
+    void (*send)(void *driver, uint64_t peer, struct message *message, const struct frame *payloads,
                  size_t payload_count);
 };
 

@@ -7,13 +7,7 @@
 #include <stdint.h>
 
 #include "common/config/job.h"
-
-#define OPTIMIZER_STATES_MAX 2
-
-/* State vectors of the block's size: SGD with momentum 1 (velocity), without 0; Adam and AdamW 2 (m, v). All start at 0. */
-size_t optimizer_states(const struct optimizer_config *config);
-/* "velocity", "exp_avg", "exp_avg_sq": their names in a checkpoint. */
-const char *optimizer_state_name(const struct optimizer_config *config, size_t state);
+#include "common/config/optimizer_states.h"
 
 /* step counts from 1.
  * SGD (PyTorch's form): v = μv + g; w −= rate·(nesterov ? g + μv : v).

@@ -73,7 +73,7 @@ static enum status reserve_block(struct table *table, struct error *err)
 }
 
 /* Copies the next payload into `to`; false when it is missing or of another size. */
-static bool take_values(float *to, size_t elements, const struct payload *payloads, size_t count,
+static bool take_values(float *to, size_t elements, const struct frame *payloads, size_t count,
                         size_t *used)
 {
     if (*used >= count || payloads[*used].bytes != elements * sizeof *to)
@@ -84,7 +84,7 @@ static bool take_values(float *to, size_t elements, const struct payload *payloa
 }
 
 static bool take_parameter(struct table *table, struct block *block, uint32_t state_frames,
-                           const struct payload *payloads, size_t count, size_t *used)
+                           const struct frame *payloads, size_t count, size_t *used)
 {
     size_t states = optimizer_states(&table->stage->optimizer);
     if (state_frames != 0 && state_frames != states)
@@ -108,7 +108,7 @@ static bool fits_table(const struct table *table, const struct load_block *load)
 }
 
 enum status table_load_part(struct table *table, const struct message_load *load,
-                            const struct payload *payloads, size_t count, struct error *err)
+                            const struct frame *payloads, size_t count, struct error *err)
 {
     size_t used = 0;
     for (size_t i = 0; i < load->block_count; i++) {
@@ -183,7 +183,7 @@ static struct block *find_block(struct table *table, uint32_t id)
 }
 
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
-                                uint32_t range_first, uint32_t range_log2, const struct payload *sum)
+                                uint32_t range_first, uint32_t range_log2, const struct frame *sum)
 {
     struct block *block = find_block(table, entry->block);
     if (block == NULL || entry->domain >= table->domains ||
@@ -225,7 +225,7 @@ enum status table_advance(struct table *table, struct error *err)
 }
 
 size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
-                          struct payload *payloads)
+                          struct frame *payloads)
 {
     size_t count = 0, bytes = 0;
     for (; *at < table->block_count && count < WIRE_FRAMES_MAX && bytes < WIRE_MESSAGE_BYTES_SOFT;
@@ -235,14 +235,14 @@ size_t table_weights_part(const struct table *table, uint64_t version, size_t *a
             continue;
         blocks[count] = block->id;
         payloads[count] =
-            (struct payload){block->weights[version % 2], block->elements * sizeof(float)};
+            (struct frame){block->weights[version % 2], block->elements * sizeof(float)};
         bytes += payloads[count++].bytes;
     }
     return count;
 }
 
 size_t table_statistics_part(const struct table *table, struct table_cursor *at,
-                             struct push_entry *entries, struct payload *payloads)
+                             struct push_entry *entries, struct frame *payloads)
 {
     size_t count = 0, bytes = 0;
     while (at->block < table->block_count && count < WIRE_FRAMES_MAX &&
@@ -251,7 +251,7 @@ size_t table_statistics_part(const struct table *table, struct table_cursor *at,
         if (block->kind == BLOCK_STATISTIC) {
             struct reduction_node root = reduction_root(block->sums[at->domain]);
             entries[count] = (struct push_entry){block->id, (uint32_t)at->domain, root.count};
-            payloads[count] = (struct payload){root.sum, block->elements * sizeof(double)};
+            payloads[count] = (struct frame){root.sum, block->elements * sizeof(double)};
             bytes += payloads[count++].bytes;
             at->domain++;
         }
@@ -272,20 +272,20 @@ static size_t snapshot_frames(const struct table *table, const struct block *blo
 }
 
 static void snapshot_block_payloads(const struct table *table, const struct block *block,
-                                    struct payload *payloads)
+                                    struct frame *payloads)
 {
     if (block->kind == BLOCK_METRIC) {
-        payloads[0] = (struct payload){block->totals, block->elements * block->domains * sizeof(double)};
+        payloads[0] = (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
         return;
     }
     size_t bytes = block->elements * sizeof(float);
-    payloads[0] = (struct payload){block->weights[table->version % 2], bytes};
+    payloads[0] = (struct frame){block->weights[table->version % 2], bytes};
     for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)
-        payloads[1 + i] = (struct payload){block->states[i], bytes};
+        payloads[1 + i] = (struct frame){block->states[i], bytes};
 }
 
 size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
-                           struct payload *payloads, size_t *payload_count)
+                           struct frame *payloads, size_t *payload_count)
 {
     size_t count = 0, frames_used = 0, bytes = 0;
     for (; *at < table->block_count && bytes < WIRE_MESSAGE_BYTES_SOFT; (*at)++) {
@@ -308,7 +308,7 @@ size_t table_snapshot_part(const struct table *table, size_t *at, struct snapsho
 uint32_t table_snapshot_parts(const struct table *table)
 {
     struct snapshot_block blocks[WIRE_FRAMES_MAX];
-    struct payload payloads[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
     size_t at = 0, frames;
     uint32_t parts = 0;
     while (table_snapshot_part(table, &at, blocks, payloads, &frames) > 0)

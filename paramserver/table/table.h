@@ -24,7 +24,7 @@ void table_destroy(struct table **table);
 
 /* Takes the blocks of one part. Per PARAMETER block the payloads are: weights, anchor (when pretrained), state vectors
  * (state_frames of them: none = start at zero). Errors: ERR_PEER when a size does not fit. */
-enum status table_load_part(struct table *table, const struct message_load *load, const struct payload *payloads,
+enum status table_load_part(struct table *table, const struct message_load *load, const struct frame *payloads,
                             size_t count, struct error *err) MUST_CHECK;
 /* After the last part: makes room for updates. */
 enum status table_ready(struct table *table, struct error *err) MUST_CHECK;
@@ -39,7 +39,7 @@ bool table_step_complete(const struct table *table);
 
 /* One pushed sum. REDUCTION_REFUSED when it fits no block here. */
 enum reduction_result table_add(struct table *table, const struct push_entry *entry, uint32_t range_first,
-                                uint32_t range_log2, const struct payload *sum);
+                                uint32_t range_log2, const struct frame *sum);
 
 /* Updates all parameter blocks, adds metrics to their totals, opens the next step. Only when the step is complete.
  * Errors: ERR_INPUT for a gradient that is not finite (the run must stop: blocks may differ in version then). */
@@ -49,16 +49,16 @@ enum status table_advance(struct table *table, struct error *err) MUST_CHECK;
  * WIRE_MESSAGE_BYTES_SOFT bytes, and return the number of entries; 0 at the end. Payloads are borrowed until the next
  * change of the table. */
 size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
-                          struct payload *payloads);
+                          struct frame *payloads);
 
 struct table_cursor {
     size_t block;
     size_t domain;
 };
 size_t table_statistics_part(const struct table *table, struct table_cursor *at, struct push_entry *entries,
-                             struct payload *payloads);
+                             struct frame *payloads);
 size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
-                           struct payload *payloads, size_t *payload_count);
+                           struct frame *payloads, size_t *payload_count);
 /* Number of parts that table_snapshot_part will make. */
 uint32_t table_snapshot_parts(const struct table *table);
 

@@ -1,10 +1,9 @@
-/* The trunk's and head's side of tests/bench/trunk_bench.py, which drives it through stdin, one command a line:
- *     inputs FILE    reads batch × input float32 from FILE
- *     run N          runs the trunk N times, prints milliseconds of each
- *     features FILE  writes the last features
- *     export FILE    writes the cut model with a fresh head as ONNX
- * trunk_bench MODEL CUT BATCH [SIZE]      the trunk up to the pooled features
- * trunk_bench MODEL CUT BATCH SIZE head LIVE…   times one micro-batch through the head instead and ends. */
+/* The trunk's and head's side of tests/bench/trunk_bench.py, which drives it through stdin, one
+ * command a line: inputs FILE    reads batch × input float32 from FILE run N          runs the
+ * trunk N times, prints milliseconds of each features FILE  writes the last features export FILE
+ * writes the cut model with a fresh head as ONNX trunk_bench MODEL CUT BATCH [SIZE]      the trunk
+ * up to the pooled features trunk_bench MODEL CUT BATCH SIZE head LIVE…   times one micro-batch
+ * through the head instead and ends. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,8 @@ static void transfer(const char *path, const char *mode, float *data, size_t cou
     FILE *file = fopen(path, mode);
     size_t done = 0;
     if (file != NULL)
-        done = mode[0] == 'r' ? fread(data, sizeof *data, count, file) : fwrite(data, sizeof *data, count, file);
+        done = mode[0] == 'r' ? fread(data, sizeof *data, count, file)
+                              : fwrite(data, sizeof *data, count, file);
     if (file == NULL || fclose(file) != 0 || done != count) {
         fprintf(stderr, "trunk_bench: %s: cannot transfer %zu floats\n", path, count);
         exit(1);
@@ -59,8 +59,10 @@ static void export_initial(const struct plan *plan, const char *path)
 
 static void serve(const struct plan *plan, struct trunk *trunk, size_t batch)
 {
-    size_t input_count = batch * plan->model->input_elements, feature_count = batch * plan->boundary_elements;
-    float *inputs = calloc(input_count, sizeof *inputs), *features = calloc(feature_count, sizeof *features);
+    size_t input_count = batch * plan->model->input_elements,
+           feature_count = batch * plan->boundary_elements;
+    float *inputs = calloc(input_count, sizeof *inputs),
+          *features = calloc(feature_count, sizeof *features);
     char line[4096];
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
@@ -86,7 +88,8 @@ static void time_head(const struct plan *plan, size_t batch)
     struct tape *tape = NULL;
     must(head_create(plan, batch, &head, &err));
     must(tape_create(head, &tape, &err));
-    float *live = calloc(plan->live_elements, sizeof *live), *gradient = calloc(plan->live_elements, sizeof *live);
+    float *live = calloc(plan->live_elements, sizeof *live),
+          *gradient = calloc(plan->live_elements, sizeof *live);
     float *features = calloc(batch * plan->boundary_elements, sizeof *features);
     float *dlogits = calloc(batch * CLASSES, sizeof *dlogits);
     plan_initial(plan, 1, live);
@@ -105,8 +108,8 @@ static void time_head(const struct plan *plan, size_t batch)
         best_forward = middle - start < best_forward ? middle - start : best_forward;
         best_backward = end - middle < best_backward ? end - middle : best_backward;
     }
-    printf("live %zu forward_ms %.3f backward_ms %.3f step_ms %.3f\n", plan->live_elements, 1e3 * best_forward,
-           1e3 * best_backward, 1e3 * (best_forward + best_backward));
+    printf("live %zu forward_ms %.3f backward_ms %.3f step_ms %.3f\n", plan->live_elements,
+           1e3 * best_forward, 1e3 * best_backward, 1e3 * (best_forward + best_backward));
     head_destroy(&head);
     tape_destroy(&tape);
     free(live);
@@ -128,7 +131,8 @@ int main(int argc, char **argv)
     struct plan *plan = NULL;
     struct trunk *trunk = NULL;
     must(model_open(&config, &input, CLASSES, &model, &err));
-    must(plan_create(model, (const char *const *)(argv + 6), head ? (size_t)argc - 6 : 0, 0, &plan, &err));
+    must(plan_create(model, (const char *const *)(argv + 6), head ? (size_t)argc - 6 : 0, 0, &plan,
+                     &err));
     if (head) {
         time_head(plan, batch);
     } else {

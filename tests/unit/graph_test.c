@@ -10,7 +10,8 @@ static void names_are_found_among_thousands(void **state)
         char name[32];
         uint32_t value;
         snprintf(name, sizeof name, "value %u", i);
-        NET_OK(&net, graph_add_value(net.graph, name, DTYPE_F32, &shape, NULL, false, &value, &net.err));
+        NET_OK(&net,
+               graph_add_value(net.graph, name, DTYPE_F32, &shape, NULL, false, &value, &net.err));
         assert_int_equal(value, i + 1);
     }
     assert_int_equal(graph_find(net.graph, "value 4321"), 4322);
@@ -26,7 +27,8 @@ static void a_name_belongs_to_one_tensor(void **state)
     struct net net = net_create(net_shape(2, -1, 4));
     struct attributes a = net_attributes(OP_RELU);
     uint32_t value = 77, input = net.graph->input;
-    assert_int_equal(graph_add_node(net.graph, OP_RELU, "r", &input, 1, "x", &a, &value, &net.err), ERR_INPUT);
+    assert_int_equal(graph_add_node(net.graph, OP_RELU, "r", &input, 1, "x", &a, &value, &net.err),
+                     ERR_INPUT);
     assert_non_null(strstr(net.err.text, "x"));
     assert_int_equal(value, 77);
     assert_int_equal(net.graph->node_count, 0);
@@ -43,9 +45,12 @@ static void limits_are_errors(void **state)
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
     struct shape shape = net_shape(1, 1);
-    assert_int_equal(graph_add_value(net.graph, name, DTYPE_F32, &shape, NULL, false, &value, &net.err), ERR_INPUT);
     assert_int_equal(
-        graph_add_node(net.graph, OP_CONCAT, "c", inputs, GRAPH_PORTS_MAX + 1, "y", &a, &value, &net.err), ERR_INPUT);
+        graph_add_value(net.graph, name, DTYPE_F32, &shape, NULL, false, &value, &net.err),
+        ERR_INPUT);
+    assert_int_equal(graph_add_node(net.graph, OP_CONCAT, "c", inputs, GRAPH_PORTS_MAX + 1, "y", &a,
+                                    &value, &net.err),
+                     ERR_INPUT);
     graph_destroy(&net.graph);
 }
 

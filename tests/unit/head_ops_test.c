@@ -1,9 +1,10 @@
-/* Each operator: forward against its oracle in double precision, backward against central differences of that oracle.
+/* Each operator: forward against its oracle in double precision, backward against central
+ * differences of that oracle.
  *
- * Tolerances, relative to the largest element: forward 2e-6 (a sum of up to 150 products in float32 stays below
- * √150·2⁻²⁴ ≈ 7e-7 typically); backward 2e-5: central differences of a smooth double function with h = 1e-5 err by
- * h²·f'''/6 ≈ 1e-10 and 2⁻⁵³/h ≈ 1e-11, so that what remains is float32 rounding in longer sums. Inputs are kept away
- * from kinks by more than h. */
+ * Tolerances, relative to the largest element: forward 2e-6 (a sum of up to 150 products in float32
+ * stays below √150·2⁻²⁴ ≈ 7e-7 typically); backward 2e-5: central differences of a smooth double
+ * function with h = 1e-5 err by h²·f'''/6 ≈ 1e-10 and 2⁻⁵³/h ≈ 1e-11, so that what remains is
+ * float32 rounding in longer sums. Inputs are kept away from kinks by more than h. */
 #include "tests/unit/net_fixture.h"
 #include "tests/unit/op_oracle.h"
 
@@ -21,7 +22,8 @@ struct bench {
     double *wide[INPUTS], *wide_y;
 };
 
-/* Away from 0, ±3, 1, … where clip, relu and their kin have kinks; positive for divisors and variances. */
+/* Away from 0, ±3, 1, … where clip, relu and their kin have kinks; positive for divisors and
+ * variances. */
 static float draw(size_t index, bool positive)
 {
     float v = net_random(index);
@@ -115,11 +117,12 @@ static void check_backward(struct bench *bench, size_t k)
         scale = fmax(scale, fabs(expected));
     }
     if (!(most / scale < BACKWARD_TOLERANCE))
-        fail_msg("%s backward toward input %zu: off by %g", op_table_row(bench->site.node->op)->type, k,
-                 most / scale);
+        fail_msg("%s backward toward input %zu: off by %g",
+                 op_table_row(bench->site.node->op)->type, k, most / scale);
 }
 
-/* One operator on inputs of these shapes (the first dimension -1: batch), all gradients but running statistics. */
+/* One operator on inputs of these shapes (the first dimension -1: batch), all gradients but running
+ * statistics. */
 static void check(enum op op, const struct attributes *attributes, size_t count, ...)
 {
     struct net net = {0};
@@ -130,21 +133,23 @@ static void check(enum op op, const struct attributes *attributes, size_t count,
     NET_OK(&net, graph_create(&net.graph, &net.err));
     va_start(shapes, count);
     for (size_t k = 0; k < count; k++) {
-        char name[8];
+        char name[32];
         struct shape shape = va_arg(shapes, struct shape);
         snprintf(name, sizeof name, "x%zu", k);
-        NET_OK(&net, graph_add_value(net.graph, name, DTYPE_F32, &shape, NULL, false, &inputs[k], &net.err));
+        NET_OK(&net, graph_add_value(net.graph, name, DTYPE_F32, &shape, NULL, false, &inputs[k],
+                                     &net.err));
     }
     va_end(shapes);
-    NET_OK(&net, graph_add_node(net.graph, op, "node", inputs, count, "y", attributes == NULL ? &usual : attributes,
-                                &output, &net.err));
+    NET_OK(&net, graph_add_node(net.graph, op, "node", inputs, count, "y",
+                                attributes == NULL ? &usual : attributes, &output, &net.err));
     NET_OK(&net, shape_infer(net.graph, &net.err));
     bool needs[INPUTS + 1] = {true, true, true, op != OP_BATCH_NORM, op != OP_BATCH_NORM};
     bench_open(&bench, net.graph, needs);
     check_forward(&bench);
     float *dx[INPUTS];
     memcpy(dx, bench.dx, sizeof dx);
-    op_kernel(op)->backward(&bench.site, (const float *const *)bench.x, bench.y, bench.dy, dx, bench.scratch);
+    op_kernel(op)->backward(&bench.site, (const float *const *)bench.x, bench.y, bench.dy, dx,
+                            bench.scratch);
     for (size_t k = 0; k < count; k++)
         if (needs[k])
             check_backward(&bench, k);
@@ -171,7 +176,8 @@ static void arithmetic_broadcasts_like_numpy(void **state)
 static void activations_follow_their_formulas(void **state)
 {
     (void)state;
-    const enum op ops[] = {OP_RELU, OP_LEAKY_RELU, OP_SIGMOID, OP_TANH, OP_HARD_SIGMOID, OP_HARD_SWISH};
+    const enum op ops[] = {OP_RELU, OP_LEAKY_RELU,   OP_SIGMOID,
+                           OP_TANH, OP_HARD_SIGMOID, OP_HARD_SWISH};
     struct attributes clip = net_attributes(OP_CLIP);
     clip.low = -0.7f;
     clip.high = 0.9f;
@@ -181,7 +187,8 @@ static void activations_follow_their_formulas(void **state)
     check(OP_IDENTITY, NULL, 1, net_shape(2, -1, 50));
 }
 
-static struct attributes window(enum op op, int kernel, int stride, int pad, int dilation, int groups)
+static struct attributes window(enum op op, int kernel, int stride, int pad, int dilation,
+                                int groups)
 {
     struct attributes a = net_attributes(op);
     a.groups = groups;
@@ -198,12 +205,15 @@ static void convolution_matches_its_definition(void **state)
 {
     (void)state;
     struct attributes plain = window(OP_CONV, 3, 1, 1, 1, 1), far = window(OP_CONV, 3, 2, 2, 2, 1);
-    struct attributes one = window(OP_CONV, 1, 1, 0, 1, 1), grouped = window(OP_CONV, 3, 1, 1, 1, 2);
+    struct attributes one = window(OP_CONV, 1, 1, 0, 1, 1),
+                      grouped = window(OP_CONV, 3, 1, 1, 1, 2);
     check(OP_CONV, &plain, 3, net_shape(4, -1, 3, 5, 6), net_shape(4, 4, 3, 3, 3), net_shape(1, 4));
     check(OP_CONV, &plain, 2, net_shape(4, -1, 3, 5, 6), net_shape(4, 4, 3, 3, 3));
     check(OP_CONV, &far, 3, net_shape(4, -1, 3, 7, 8), net_shape(4, 4, 3, 3, 3), net_shape(1, 4));
-    check(OP_CONV, &one, 3, net_shape(4, -1, 17, 3, 4), net_shape(4, 18, 17, 1, 1), net_shape(1, 18));
-    check(OP_CONV, &grouped, 3, net_shape(4, -1, 4, 5, 5), net_shape(4, 6, 2, 3, 3), net_shape(1, 6));
+    check(OP_CONV, &one, 3, net_shape(4, -1, 17, 3, 4), net_shape(4, 18, 17, 1, 1),
+          net_shape(1, 18));
+    check(OP_CONV, &grouped, 3, net_shape(4, -1, 4, 5, 5), net_shape(4, 6, 2, 3, 3),
+          net_shape(1, 6));
     far.pads[0] = 0;
     far.pads[3] = 1;
     far.strides[1] = 1;
@@ -213,14 +223,19 @@ static void convolution_matches_its_definition(void **state)
 static void depthwise_convolution_matches_its_definition(void **state)
 {
     (void)state;
-    struct attributes five = window(OP_CONV, 5, 1, 2, 1, 18), strided = window(OP_CONV, 3, 2, 1, 1, 16);
-    struct attributes wide = window(OP_CONV, 3, 1, 2, 2, 4), uneven = window(OP_CONV, 3, 2, 0, 1, 5);
-    check(OP_CONV, &five, 3, net_shape(4, -1, 18, 3, 6), net_shape(4, 18, 1, 5, 5), net_shape(1, 18));
-    check(OP_CONV, &strided, 3, net_shape(4, -1, 16, 6, 5), net_shape(4, 16, 1, 3, 3), net_shape(1, 16));
+    struct attributes five = window(OP_CONV, 5, 1, 2, 1, 18),
+                      strided = window(OP_CONV, 3, 2, 1, 1, 16);
+    struct attributes wide = window(OP_CONV, 3, 1, 2, 2, 4),
+                      uneven = window(OP_CONV, 3, 2, 0, 1, 5);
+    check(OP_CONV, &five, 3, net_shape(4, -1, 18, 3, 6), net_shape(4, 18, 1, 5, 5),
+          net_shape(1, 18));
+    check(OP_CONV, &strided, 3, net_shape(4, -1, 16, 6, 5), net_shape(4, 16, 1, 3, 3),
+          net_shape(1, 16));
     check(OP_CONV, &wide, 2, net_shape(4, -1, 4, 5, 6), net_shape(4, 4, 1, 3, 3));
     uneven.pads[1] = 1;
     uneven.strides[0] = 1;
-    check(OP_CONV, &uneven, 3, net_shape(4, -1, 5, 4, 7), net_shape(4, 5, 1, 3, 3), net_shape(1, 5));
+    check(OP_CONV, &uneven, 3, net_shape(4, -1, 5, 4, 7), net_shape(4, 5, 1, 3, 3),
+          net_shape(1, 5));
 }
 
 static void pooling_matches_its_definition(void **state)
@@ -233,7 +248,8 @@ static void pooling_matches_its_definition(void **state)
         a.ceil_mode = true;
         check(OP_AVERAGE_POOL, &a, 1, net_shape(4, -1, 2, 6, 8));
     }
-    struct attributes most = window(OP_MAX_POOL, 2, 2, 0, 1, 1), far = window(OP_MAX_POOL, 2, 1, 1, 2, 1);
+    struct attributes most = window(OP_MAX_POOL, 2, 2, 0, 1, 1),
+                      far = window(OP_MAX_POOL, 2, 1, 1, 2, 1);
     check(OP_MAX_POOL, &most, 1, net_shape(4, -1, 2, 6, 7));
     check(OP_MAX_POOL, &far, 1, net_shape(4, -1, 2, 5, 6));
     check(OP_GLOBAL_AVERAGE_POOL, NULL, 1, net_shape(4, -1, 3, 5, 6));
@@ -294,7 +310,8 @@ static void moving_data_moves_gradients_back(void **state)
     memcpy(turn.axes, order, sizeof order);
     turn.axes_count = 4;
     check(OP_TRANSPOSE, &turn, 1, net_shape(4, -1, 3, 4, 5));
-    check(OP_CONCAT, &join, 3, net_shape(3, -1, 2, 4), net_shape(3, -1, 3, 4), net_shape(3, -1, 1, 4));
+    check(OP_CONCAT, &join, 3, net_shape(3, -1, 2, 4), net_shape(3, -1, 3, 4),
+          net_shape(3, -1, 1, 4));
     join.axis = -1;
     check(OP_CONCAT, &join, 2, net_shape(3, -1, 2, 4), net_shape(3, -1, 2, 3));
     check(OP_FLATTEN, NULL, 1, net_shape(4, -1, 3, 2, 2));

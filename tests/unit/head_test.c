@@ -1,6 +1,7 @@
-/* The head as a whole: values against the plain evaluation, gradients against central differences of a double
- * precision evaluation of the same graph (op_oracle.h). Tolerance 1e-4 relative to the largest gradient of a tensor:
- * float32 rounding of a chain of about ten layers; the differences themselves err below 1e-8. */
+/* The head as a whole: values against the plain evaluation, gradients against central differences
+ * of a double precision evaluation of the same graph (op_oracle.h). Tolerance 1e-4 relative to the
+ * largest gradient of a tensor: float32 rounding of a chain of about ten layers; the differences
+ * themselves err below 1e-8. */
 #include "tests/unit/net_fixture.h"
 #include "tests/unit/op_oracle.h"
 
@@ -24,7 +25,8 @@ static struct attributes conv_attributes(int kernel, int groups)
     return a;
 }
 
-static uint32_t conv(struct net *net, const char *name, uint32_t x, int in, int out, int kernel, int groups)
+static uint32_t conv(struct net *net, const char *name, uint32_t x, int in, int out, int kernel,
+                     int groups)
 {
     char weight[64], bias[64];
     struct attributes a = conv_attributes(kernel, groups);
@@ -32,30 +34,57 @@ static uint32_t conv(struct net *net, const char *name, uint32_t x, int in, int 
     snprintf(bias, sizeof bias, "%s.b", name);
     uint32_t w = net_constant(net, weight, net_shape(4, out, in / groups, kernel, kernel), 0,
                               1 / sqrt((double)(in / groups * kernel * kernel)));
-    return net_node(net, OP_CONV, name, &a, 3, x, w, net_constant(net, bias, net_shape(1, out), 0, 0.1));
+    return net_node(net, OP_CONV, name, &a, 3, x, w,
+                    net_constant(net, bias, net_shape(1, out), 0, 0.1));
 }
 
-/* Depthwise and pointwise convolutions, scalar affines, hard swish, batch norm, a gate, a residual, a pool. */
+/* Depthwise and pointwise convolutions, scalar affines, hard swish, batch norm, a gate, a residual,
+ * a pool. */
 static struct model *mobile_model(void)
 {
     struct net net = net_create(net_shape(4, -1, 4, 4, 6));
     struct attributes pool = conv_attributes(2, 1);
     pool.pads[0] = pool.pads[1] = pool.pads[2] = pool.pads[3] = 0;
     uint32_t at = conv(&net, "dw", net.graph->input, 4, 4, 3, 4);
-    at = net_node(&net, OP_MUL, "mul", NULL, 2, net_constant(&net, "mul.s", net_shape(1, 1), 0.7, 0), at);
-    at = net_node(&net, OP_ADD, "add", NULL, 2, at, net_constant(&net, "add.s", net_shape(1, 1), 0.2, 0));
+    at = net_node(&net, OP_MUL, "mul", NULL, 2,
+                  net_constant(&net, "mul.s", net_shape(1, 1), 0.7, 0), at);
+    at = net_node(&net, OP_ADD, "add", NULL, 2, at,
+                  net_constant(&net, "add.s", net_shape(1, 1), 0.2, 0));
     at = net_hard_swish(&net, "hs", at);
     uint32_t base = conv(&net, "pw", at, 4, 6, 1, 1);
-    at = net_node(&net, OP_BATCH_NORM, "bn", NULL, 5, base, net_constant(&net, "bn.g", net_shape(1, 6), 1, 0.2),
+    at = net_node(&net, OP_BATCH_NORM, "bn", NULL, 5, base,
+                  net_constant(&net, "bn.g", net_shape(1, 6), 1, 0.2),
                   net_constant(&net, "bn.b", net_shape(1, 6), 0, 0.2),
                   net_constant(&net, "bn.m", net_shape(1, 6), 0, 0.2),
                   net_constant(&net, "bn.v", net_shape(1, 6), 2, 0.1));
     at = net_node(&net, OP_ADD, "residual", NULL, 2, at, base);
     uint32_t squeeze = net_node(&net, OP_GLOBAL_AVERAGE_POOL, "squeeze", NULL, 1, at);
-    uint32_t gate = net_node(&net, OP_SIGMOID, "gate", NULL, 1, conv(&net, "excite", squeeze, 6, 6, 1, 1));
+    uint32_t gate =
+        net_node(&net, OP_SIGMOID, "gate", NULL, 1, conv(&net, "excite", squeeze, 6, 6, 1, 1));
     at = net_node(&net, OP_MUL, "gated", NULL, 2, at, gate);
     at = net_node(&net, OP_AVERAGE_POOL, "pool", &pool, 1, at);
     return net_model(&net, at, CLASSES);
+}
+
+/* A weight that reaches its layer through Reshape and Transpose, and a scalar that two nodes share.
+ */
+static struct model *indirect_model(void)
+{
+    struct net net = net_create(net_shape(2, -1, 5));
+    struct attributes shape = net_attributes(OP_RESHAPE), turn = net_attributes(OP_TRANSPOSE);
+    shape.axes[0] = 4;
+    shape.axes[1] = -1;
+    shape.axes_count = 2;
+    uint32_t s = net_constant(&net, "shared", net_shape(1, 1), 0.8, 0);
+    uint32_t w = net_node(&net, OP_RESHAPE, "w", &shape, 1,
+                          net_constant(&net, "flat", net_shape(1, 20), 0, 0.5));
+    uint32_t at = net_node(&net, OP_MUL, "before", NULL, 2, net.graph->input, s);
+    at = net_node(&net, OP_MATMUL, "matmul", NULL, 2, at,
+                  net_node(&net, OP_TRANSPOSE, "wt", &turn, 1, w));
+    at = net_node(&net, OP_SIGMOID, "sigmoid", NULL, 1, at);
+    at = net_node(&net, OP_ADD, "after", NULL, 2, at, s);
+    at = net_node(&net, OP_MUL, "square", NULL, 2, at, at);
+    return net_model(&net, net_node(&net, OP_IDENTITY, "end", NULL, 1, at), CLASSES);
 }
 
 struct bench {
@@ -82,21 +111,30 @@ static float *boundary_features(const struct plan *plan, const float *inputs, si
     return features;
 }
 
-static struct bench bench_open(const char *pattern, size_t batch_max)
+/* Takes the model. */
+static struct bench bench_on(struct model *model, const char *pattern, size_t batch_max)
 {
-    struct bench b = {.model = mobile_model()};
+    struct bench b = {.model = model};
     if (plan_create(b.model, &pattern, pattern != NULL, 0, &b.plan, &b.err) != OK ||
-        head_create(b.plan, batch_max, &b.head, &b.err) != OK || tape_create(b.head, &b.tape, &b.err) != OK)
+        head_create(b.plan, batch_max, &b.head, &b.err) != OK ||
+        tape_create(b.head, &b.tape, &b.err) != OK)
         fail_msg("%s", b.err.text);
     b.live = calloc(b.plan->live_elements, sizeof *b.live);
     b.gradient = calloc(b.plan->live_elements, sizeof *b.gradient);
-    for (size_t i = 0; i < b.plan->tensor_count; i++) /* the graph's own head values, not the initial ones */
-        memcpy(b.live + b.plan->tensors[i].offset, b.model->graph->values[b.plan->split->live[i]].data,
+    for (size_t i = 0; i < b.plan->tensor_count;
+         i++) /* the graph's own head values, not the initial ones */
+        memcpy(b.live + b.plan->tensors[i].offset,
+               b.model->graph->values[b.plan->split->live[i]].data,
                b.plan->tensors[i].elements * sizeof *b.live);
     head_set_weights(b.head, b.live);
     b.inputs = net_inputs(BATCH * b.model->input_elements);
     b.features = boundary_features(b.plan, b.inputs, BATCH);
     return b;
+}
+
+static struct bench bench_open(const char *pattern, size_t batch_max)
+{
+    return bench_on(mobile_model(), pattern, batch_max);
 }
 
 static void bench_close(struct bench *b)
@@ -111,7 +149,8 @@ static void bench_close(struct bench *b)
     free(b->inputs);
 }
 
-static const float dlogits[BATCH * CLASSES] = {0.3f, -0.7f, 0.2f, 1.1f, 0.4f, -0.5f, -0.9f, 0.6f, 0.1f};
+static const float dlogits[BATCH * CLASSES] = {0.3f,  -0.7f, 0.2f, 1.1f, 0.4f,
+                                               -0.5f, -0.9f, 0.6f, 0.1f};
 
 static float dhidden_at(size_t i)
 {
@@ -127,7 +166,8 @@ static double wide_loss(const struct bench *b, double *const *parameters)
     struct error err;
     double **data = calloc(graph->value_count, sizeof *data), sum = 0;
     assert_int_equal(onednn_init(&dnn, &err), OK);
-    assert_int_equal(sites_init(&sites, graph->nodes, graph->node_count, graph, NULL, BATCH, &dnn, &err), OK);
+    assert_int_equal(
+        sites_init(&sites, graph->nodes, graph->node_count, graph, NULL, BATCH, &dnn, &err), OK);
     memcpy(data, parameters, graph->value_count * sizeof *data);
     for (size_t i = 0; i < graph->node_count; i++) {
         const double *x[GRAPH_PORTS_MAX];
@@ -183,9 +223,9 @@ static float *make_dhidden(const struct bench *b, size_t count)
     return dhidden;
 }
 
-static void check_gradients(const char *pattern)
+static void check_gradients(struct model *model, const char *pattern)
 {
-    struct bench b = bench_open(pattern, BATCH);
+    struct bench b = bench_on(model, pattern, BATCH);
     double **wide = wide_parameters(&b);
     float *dhidden = make_dhidden(&b, BATCH);
     head_forward(b.head, b.tape, b.features, BATCH);
@@ -211,16 +251,26 @@ static void check_gradients(const char *pattern)
 static void gradients_match_finite_differences_with_everything_live(void **state)
 {
     (void)state;
-    check_gradients("*");
+    check_gradients(mobile_model(), "*");
 }
 
 static void gradients_match_finite_differences_with_part_live(void **state)
 {
     (void)state;
-    check_gradients("pw.*");
-    check_gradients("excite.w");
-    check_gradients("add.s");
-    check_gradients(NULL);
+    check_gradients(mobile_model(), "pw.*");
+    check_gradients(mobile_model(), "excite.w");
+    check_gradients(mobile_model(), "add.s");
+    check_gradients(mobile_model(), NULL);
+}
+
+static void gradients_pass_through_arithmetic_on_weights(void **state)
+{
+    (void)state;
+    check_gradients(indirect_model(), "*");
+    check_gradients(indirect_model(), "flat");
+    check_gradients(indirect_model(),
+                    "shared"); /* the frozen weight's Reshape then runs in the head */
+    check_gradients(indirect_model(), NULL);
 }
 
 static void values_match_the_plain_evaluation(void **state)
@@ -231,8 +281,10 @@ static void values_match_the_plain_evaluation(void **state)
         struct bench b = bench_open(patterns[i], BATCH);
         struct net_values values = net_evaluate(b.model->graph, b.inputs, BATCH, NULL);
         head_forward(b.head, b.tape, b.features, BATCH);
-        const float *hidden = values.data[b.model->graph->features], *logits = values.data[b.model->graph->output];
-        assert_true(net_difference(tape_hidden(b.tape), hidden, BATCH * b.model->feature_count) < 1e-5);
+        const float *hidden = values.data[b.model->graph->features],
+                    *logits = values.data[b.model->graph->output];
+        assert_true(net_difference(tape_hidden(b.tape), hidden, BATCH * b.model->feature_count) <
+                    1e-5);
         assert_true(net_difference(tape_logits(b.tape), logits, BATCH * CLASSES) < 1e-5);
         net_release(&values);
         bench_close(&b);
@@ -263,7 +315,8 @@ static void missing_samples_count_as_nothing(void **state)
     struct bench full = bench_open("*", 2), wide = bench_open("*", 2 * BATCH);
     head_forward(full.head, full.tape, full.features, 2);
     head_backward(full.head, full.tape, NULL, dlogits, full.gradient);
-    float *ones = calloc(2 * BATCH * CLASSES, sizeof *ones), *thrown = calloc(wide.plan->live_elements, sizeof *thrown);
+    float *ones = calloc(2 * BATCH * CLASSES, sizeof *ones),
+          *thrown = calloc(wide.plan->live_elements, sizeof *thrown);
     head_forward(wide.head, wide.tape, wide.features, BATCH);
     head_backward(wide.head, wide.tape, NULL, ones, thrown);
     head_forward(wide.head, wide.tape, wide.features, 2);
@@ -340,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_match_finite_differences_with_everything_live),
         cmocka_unit_test(gradients_match_finite_differences_with_part_live),
+        cmocka_unit_test(gradients_pass_through_arithmetic_on_weights),
         cmocka_unit_test(values_match_the_plain_evaluation),
         cmocka_unit_test(backward_accumulates_and_repeats_bit_for_bit),
         cmocka_unit_test(missing_samples_count_as_nothing),

@@ -1,5 +1,6 @@
-/* Small networks for tests: a graph built node by node with reproducible random weights, and its plain evaluation
- * (every node by its own kernel, nothing fused). A failure to build ends the test. */
+/* Small networks for tests: a graph built node by node with reproducible random weights, and its
+ * plain evaluation (every node by its own kernel, nothing fused). A failure to build ends the test.
+ */
 #ifndef GRAFT_TESTS_UNIT_NET_FIXTURE_H
 #define GRAFT_TESTS_UNIT_NET_FIXTURE_H
 
@@ -57,14 +58,15 @@ static inline struct net net_create(struct shape input)
 {
     struct net net = {0};
     NET_OK(&net, graph_create(&net.graph, &net.err));
-    NET_OK(&net, graph_add_value(net.graph, "x", DTYPE_F32, &input, NULL, false, &net.graph->input, &net.err));
+    NET_OK(&net, graph_add_value(net.graph, "x", DTYPE_F32, &input, NULL, false, &net.graph->input,
+                                 &net.err));
     net.graph->opset = 13;
     return net;
 }
 
 /* A constant with values around `mean`. */
-static inline uint32_t net_constant(struct net *net, const char *name, struct shape shape, double mean,
-                                    double spread)
+static inline uint32_t net_constant(struct net *net, const char *name, struct shape shape,
+                                    double mean, double spread)
 {
     size_t elements = 0;
     uint32_t value = GRAPH_NONE;
@@ -73,7 +75,8 @@ static inline uint32_t net_constant(struct net *net, const char *name, struct sh
     assert_non_null(data);
     for (size_t i = 0; i < elements; i++)
         data[i] = (float)(mean + spread * (double)net_random(net->draws++));
-    NET_OK(net, graph_add_value(net->graph, name, DTYPE_F32, &shape, data, shape.rank > 0, &value, &net->err));
+    NET_OK(net, graph_add_value(net->graph, name, DTYPE_F32, &shape, data, shape.rank > 0, &value,
+                                &net->err));
     return value;
 }
 
@@ -84,8 +87,8 @@ static inline struct attributes net_attributes(enum op op)
     return attributes;
 }
 
-static inline uint32_t net_node(struct net *net, enum op op, const char *name, const struct attributes *attributes,
-                                size_t count, ...)
+static inline uint32_t net_node(struct net *net, enum op op, const char *name,
+                                const struct attributes *attributes, size_t count, ...)
 {
     uint32_t inputs[GRAPH_PORTS_MAX], output = GRAPH_NONE;
     const struct attributes usual = net_attributes(op);
@@ -94,8 +97,8 @@ static inline uint32_t net_node(struct net *net, enum op op, const char *name, c
     for (size_t i = 0; i < count; i++)
         inputs[i] = va_arg(list, uint32_t);
     va_end(list);
-    NET_OK(net, graph_add_node(net->graph, op, name, inputs, count, name, attributes == NULL ? &usual : attributes,
-                               &output, &net->err));
+    NET_OK(net, graph_add_node(net->graph, op, name, inputs, count, name,
+                               attributes == NULL ? &usual : attributes, &output, &net->err));
     net->graph->output = output;
     return output;
 }
@@ -133,7 +136,8 @@ static inline struct model *net_model(struct net *net, uint32_t cut, int classes
     model->feature_count = value_elements(&net->graph->values[at]);
     struct attributes gemm = net_attributes(OP_GEMM);
     gemm.trans_b = true;
-    uint32_t weight = net_constant(net, "head.weight", net_shape(2, classes, (int)model->feature_count), 0, 0.5);
+    uint32_t weight =
+        net_constant(net, "head.weight", net_shape(2, classes, (int)model->feature_count), 0, 0.5);
     uint32_t bias = net_constant(net, "head.bias", net_shape(1, classes), 0, 0.5);
     net_node(net, OP_GEMM, "logits", &gemm, 3, at, weight, bias);
     NET_OK(net, shape_infer(net->graph, &net->err));
@@ -145,15 +149,16 @@ static inline struct model *net_model(struct net *net, uint32_t cut, int classes
     return model;
 }
 
-/* Every value of the graph for one batch, each node by its own kernel. `live[v]` replaces constant v. */
+/* Every value of the graph for one batch, each node by its own kernel. `live[v]` replaces constant
+ * v. */
 struct net_values {
     float **data; /* per value; owned where computed */
     bool *owned;
     size_t count;
 };
 
-static inline struct net_values net_evaluate(const struct graph *graph, const float *inputs, size_t batch,
-                                             const float *const *live)
+static inline struct net_values net_evaluate(const struct graph *graph, const float *inputs,
+                                             size_t batch, const float *const *live)
 {
     struct net_values values = {.data = calloc(graph->value_count, sizeof *values.data),
                                 .owned = calloc(graph->value_count, sizeof *values.owned),
@@ -162,11 +167,13 @@ static inline struct net_values net_evaluate(const struct graph *graph, const fl
     struct sites sites;
     struct error err;
     assert_int_equal(onednn_init(&dnn, &err), OK);
-    assert_int_equal(sites_init(&sites, graph->nodes, graph->node_count, graph, NULL, batch, &dnn, &err), OK);
+    assert_int_equal(
+        sites_init(&sites, graph->nodes, graph->node_count, graph, NULL, batch, &dnn, &err), OK);
     float *scratch = calloc(sites.scratch_elements + 1, sizeof *scratch);
     for (size_t i = 0; i < graph->value_count; i++)
-        values.data[i] = (float *)(uintptr_t)(live != NULL && live[i] != NULL ? (const void *)live[i]
-                                                                             : graph->values[i].data);
+        values.data[i] =
+            (float *)(uintptr_t)(live != NULL && live[i] != NULL ? (const void *)live[i]
+                                                                 : graph->values[i].data);
     values.data[graph->input] = (float *)(uintptr_t)inputs;
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = &graph->nodes[i];

@@ -1,4 +1,5 @@
-/* ONNX files for tests, built in memory with protobuf-c. Memory comes from one pool that onnx_fixture_close frees. */
+/* ONNX files for tests, built in memory with protobuf-c. Memory comes from one pool that
+ * onnx_fixture_close frees. */
 #ifndef GRAFT_TESTS_UNIT_ONNX_FIXTURE_H
 #define GRAFT_TESTS_UNIT_ONNX_FIXTURE_H
 
@@ -67,8 +68,8 @@ static inline void onnx_fixture_close(struct onnx_fixture *f)
         free(f->pool[i]);
 }
 
-static inline void onnx_fixture_port(struct onnx_fixture *f, bool input, const char *name, size_t rank,
-                                     const int64_t *dims)
+static inline void onnx_fixture_port(struct onnx_fixture *f, bool input, const char *name,
+                                     size_t rank, const int64_t *dims)
 {
     Onnx__ValueInfoProto *info = onnx_fixture_take(f, sizeof *info);
     Onnx__TypeProto *type = onnx_fixture_take(f, sizeof *type);
@@ -112,8 +113,8 @@ static inline void onnx_fixture_ports(struct onnx_fixture *f)
 }
 
 /* inputs: "a b c", "-" for one left out. */
-static inline Onnx__NodeProto *onnx_fixture_node(struct onnx_fixture *f, const char *op, const char *inputs,
-                                                 const char *output)
+static inline Onnx__NodeProto *onnx_fixture_node(struct onnx_fixture *f, const char *op,
+                                                 const char *inputs, const char *output)
 {
     Onnx__NodeProto *node = onnx_fixture_take(f, sizeof *node);
     onnx__node_proto__init(node);
@@ -131,8 +132,8 @@ static inline Onnx__NodeProto *onnx_fixture_node(struct onnx_fixture *f, const c
     return f->nodes[f->graph.n_node++] = node;
 }
 
-static inline Onnx__AttributeProto *onnx_fixture_attribute(struct onnx_fixture *f, Onnx__NodeProto *node,
-                                                           const char *name, int type)
+static inline Onnx__AttributeProto *
+onnx_fixture_attribute(struct onnx_fixture *f, Onnx__NodeProto *node, const char *name, int type)
 {
     Onnx__AttributeProto *attribute = onnx_fixture_take(f, sizeof *attribute);
     onnx__attribute_proto__init(attribute);
@@ -142,7 +143,8 @@ static inline Onnx__AttributeProto *onnx_fixture_attribute(struct onnx_fixture *
     return node->attribute[node->n_attribute++] = attribute;
 }
 
-static inline void onnx_fixture_int(struct onnx_fixture *f, Onnx__NodeProto *node, const char *name, int64_t value)
+static inline void onnx_fixture_int(struct onnx_fixture *f, Onnx__NodeProto *node, const char *name,
+                                    int64_t value)
 {
     Onnx__AttributeProto *a =
         onnx_fixture_attribute(f, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
@@ -150,7 +152,8 @@ static inline void onnx_fixture_int(struct onnx_fixture *f, Onnx__NodeProto *nod
     a->i = value;
 }
 
-static inline void onnx_fixture_float(struct onnx_fixture *f, Onnx__NodeProto *node, const char *name, float value)
+static inline void onnx_fixture_float(struct onnx_fixture *f, Onnx__NodeProto *node,
+                                      const char *name, float value)
 {
     Onnx__AttributeProto *a =
         onnx_fixture_attribute(f, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
@@ -158,8 +161,8 @@ static inline void onnx_fixture_float(struct onnx_fixture *f, Onnx__NodeProto *n
     a->f = value;
 }
 
-static inline void onnx_fixture_ints(struct onnx_fixture *f, Onnx__NodeProto *node, const char *name, size_t count,
-                                     const int64_t *values)
+static inline void onnx_fixture_ints(struct onnx_fixture *f, Onnx__NodeProto *node,
+                                     const char *name, size_t count, const int64_t *values)
 {
     Onnx__AttributeProto *a =
         onnx_fixture_attribute(f, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
@@ -168,8 +171,8 @@ static inline void onnx_fixture_ints(struct onnx_fixture *f, Onnx__NodeProto *no
     memcpy(a->ints, values, count * sizeof *values);
 }
 
-static inline void onnx_fixture_string(struct onnx_fixture *f, Onnx__NodeProto *node, const char *name,
-                                       const char *text)
+static inline void onnx_fixture_string(struct onnx_fixture *f, Onnx__NodeProto *node,
+                                       const char *name, const char *text)
 {
     Onnx__AttributeProto *a =
         onnx_fixture_attribute(f, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
@@ -179,8 +182,9 @@ static inline void onnx_fixture_string(struct onnx_fixture *f, Onnx__NodeProto *
 }
 
 /* A tensor with raw data: floats 0.01, 0.02, … or given bytes. */
-static inline Onnx__TensorProto *onnx_fixture_tensor(struct onnx_fixture *f, const char *name, int type, size_t rank,
-                                                     const int64_t *dims, const void *data, size_t bytes)
+static inline Onnx__TensorProto *onnx_fixture_tensor(struct onnx_fixture *f, const char *name,
+                                                     int type, size_t rank, const int64_t *dims,
+                                                     const void *data, size_t bytes)
 {
     Onnx__TensorProto *tensor = onnx_fixture_take(f, sizeof *tensor);
     onnx__tensor_proto__init(tensor);
@@ -199,8 +203,8 @@ static inline Onnx__TensorProto *onnx_fixture_tensor(struct onnx_fixture *f, con
     return tensor;
 }
 
-static inline Onnx__TensorProto *onnx_fixture_floats(struct onnx_fixture *f, const char *name, size_t rank,
-                                                     const int64_t *dims)
+static inline Onnx__TensorProto *onnx_fixture_floats(struct onnx_fixture *f, const char *name,
+                                                     size_t rank, const int64_t *dims)
 {
     float data[4096];
     size_t count = 1;
@@ -209,7 +213,8 @@ static inline Onnx__TensorProto *onnx_fixture_floats(struct onnx_fixture *f, con
     assert_true(count <= 4096);
     for (size_t i = 0; i < count; i++)
         data[i] = 0.01f * (float)(i % 31 + 1);
-    return onnx_fixture_tensor(f, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, rank, dims, data, count * sizeof *data);
+    return onnx_fixture_tensor(f, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, rank, dims, data,
+                               count * sizeof *data);
 }
 
 static inline void onnx_fixture_initializer(struct onnx_fixture *f, Onnx__TensorProto *tensor)
@@ -220,7 +225,8 @@ static inline void onnx_fixture_initializer(struct onnx_fixture *f, Onnx__Tensor
 static inline void onnx_fixture_constant(struct onnx_fixture *f, Onnx__TensorProto *tensor)
 {
     Onnx__NodeProto *node = onnx_fixture_node(f, "Constant", "", tensor->name);
-    onnx_fixture_attribute(f, node, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t = tensor;
+    onnx_fixture_attribute(f, node, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR)->t =
+        tensor;
 }
 
 /* y = Relu(Conv(x, w)), w [2, 3, 3, 3] an initializer. */

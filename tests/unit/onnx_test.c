@@ -14,7 +14,8 @@
 #include "common/model/plan.h"
 #include "common/model/shape_infer.h"
 
-static enum status parse(struct onnx_fixture *f, const char *cut, struct graph **out, struct error *err)
+static enum status parse(struct onnx_fixture *f, const char *cut, struct graph **out,
+                         struct error *err)
 {
     size_t bytes;
     const uint8_t *packed = onnx_fixture_pack(f, &bytes);
@@ -209,8 +210,9 @@ static void constant_inputs_become_attributes(void **state)
     onnx_fixture_open(&f, 13);
     onnx_fixture_ports(&f);
     onnx_fixture_initializer(&f, onnx_fixture_floats(&f, "high", 0, NULL));
-    onnx_fixture_initializer(
-        &f, onnx_fixture_tensor(&f, "target", ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1, two, target, sizeof target));
+    onnx_fixture_initializer(&f,
+                             onnx_fixture_tensor(&f, "target", ONNX__TENSOR_PROTO__DATA_TYPE__INT64,
+                                                 1, two, target, sizeof target));
     onnx_fixture_node(&f, "Clip", "x - high", "c");
     onnx_fixture_node(&f, "Reshape", "c target", "y");
     struct graph *graph = accept(&f, "");
@@ -282,7 +284,8 @@ static void flipped_bytes_never_crash(void **state)
         struct graph *graph = NULL;
         struct error err;
         packed[i / 8] ^= (uint8_t)(1u << i % 8);
-        if (onnx_reader_parse(packed, bytes, NULL, "", &graph, &err) == OK && shape_infer(graph, &err) != OK)
+        if (onnx_reader_parse(packed, bytes, NULL, "", &graph, &err) == OK &&
+            shape_infer(graph, &err) != OK)
             assert_true(err.text[0] != '\0');
         graph_destroy(&graph);
         packed[i / 8] ^= (uint8_t)(1u << i % 8);
@@ -297,7 +300,8 @@ static void deep_nesting_is_refused_before_parsing(void **state)
     uint8_t bytes[4096];
     size_t count = 0;
     struct error err;
-    for (size_t depth = 0; depth < 40; depth++) { /* from the inside out: each wraps all that was there */
+    for (size_t depth = 0; depth < 40;
+         depth++) { /* from the inside out: each wraps all that was there */
         const uint8_t fields[] = {0x0a, 0x32, 0x2a}; /* graph.node, attribute.g, node.attribute */
         uint8_t header[3] = {fields[depth % 3], (uint8_t)(count & 0x7f), 0};
         size_t length = 2;
@@ -428,19 +432,21 @@ static void written_models_read_back_the_same(void **state)
             onnx_fixture_ints(&f, mean, "axes", 2, axes);
         } else {
             const int64_t two[] = {2};
-            onnx_fixture_initializer(&f, onnx_fixture_tensor(&f, "axes", ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1, two,
-                                                             axes, sizeof axes));
+            onnx_fixture_initializer(&f, onnx_fixture_tensor(&f, "axes",
+                                                             ONNX__TENSOR_PROTO__DATA_TYPE__INT64,
+                                                             1, two, axes, sizeof axes));
             mean->input[mean->n_input++] = onnx_fixture_text(&f, "axes");
         }
         onnx_fixture_int(&f, mean, "keepdims", 0);
         graph = accept(&f, "z");
         snprintf(path, sizeof path, "%s/m.onnx", folder.path);
         assert_int_equal(shape_infer(graph, &err), OK);
-        if (onnx_writer_save(graph, NULL, path, &err) != OK || onnx_reader_open(path, "", &again, &err) != OK ||
-            shape_infer(again, &err) != OK)
+        if (onnx_writer_save(graph, NULL, path, &err) != OK ||
+            onnx_reader_open(path, "", &again, &err) != OK || shape_infer(again, &err) != OK)
             fail_msg("opset %d: %s", (int)opsets[i], err.text);
         assert_int_equal(again->node_count, graph->node_count);
-        assert_true(shape_equal(&again->values[again->output].shape, &graph->values[graph->output].shape));
+        assert_true(
+            shape_equal(&again->values[again->output].shape, &graph->values[graph->output].shape));
         assert_memory_equal(again->nodes[0].attributes.pads, pads, sizeof pads);
         assert_memory_equal(again->nodes[0].attributes.strides, strides, sizeof strides);
         assert_memory_equal(again->nodes[2].attributes.axes, axes, sizeof axes);

@@ -1,4 +1,5 @@
-/* Every operator in double precision, written as plainly as its definition: the oracle for worker/engine/ops. */
+/* Every operator in double precision, written as plainly as its definition: the oracle for
+ * worker/engine/ops. */
 #ifndef GRAFT_TESTS_UNIT_OP_ORACLE_H
 #define GRAFT_TESTS_UNIT_OP_ORACLE_H
 
@@ -55,7 +56,8 @@ static inline double oracle_unary(const struct node *node, double v)
 static inline void oracle_conv(const struct op_site *site, const double *const *x, double *y)
 {
     const struct attributes *a = &site->node->attributes;
-    const int64_t *xd = site->x_shape[0].dims, *wd = site->x_shape[1].dims, *yd = site->y_shape.dims;
+    const int64_t *xd = site->x_shape[0].dims, *wd = site->x_shape[1].dims,
+                  *yd = site->y_shape.dims;
     size_t out = 0;
     for (int64_t n = 0; n < yd[0]; n++)
         for (int64_t m = 0; m < yd[1]; m++)
@@ -70,8 +72,10 @@ static inline void oracle_conv(const struct op_site *site, const double *const *
                                 int64_t w = j * a->strides[1] + q * a->dilations[1] - a->pads[1];
                                 if (h < 0 || w < 0 || h >= xd[2] || w >= xd[3])
                                     continue;
-                                y[out] += x[0][((n * xd[1] + group * wd[1] + c) * xd[2] + h) * xd[3] + w] *
-                                          x[1][((m * wd[1] + c) * wd[2] + r) * wd[3] + q];
+                                y[out] +=
+                                    x[0]
+                                     [((n * xd[1] + group * wd[1] + c) * xd[2] + h) * xd[3] + w] *
+                                    x[1][((m * wd[1] + c) * wd[2] + r) * wd[3] + q];
                             }
                 }
 }
@@ -97,7 +101,9 @@ static inline void oracle_pool(const struct op_site *site, const double *x, doub
                         most = fmax(most, v);
                         taps++;
                     }
-                y[out] = site->node->op == OP_MAX_POOL ? most : sum / (a->count_include_pad ? padded : taps);
+                y[out] = site->node->op == OP_MAX_POOL
+                             ? most
+                             : sum / (a->count_include_pad ? padded : taps);
             }
 }
 
@@ -112,10 +118,12 @@ static inline void oracle_product(const struct op_site *site, const double *cons
         for (size_t j = 0; j < columns; j++) {
             double sum = 0;
             for (size_t k = 0; k < inner; k++)
-                sum += x[0][ta ? k * rows + i : i * inner + k] * x[1][tb ? j * inner + k : k * columns + j];
+                sum += x[0][ta ? k * rows + i : i * inner + k] *
+                       x[1][tb ? j * inner + k : k * columns + j];
             y[i * columns + j] = gemm ? (double)a->alpha * sum : sum;
             if (gemm && site->input_count > 2)
-                y[i * columns + j] += (double)a->beta * x[2][op_elements(&site->x_shape[2]) == 1 ? 0 : j];
+                y[i * columns + j] +=
+                    (double)a->beta * x[2][op_elements(&site->x_shape[2]) == 1 ? 0 : j];
         }
 }
 
@@ -125,7 +133,9 @@ static inline void oracle_norm(const struct op_site *site, const double *const *
     size_t n = elements / ((size_t)site->y_shape.dims[0] * channels);
     for (size_t i = 0; i < elements; i++) {
         size_t c = i / n % channels;
-        y[i] = (x[0][i] - x[3][c]) / sqrt(x[4][c] + (double)site->node->attributes.epsilon) * x[1][c] + x[2][c];
+        y[i] =
+            (x[0][i] - x[3][c]) / sqrt(x[4][c] + (double)site->node->attributes.epsilon) * x[1][c] +
+            x[2][c];
     }
 }
 
@@ -135,7 +145,8 @@ static inline void oracle_softmax(const struct op_site *site, const double *x, d
     const struct attributes *a = &site->node->attributes;
     size_t count = 1, inner = 1, elements = op_elements(&site->y_shape);
     for (size_t i = (size_t)a->axis; i < site->y_shape.rank; i++)
-        *(i == (size_t)a->axis || a->softmax_flat ? &count : &inner) *= (size_t)site->y_shape.dims[i];
+        *(i == (size_t)a->axis || a->softmax_flat ? &count : &inner) *=
+            (size_t)site->y_shape.dims[i];
     for (size_t i = 0; i < elements; i++) {
         size_t base = i / (count * inner) * count * inner + i % inner;
         double sum = 0;
@@ -215,8 +226,9 @@ static inline void oracle_forward(const struct op_site *site, const double *cons
     case OP_MUL:
     case OP_DIV:
         for (size_t i = 0; i < op_elements(&site->y_shape); i++)
-            y[i] = oracle_pair(site->node->op, x[0][oracle_pick(&site->y_shape, &site->x_shape[0], i)],
-                               x[1][oracle_pick(&site->y_shape, &site->x_shape[1], i)]);
+            y[i] =
+                oracle_pair(site->node->op, x[0][oracle_pick(&site->y_shape, &site->x_shape[0], i)],
+                            x[1][oracle_pick(&site->y_shape, &site->x_shape[1], i)]);
         break;
     case OP_CONV:
         oracle_conv(site, x, y);

@@ -151,8 +151,10 @@ static void broken_headers_are_refused(void **state)
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[-4,0]}}", ERR_INPUT},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0]}}", ERR_INPUT},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[-4],\"data_offsets\":[0,4]}}", ERR_INPUT},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,4],\"data_offsets\":[0,4]}}", ERR_INPUT},
-        {"{\"a\":{\"dtype\":\"F64\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", ERR_INPUT},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,4],\"data_offsets\":[0,4]}}",
+         ERR_INPUT},
+        {"{\"a\":{\"dtype\":\"F64\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}",
+         ERR_INPUT},
         {"{\"a\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}", ERR_SUPPORT},
         {"{\"a\":{\"dtype\":7,\"shape\":[4],\"data_offsets\":[0,4]}}", ERR_INPUT},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":{},\"data_offsets\":[0,4]}}", ERR_INPUT},
@@ -180,8 +182,9 @@ static void misaligned_data_is_refused(void **state)
 {
     struct error err;
     (void)state;
-    assert_int_equal(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}", 16, &err),
-                     ERR_SUPPORT);
+    assert_int_equal(
+        open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}", 16, &err),
+        ERR_SUPPORT);
 }
 
 static void every_truncation_is_an_error(void **state)

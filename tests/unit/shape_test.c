@@ -2,17 +2,18 @@
 #include "tests/unit/net_fixture.h"
 
 /* Output shape text of one node on batched or constant inputs, or the error. */
-static enum status infer(enum op op, const struct attributes *attributes, char *text, size_t bytes, size_t count,
-                         const struct shape *shapes)
+static enum status infer(enum op op, const struct attributes *attributes, char *text, size_t bytes,
+                         size_t count, const struct shape *shapes)
 {
     struct net net = {0};
     uint32_t inputs[GRAPH_PORTS_MAX], output = GRAPH_NONE;
     const struct attributes usual = net_attributes(op);
     NET_OK(&net, graph_create(&net.graph, &net.err));
     for (size_t k = 0; k < count; k++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "x%zu", k);
-        NET_OK(&net, graph_add_value(net.graph, name, DTYPE_F32, &shapes[k], NULL, false, &inputs[k], &net.err));
+        NET_OK(&net, graph_add_value(net.graph, name, DTYPE_F32, &shapes[k], NULL, false,
+                                     &inputs[k], &net.err));
     }
     NET_OK(&net, graph_add_node(net.graph, op, "the_node", inputs, count, "y",
                                 attributes == NULL ? &usual : attributes, &output, &net.err));
@@ -25,8 +26,8 @@ static enum status infer(enum op op, const struct attributes *attributes, char *
     return status;
 }
 
-static void gives(const char *expected, enum op op, const struct attributes *attributes, size_t count,
-                  const struct shape *shapes)
+static void gives(const char *expected, enum op op, const struct attributes *attributes,
+                  size_t count, const struct shape *shapes)
 {
     char text[ERROR_TEXT_BYTES];
     enum status status = infer(op, attributes, text, sizeof text, count, shapes);
@@ -34,8 +35,8 @@ static void gives(const char *expected, enum op op, const struct attributes *att
         fail_msg("%s: got %s, expected %s", op_table_row(op)->type, text, expected);
 }
 
-static void fails(enum status expected, const char *word, enum op op, const struct attributes *attributes,
-                  size_t count, const struct shape *shapes)
+static void fails(enum status expected, const char *word, enum op op,
+                  const struct attributes *attributes, size_t count, const struct shape *shapes)
 {
     char text[ERROR_TEXT_BYTES];
     enum status status = infer(op, attributes, text, sizeof text, count, shapes);
@@ -43,7 +44,11 @@ static void fails(enum status expected, const char *word, enum op op, const stru
         fail_msg("%s: status %d, %s", op_table_row(op)->type, (int)status, text);
 }
 
-#define SHAPES(...) sizeof((struct shape[]){__VA_ARGS__}) / sizeof(struct shape), (struct shape[]){__VA_ARGS__}
+#define SHAPES(...)                                                                                \
+    sizeof((struct shape[]){__VA_ARGS__}) / sizeof(struct shape), (struct shape[])                 \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
 #define S net_shape
 
 static void convolution_counts_windows(void **state)

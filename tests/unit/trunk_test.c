@@ -1,5 +1,6 @@
-/* The compiled trunk against the plain evaluation of the same graph. Tolerance 2e-5 relative to the largest feature:
- * folding batch norm and scalars into weights rounds differently, about 2⁻²⁴ a layer. */
+/* The compiled trunk against the plain evaluation of the same graph. Tolerance 2e-5 relative to the
+ * largest feature: folding batch norm and scalars into weights rounds differently, about 2⁻²⁴ a
+ * layer. */
 #include "tests/unit/net_fixture.h"
 
 #include "common/model/plan.h"
@@ -21,15 +22,16 @@ static struct attributes conv_attributes(int kernel, int stride, int pad, int gr
     return a;
 }
 
-static uint32_t conv(struct net *net, const char *name, uint32_t x, int in, int out, int kernel, int stride,
-                     int groups)
+static uint32_t conv(struct net *net, const char *name, uint32_t x, int in, int out, int kernel,
+                     int stride, int groups)
 {
     char weight[64], bias[64];
     struct attributes a = conv_attributes(kernel, stride, kernel / 2, groups);
     snprintf(weight, sizeof weight, "%s.w", name);
     snprintf(bias, sizeof bias, "%s.b", name);
     double spread = 1 / sqrt((double)(in / groups * kernel * kernel));
-    uint32_t w = net_constant(net, weight, net_shape(4, out, in / groups, kernel, kernel), 0, spread);
+    uint32_t w =
+        net_constant(net, weight, net_shape(4, out, in / groups, kernel, kernel), 0, spread);
     uint32_t b = net_constant(net, bias, net_shape(1, out), 0, 0.1);
     return net_node(net, OP_CONV, name, &a, 3, x, w, b);
 }
@@ -43,7 +45,8 @@ static uint32_t norm(struct net *net, const char *name, uint32_t x, int channels
         snprintf(constant, sizeof constant, "%s.%zu", name, i);
         inputs[i] = net_constant(net, constant, net_shape(1, channels), means[i], spreads[i]);
     }
-    return net_node(net, OP_BATCH_NORM, name, NULL, 5, x, inputs[0], inputs[1], inputs[2], inputs[3]);
+    return net_node(net, OP_BATCH_NORM, name, NULL, 5, x, inputs[0], inputs[1], inputs[2],
+                    inputs[3]);
 }
 
 static struct plan *plan_of(const struct model *model, const char *pattern)
@@ -110,11 +113,15 @@ static void norms_scalars_and_activations_fold(void **state)
     uint32_t at = conv(&net, "first", net.graph->input, 3, 20, 3, 2, 1);
     at = norm(&net, "norm", at, 20);
     at = net_node(&net, OP_RELU, "relu", NULL, 1, at);
-    at = net_node(&net, OP_MUL, "mul", NULL, 2, net_constant(&net, "a", net_shape(1, 1), 0.7, 0), at);
-    at = net_node(&net, OP_ADD, "add", NULL, 2, at, net_constant(&net, "b", net_shape(1, 1), 0.2, 0));
+    at = net_node(&net, OP_MUL, "mul", NULL, 2, net_constant(&net, "a", net_shape(1, 1), 0.7, 0),
+                  at);
+    at = net_node(&net, OP_ADD, "add", NULL, 2, at,
+                  net_constant(&net, "b", net_shape(1, 1), 0.2, 0));
     at = conv(&net, "second", at, 20, 20, 5, 1, 20);
-    at = net_node(&net, OP_SUB, "sub", NULL, 2, net_constant(&net, "c", net_shape(1, 1), 0.3, 0), at);
-    at = net_node(&net, OP_MUL, "channel", NULL, 2, at, net_constant(&net, "d", net_shape(3, 20, 1, 1), 1, 0.2));
+    at = net_node(&net, OP_SUB, "sub", NULL, 2, net_constant(&net, "c", net_shape(1, 1), 0.3, 0),
+                  at);
+    at = net_node(&net, OP_MUL, "channel", NULL, 2, at,
+                  net_constant(&net, "d", net_shape(3, 20, 1, 1), 1, 0.2));
     at = net_hard_swish(&net, "hs", at);
     at = net_node(&net, OP_DIV, "div", NULL, 2, at, net_constant(&net, "e", net_shape(0), 1.5, 0));
     finish(net_model(&net, at, 4));
@@ -130,8 +137,10 @@ static void residuals_and_gates_keep_their_operands(void **state)
     uint32_t sum = net_node(&net, OP_ADD, "sum", NULL, 2, stem, body);
     uint32_t relu = net_node(&net, OP_RELU, "sum.relu", NULL, 1, sum);
     uint32_t pooled = net_node(&net, OP_GLOBAL_AVERAGE_POOL, "squeeze", NULL, 1, relu);
-    uint32_t small = net_node(&net, OP_RELU, "e.relu", NULL, 1, conv(&net, "e", pooled, 32, 8, 1, 1, 1));
-    uint32_t gate = net_node(&net, OP_HARD_SIGMOID, "gate", NULL, 1, conv(&net, "f", small, 8, 32, 1, 1, 1));
+    uint32_t small =
+        net_node(&net, OP_RELU, "e.relu", NULL, 1, conv(&net, "e", pooled, 32, 8, 1, 1, 1));
+    uint32_t gate =
+        net_node(&net, OP_HARD_SIGMOID, "gate", NULL, 1, conv(&net, "f", small, 8, 32, 1, 1, 1));
     uint32_t scaled = net_node(&net, OP_MUL, "scaled", NULL, 2, gate, relu);
     uint32_t twice = net_node(&net, OP_ADD, "twice", NULL, 2, scaled, scaled);
     struct model *model = net_model(&net, twice, 4);
@@ -154,7 +163,8 @@ static void odd_channels_and_rare_operators_work(void **state)
     memcpy(turn.axes, order, sizeof order);
     turn.axes_count = 4;
     at = net_node(&net, OP_TRANSPOSE, "turn", &turn, 1, at);
-    at = net_node(&net, OP_MATMUL, "matmul", NULL, 2, at, net_constant(&net, "m", net_shape(2, 14, 5), 0, 0.3));
+    at = net_node(&net, OP_MATMUL, "matmul", NULL, 2, at,
+                  net_constant(&net, "m", net_shape(2, 14, 5), 0, 0.3));
     at = net_node(&net, OP_SOFTMAX, "softmax", NULL, 1, at);
     memcpy(turn.axes, back, sizeof back);
     at = net_node(&net, OP_TRANSPOSE, "back", &turn, 1, at);
@@ -164,17 +174,29 @@ static void odd_channels_and_rare_operators_work(void **state)
     finish(net_model(&net, at, 3));
 }
 
+static void the_input_itself_may_be_gated(void **state)
+{
+    (void)state;
+    struct net net = net_create(net_shape(4, -1, 5, 6, 6));
+    uint32_t mean = net_node(&net, OP_GLOBAL_AVERAGE_POOL, "mean", NULL, 1, net.graph->input);
+    uint32_t gate = net_node(&net, OP_SIGMOID, "gate", NULL, 1, mean);
+    finish(net_model(&net, net_node(&net, OP_MUL, "gated", NULL, 2, net.graph->input, gate), 3));
+}
+
 static void dense_networks_work(void **state)
 {
     (void)state;
     struct net net = net_create(net_shape(2, -1, 30));
     struct attributes gemm = net_attributes(OP_GEMM);
     gemm.alpha = 0.5f;
-    uint32_t w = net_constant(&net, "w", net_shape(2, 30, 21), 0, 0.3), b = net_constant(&net, "b", net_shape(1, 21), 0, 1);
+    uint32_t w = net_constant(&net, "w", net_shape(2, 30, 21), 0, 0.3),
+             b = net_constant(&net, "b", net_shape(1, 21), 0, 1);
     uint32_t at = net_node(&net, OP_GEMM, "gemm", &gemm, 3, net.graph->input, w, b);
     at = net_node(&net, OP_SIGMOID, "sigmoid", NULL, 1, at);
-    at = net_node(&net, OP_MATMUL, "matmul", NULL, 2, at, net_constant(&net, "m", net_shape(2, 21, 9), 0, 0.3));
-    at = net_node(&net, OP_ADD, "bias", NULL, 2, at, net_constant(&net, "c", net_shape(1, 9), 0, 1));
+    at = net_node(&net, OP_MATMUL, "matmul", NULL, 2, at,
+                  net_constant(&net, "m", net_shape(2, 21, 9), 0, 0.3));
+    at =
+        net_node(&net, OP_ADD, "bias", NULL, 2, at, net_constant(&net, "c", net_shape(1, 9), 0, 1));
     finish(net_model(&net, at, 3));
 }
 
@@ -189,12 +211,14 @@ static void constants_fold_and_several_values_may_cross(void **state)
     uint32_t flat = net_constant(&net, "flat", net_shape(1, 12), 0, 0.5);
     uint32_t w = net_node(&net, OP_RESHAPE, "reshaped", &shape, 1, flat);
     uint32_t x = net_node(&net, OP_CONV, "conv", &a, 2, net.graph->input, w);
-    uint32_t live = net_node(&net, OP_MUL, "mul", NULL, 2, x, net_constant(&net, "live", net_shape(3, 4, 1, 1), 1, 1));
+    uint32_t live = net_node(&net, OP_MUL, "mul", NULL, 2, x,
+                             net_constant(&net, "live", net_shape(3, 4, 1, 1), 1, 1));
     uint32_t relu = net_node(&net, OP_RELU, "relu", NULL, 1, net.graph->input);
     uint32_t mean = net_node(&net, OP_GLOBAL_AVERAGE_POOL, "mean", NULL, 1, relu);
     struct attributes join = net_attributes(OP_CONCAT);
     uint32_t pooled = net_node(&net, OP_GLOBAL_AVERAGE_POOL, "mean2", NULL, 1, live);
-    struct model *model = net_model(&net, net_node(&net, OP_CONCAT, "join", &join, 2, pooled, mean), 3);
+    struct model *model =
+        net_model(&net, net_node(&net, OP_CONCAT, "join", &join, 2, pooled, mean), 3);
     check_trunk(model, "live", 3);
     finish(model);
 }
@@ -224,11 +248,15 @@ static void a_mobile_block_becomes_one_step_a_convolution(void **state)
     struct net net = net_create(net_shape(4, -1, 3, 8, 8));
     uint32_t at = conv(&net, "first", net.graph->input, 3, 16, 3, 1, 1);
     at = norm(&net, "norm", at, 16);
-    at = net_node(&net, OP_MUL, "mul", NULL, 2, net_constant(&net, "a", net_shape(1, 1), 0.7, 0), at);
-    at = net_node(&net, OP_ADD, "add", NULL, 2, at, net_constant(&net, "b", net_shape(1, 1), 0.2, 0));
+    at = net_node(&net, OP_MUL, "mul", NULL, 2, net_constant(&net, "a", net_shape(1, 1), 0.7, 0),
+                  at);
+    at = net_node(&net, OP_ADD, "add", NULL, 2, at,
+                  net_constant(&net, "b", net_shape(1, 1), 0.2, 0));
     at = net_hard_swish(&net, "hs", at);
-    at = net_node(&net, OP_MUL, "mul2", NULL, 2, net_constant(&net, "c", net_shape(1, 1), 0.7, 0), at);
-    at = net_node(&net, OP_ADD, "add2", NULL, 2, at, net_constant(&net, "d", net_shape(1, 1), 0.2, 0));
+    at = net_node(&net, OP_MUL, "mul2", NULL, 2, net_constant(&net, "c", net_shape(1, 1), 0.7, 0),
+                  at);
+    at = net_node(&net, OP_ADD, "add2", NULL, 2, at,
+                  net_constant(&net, "d", net_shape(1, 1), 0.2, 0));
     struct model *model = net_model(&net, at, 3);
     struct plan *plan = plan_of(model, NULL);
     struct program *program = NULL;
@@ -269,7 +297,8 @@ static void buffers_alive_together_never_overlap(void **state)
     assert_true(total < sum / 2);
     for (size_t i = 0; i < 60; i++)
         for (size_t k = 0; k < i; k++) {
-            bool together = buffers[i].first <= buffers[k].last && buffers[k].first <= buffers[i].last;
+            bool together =
+                buffers[i].first <= buffers[k].last && buffers[k].first <= buffers[i].last;
             bool overlap = buffers[i].offset < buffers[k].offset + buffers[k].bytes &&
                            buffers[k].offset < buffers[i].offset + buffers[i].bytes;
             assert_false(together && overlap);
@@ -282,6 +311,7 @@ int main(void)
         cmocka_unit_test(norms_scalars_and_activations_fold),
         cmocka_unit_test(residuals_and_gates_keep_their_operands),
         cmocka_unit_test(odd_channels_and_rare_operators_work),
+        cmocka_unit_test(the_input_itself_may_be_gated),
         cmocka_unit_test(dense_networks_work),
         cmocka_unit_test(constants_fold_and_several_values_may_cross),
         cmocka_unit_test(batches_that_are_no_multiple_of_the_tile_work),

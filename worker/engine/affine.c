@@ -19,7 +19,8 @@ static bool is_per_channel(const struct shape *c, const struct shape *x)
     return c->rank + 1 >= x->rank; /* reaches axis 1 */
 }
 
-static bool match_norm(const struct constants *constants, const struct node *node, struct affine *out)
+static bool match_norm(const struct constants *constants, const struct node *node,
+                       struct affine *out)
 {
     for (size_t i = 0; i < 4; i++) {
         out->norm[i] = constants->data[node->inputs[i + 1]];
@@ -31,8 +32,8 @@ static bool match_norm(const struct constants *constants, const struct node *nod
     return true;
 }
 
-static bool match_side(const struct graph *graph, const struct constants *constants, const struct node *node,
-                       size_t side, struct affine *out)
+static bool match_side(const struct graph *graph, const struct constants *constants,
+                       const struct node *node, size_t side, struct affine *out)
 {
     uint32_t value = node->inputs[side], other = node->inputs[1 - side];
     const float *data = constants->data[value];
@@ -49,11 +50,12 @@ static bool match_side(const struct graph *graph, const struct constants *consta
     return true;
 }
 
-bool affine_match(const struct graph *graph, const struct constants *constants, const struct node *node,
-                  struct affine *out)
+bool affine_match(const struct graph *graph, const struct constants *constants,
+                  const struct node *node, struct affine *out)
 {
     struct affine affine = {.node = node};
-    bool arithmetic = node->op == OP_ADD || node->op == OP_SUB || node->op == OP_MUL || node->op == OP_DIV;
+    bool arithmetic =
+        node->op == OP_ADD || node->op == OP_SUB || node->op == OP_MUL || node->op == OP_DIV;
     bool found = false;
     if (node->op == OP_BATCH_NORM)
         found = match_norm(constants, node, &affine);
@@ -72,7 +74,8 @@ static float number(const struct affine *affine, size_t channel)
 
 static float norm_scale(const struct affine *affine, size_t channel)
 {
-    return affine->norm[0][channel] / sqrtf(affine->norm[3][channel] + affine->node->attributes.epsilon);
+    return affine->norm[0][channel] /
+           sqrtf(affine->norm[3][channel] + affine->node->attributes.epsilon);
 }
 
 float affine_scale(const struct affine *affine, size_t channel)

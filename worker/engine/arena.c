@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/memory.h"
 
@@ -24,16 +25,18 @@ static int by_size(const void *a, const void *b)
     return left < right ? -1 : left > right; /* one order on every machine */
 }
 
-static int by_offset(const void *a, const void *b)
+/* Keeps `placed` sorted by offset. */
+static void insert(struct arena_buffer **placed, size_t count, struct arena_buffer *buffer)
 {
-    const struct arena_buffer *left = *(const struct arena_buffer *const *)a;
-    const struct arena_buffer *right = *(const struct arena_buffer *const *)b;
-    if (left->offset != right->offset)
-        return left->offset < right->offset ? -1 : 1;
-    return left < right ? -1 : left > right;
+    size_t at = count;
+    while (at > 0 && placed[at - 1]->offset > buffer->offset)
+        at--;
+    memmove(placed + at + 1, placed + at, (count - at) * sizeof *placed);
+    placed[at] = buffer;
 }
 
-/* The lowest gap that is wide enough among the placed buffers (by offset) that live at the same time. */
+/* The lowest gap that is wide enough among the placed buffers (by offset) that live at the same
+ * time. */
 static void place(struct arena_buffer *buffer, struct arena_buffer *const *placed, size_t count)
 {
     size_t end = 0;
@@ -62,8 +65,7 @@ enum status arena_plan(struct arena_buffer *buffers, size_t count, size_t *total
     size_t end = 0;
     for (size_t i = 0; i < count && status == OK; i++) {
         place(order[i], placed, i);
-        placed[i] = order[i];
-        qsort(placed, i + 1, sizeof *placed, by_offset);
+        insert(placed, i, order[i]);
         size_t after = order[i]->offset + padded(order[i]->bytes);
         end = after > end ? after : end;
     }

@@ -4,8 +4,8 @@
 #include "common/base/memory.h"
 #include "worker/engine/sites.h"
 
-static enum status evaluate(struct constants *constants, const struct program *program, const struct node *node,
-                            const struct onednn *dnn, struct error *err)
+static enum status evaluate(struct constants *constants, const struct program *program,
+                            const struct node *node, const struct onednn *dnn, struct error *err)
 {
     struct sites sites = {0};
     const float *x[GRAPH_PORTS_MAX];
@@ -27,13 +27,14 @@ static enum status evaluate(struct constants *constants, const struct program *p
     return status;
 }
 
-enum status constants_init(struct constants *constants, const struct program *program, const struct onednn *dnn,
-                           struct error *err)
+enum status constants_init(struct constants *constants, const struct program *program,
+                           const struct onednn *dnn, struct error *err)
 {
     const struct graph *graph = program->graph;
-    *constants = (struct constants){.data = memory_alloc(graph->value_count, sizeof *constants->data),
-                                    .owned = memory_alloc(graph->value_count, sizeof *constants->owned),
-                                    .count = graph->value_count};
+    *constants =
+        (struct constants){.data = memory_alloc(graph->value_count, sizeof *constants->data),
+                           .owned = memory_alloc(graph->value_count, sizeof *constants->owned),
+                           .count = graph->value_count};
     if (constants->data == NULL || constants->owned == NULL)
         return error_set(err, ERR_MEMORY, "no memory for constants");
     enum status status = OK;

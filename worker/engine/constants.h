@@ -1,5 +1,5 @@
-/* The constant values of a program: those of the graph and, computed once, those that only depend on constants
- * (values without the batch axis). */
+/* The constant values of a program: those of the graph and, computed once, those that only depend
+ * on constants (values without the batch axis). */
 #ifndef GRAFT_WORKER_ENGINE_CONSTANTS_H
 #define GRAFT_WORKER_ENGINE_CONSTANTS_H
 
@@ -14,8 +14,8 @@ struct constants {
 };
 
 /* On failure deinit is allowed, as on a zeroed struct. */
-enum status constants_init(struct constants *constants, const struct program *program, const struct onednn *dnn,
-                           struct error *err) MUST_CHECK;
+enum status constants_init(struct constants *constants, const struct program *program,
+                           const struct onednn *dnn, struct error *err) MUST_CHECK;
 void constants_deinit(struct constants *constants);
 
 #endif

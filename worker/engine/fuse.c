@@ -20,7 +20,8 @@ static const struct shape *shape_of(const struct fuser *fuser, uint32_t value)
     return &fuser->graph->values[value].shape;
 }
 
-static struct fused *append(struct fuser *fuser, enum fused_kind kind, const struct node *node, uint32_t input)
+static struct fused *append(struct fuser *fuser, enum fused_kind kind, const struct node *node,
+                            uint32_t input)
 {
     struct fused *fused = &fuser->fusion->at[fuser->fusion->count++];
     *fused = (struct fused){
@@ -35,7 +36,8 @@ static struct fused *open_step(const struct fuser *fuser, uint32_t value)
     if (!program_private(fuser->program, value) || fuser->owner[value] == GRAPH_NONE)
         return NULL;
     struct fused *fused = &fuser->fusion->at[fuser->owner[value]];
-    bool takes = fused->kind == FUSED_CONV || fused->kind == FUSED_DENSE || fused->kind == FUSED_CHAIN;
+    bool takes =
+        fused->kind == FUSED_CONV || fused->kind == FUSED_DENSE || fused->kind == FUSED_CHAIN;
     return takes && fused->post_count < FUSED_POSTS_MAX - 1 ? fused : NULL;
 }
 
@@ -53,7 +55,8 @@ static void push(struct fused *fused, enum post_kind kind, float alpha, float be
 
 /* ---- weighted layers ---- */
 
-static enum status take_weights(struct fused *fused, size_t channels, size_t taps, struct error *err)
+static enum status take_weights(struct fused *fused, size_t channels, size_t taps,
+                                struct error *err)
 {
     fused->channels = channels;
     fused->taps = taps;
@@ -79,8 +82,9 @@ static bool has_input(const struct node *node, size_t input)
 static bool is_pointwise(const struct fuser *fuser, const struct node *node)
 {
     const struct shape *x = shape_of(fuser, node->inputs[0]), *y = shape_of(fuser, node->output);
-    return node->attributes.groups == 1 && node->attributes.kernel[0] == 1 && node->attributes.kernel[1] == 1 &&
-           x->dims[2] * x->dims[3] == 1 && y->dims[2] * y->dims[3] == 1;
+    return node->attributes.groups == 1 && node->attributes.kernel[0] == 1 &&
+           node->attributes.kernel[1] == 1 && x->dims[2] * x->dims[3] == 1 &&
+           y->dims[2] * y->dims[3] == 1;
 }
 
 static enum status fuse_conv(struct fuser *fuser, const struct node *node, struct error *err)
@@ -93,8 +97,8 @@ static enum status fuse_conv(struct fuser *fuser, const struct node *node, struc
     const struct shape *w = shape_of(fuser, node->inputs[1]);
     struct fused *fused =
         append(fuser, is_pointwise(fuser, node) ? FUSED_DENSE : FUSED_CONV, node, node->inputs[0]);
-    enum status status =
-        take_weights(fused, (size_t)w->dims[0], (size_t)(w->dims[1] * w->dims[2] * w->dims[3]), err);
+    enum status status = take_weights(fused, (size_t)w->dims[0],
+                                      (size_t)(w->dims[1] * w->dims[2] * w->dims[3]), err);
     if (status != OK)
         return status;
     memcpy(fused->weight, weight, fused->channels * fused->taps * sizeof *weight);
@@ -117,16 +121,16 @@ static enum status fuse_product(struct fuser *fuser, const struct node *node, st
     const struct attributes *at = &node->attributes;
     const float *matrix = constant(fuser, node, 1), *row = constant(fuser, node, 2);
     bool gemm = node->op == OP_GEMM;
-    if (matrix == NULL || (has_input(node, 2) && row == NULL) || shape_of(fuser, node->inputs[0])->rank != 2 ||
-        (gemm && at->trans_a)) {
+    if (matrix == NULL || (has_input(node, 2) && row == NULL) ||
+        shape_of(fuser, node->inputs[0])->rank != 2 || (gemm && at->trans_a)) {
         append(fuser, FUSED_NODE, node, node->inputs[0]);
         return OK;
     }
     const struct shape *w = shape_of(fuser, node->inputs[1]);
     bool transposed = gemm && at->trans_b;
     struct fused *fused = append(fuser, FUSED_DENSE, node, node->inputs[0]);
-    enum status status =
-        take_weights(fused, (size_t)w->dims[transposed ? 0 : 1], (size_t)w->dims[transposed ? 1 : 0], err);
+    enum status status = take_weights(fused, (size_t)w->dims[transposed ? 0 : 1],
+                                      (size_t)w->dims[transposed ? 1 : 0], err);
     if (status != OK)
         return status;
     copy_matrix(fused, matrix, transposed, gemm ? at->alpha : 1);
@@ -214,7 +218,8 @@ static void fuse_activation(struct fuser *fuser, const struct node *node)
 
 /* ---- two computed operands ---- */
 
-/* Residual sum: onto the later of the two producers, when that is an open convolution; the other is there by then. */
+/* Residual sum: onto the later of the two producers, when that is an open convolution; the other is
+ * there by then. */
 static bool fuse_sum(struct fuser *fuser, const struct node *node)
 {
     uint32_t a = node->inputs[0], b = node->inputs[1];
@@ -237,9 +242,10 @@ static bool fuse_sum(struct fuser *fuser, const struct node *node)
 static bool fuse_scale(struct fuser *fuser, const struct node *node)
 {
     for (size_t side = 0; side < 2; side++) {
-        const struct shape *x = shape_of(fuser, node->inputs[side]), *g = shape_of(fuser, node->inputs[1 - side]);
-        if (x->rank != 4 || g->rank != 4 || x->dims[0] != -1 || g->dims[0] != -1 || x->dims[1] != g->dims[1] ||
-            g->dims[2] != 1 || g->dims[3] != 1)
+        const struct shape *x = shape_of(fuser, node->inputs[side]),
+                           *g = shape_of(fuser, node->inputs[1 - side]);
+        if (x->rank != 4 || g->rank != 4 || x->dims[0] != -1 || g->dims[0] != -1 ||
+            x->dims[1] != g->dims[1] || g->dims[2] != 1 || g->dims[3] != 1)
             continue;
         struct fused *fused = append(fuser, FUSED_SCALE, node, node->inputs[side]);
         fused->other = node->inputs[1 - side];
@@ -253,14 +259,14 @@ static bool is_pool(const struct node *node)
     const struct attributes *at = &node->attributes;
     if (node->op == OP_GLOBAL_AVERAGE_POOL)
         return true;
-    return (node->op == OP_AVERAGE_POOL || node->op == OP_MAX_POOL) && !at->ceil_mode && at->dilations[0] == 1 &&
-           at->dilations[1] == 1;
+    return (node->op == OP_AVERAGE_POOL || node->op == OP_MAX_POOL) && !at->ceil_mode &&
+           at->dilations[0] == 1 && at->dilations[1] == 1;
 }
 
 static bool is_activation(enum op op)
 {
-    return op == OP_RELU || op == OP_LEAKY_RELU || op == OP_CLIP || op == OP_HARD_SWISH || op == OP_HARD_SIGMOID ||
-           op == OP_SIGMOID || op == OP_TANH;
+    return op == OP_RELU || op == OP_LEAKY_RELU || op == OP_CLIP || op == OP_HARD_SWISH ||
+           op == OP_HARD_SIGMOID || op == OP_SIGMOID || op == OP_TANH;
 }
 
 static enum status fuse_node(struct fuser *fuser, const struct node *node, struct error *err)
@@ -279,8 +285,8 @@ static enum status fuse_node(struct fuser *fuser, const struct node *node, struc
     return OK;
 }
 
-enum status fuse_init(struct fusion *fusion, const struct program *program, const struct constants *constants,
-                      struct error *err)
+enum status fuse_init(struct fusion *fusion, const struct program *program,
+                      const struct constants *constants, struct error *err)
 {
     struct fuser fuser = {program, program->graph, constants, fusion,
                           memory_alloc(program->graph->value_count, sizeof *fuser.owner)};

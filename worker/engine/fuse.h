@@ -1,8 +1,9 @@
 /* Fusion: the trunk's nodes as few, fat steps. What is folded:
- *   batch norm, scalar and per-channel Mul/Add/Sub/Div after a convolution or dense layer → its weights and bias;
- *   activations, scalar affines after activations, residual sums → post operations, applied in registers;
- *   a 1×1 convolution of a 1×1 picture → dense layer. Everything else stays one node a step.
- * Only values that nobody else reads are swallowed. Weights are copies, owned by the fusion. */
+ *   batch norm, scalar and per-channel Mul/Add/Sub/Div after a convolution or dense layer → its
+ * weights and bias; activations, scalar affines after activations, residual sums → post operations,
+ * applied in registers; a 1×1 convolution of a 1×1 picture → dense layer. Everything else stays one
+ * node a step. Only values that nobody else reads are swallowed. Weights are copies, owned by the
+ * fusion. */
 #ifndef GRAFT_WORKER_ENGINE_FUSE_H
 #define GRAFT_WORKER_ENGINE_FUSE_H
 
@@ -53,8 +54,8 @@ struct fusion {
 };
 
 /* Errors: ERR_MEMORY. On failure deinit is allowed, as on a zeroed struct. */
-enum status fuse_init(struct fusion *fusion, const struct program *program, const struct constants *constants,
-                      struct error *err) MUST_CHECK;
+enum status fuse_init(struct fusion *fusion, const struct program *program,
+                      const struct constants *constants, struct error *err) MUST_CHECK;
 void fuse_deinit(struct fusion *fusion);
 
 #endif

@@ -19,7 +19,8 @@ static const struct node *inner(const struct program *program, uint32_t value, e
 }
 
 /* For a node of two inputs, one of which is the scalar `wanted`: the other input. */
-static uint32_t beside(const struct program *program, const struct node *node, double wanted, bool commutes)
+static uint32_t beside(const struct program *program, const struct node *node, double wanted,
+                       bool commutes)
 {
     float scalar;
     if (program_scalar(program, node->inputs[1], &scalar) && near(scalar, wanted))
@@ -53,7 +54,8 @@ static uint32_t gate(const struct program *program, uint32_t value)
     if (!program_private(program, value))
         return GRAPH_NONE;
     const struct node *node = &program->nodes[program->maker[value]];
-    if (node->op == OP_HARD_SIGMOID && near(node->attributes.alpha, 1 / 6.0) && near(node->attributes.beta, 0.5))
+    if (node->op == OP_HARD_SIGMOID && near(node->attributes.alpha, 1 / 6.0) &&
+        near(node->attributes.beta, 0.5))
         return node->inputs[0];
     uint32_t six = sixth(program, node);
     return six == GRAPH_NONE ? GRAPH_NONE : clipped(program, six);

@@ -1,6 +1,7 @@
-/* Micro-batches always run as batch_max samples, the missing ones zero: samples do not influence each other (see
- * shape_rules.h), the zero rows of dlogits and dhidden make their gradients vanish, and adding zeros changes no sum.
- * So there is one set of primitives, made at creation, and one order of summation. */
+/* Micro-batches always run as batch_max samples, the missing ones zero: samples do not influence
+ * each other (see shape_rules.h), the zero rows of dlogits and dhidden make their gradients vanish,
+ * and adding zeros changes no sum. So there is one set of primitives, made at creation, and one
+ * order of summation. */
 #include "worker/engine/head.h"
 
 #include <string.h>
@@ -21,10 +22,11 @@ struct head {
     bool *needs;           /* per value: its gradient is needed */
     size_t *activation_at; /* per value: offset in a tape's memory; SIZE_MAX: not there */
     size_t activation_elements;
-    float **gradients;     /* per value: where its gradient goes, or NULL; shared by all tapes */
-    bool *written;         /* per value, during one backward: gradients[] holds something */
+    float **gradients; /* per value: where its gradient goes, or NULL; shared by all tapes */
+    float **current;   /* per value, during one backward: gradients[], or where it lies instead */
+    bool *written;     /* per value, during one backward: current[] holds something */
     float *gradient_memory;
-    float *spare;          /* gradients of a node's inputs that must be added to what is there */
+    float *spare; /* gradients of a node's inputs that must be added to what is there */
     float *scratch;
 };
 
@@ -32,7 +34,7 @@ struct tape {
     const struct head *head;
     const float **x; /* per value: its data */
     float *memory;
-    size_t count;    /* samples of the last forward */
+    size_t count; /* samples of the last forward */
 };
 
 static size_t batch_elements(const struct head *head, uint32_t value)
@@ -46,11 +48,12 @@ static enum status allocate(struct head *head, struct error *err)
     size_t values = head->graph->value_count;
     head->live = memory_alloc(head->plan->live_elements, sizeof *head->live);
     head->needs = memory_alloc(values, sizeof *head->needs);
+    head->current = memory_alloc(values, sizeof *head->current);
     head->written = memory_alloc(values, sizeof *head->written);
     head->activation_at = memory_alloc(values, sizeof *head->activation_at);
     head->gradients = memory_alloc(values, sizeof *head->gradients);
-    if (head->live == NULL || head->needs == NULL || head->written == NULL || head->activation_at == NULL ||
-        head->gradients == NULL)
+    if (head->live == NULL || head->needs == NULL || head->written == NULL ||
+        head->activation_at == NULL || head->gradients == NULL || head->current == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the head");
     return OK;
 }
@@ -84,7 +87,8 @@ static void lay_out_activations(struct head *head)
             take(&head->activation_elements, batch_elements(head, split->boundary[i]));
     for (size_t i = 0; i < head->program->node_count; i++) {
         uint32_t output = head->program->nodes[i].output;
-        head->activation_at[output] = take(&head->activation_elements, batch_elements(head, output));
+        head->activation_at[output] =
+            take(&head->activation_elements, batch_elements(head, output));
     }
 }
 
@@ -106,15 +110,18 @@ static enum status lay_out_gradients(struct head *head, struct error *err)
     head->spare = memory_alloc(spare, sizeof(float));
     head->scratch = memory_alloc(head->sites.scratch_elements, sizeof(float));
     if (head->gradient_memory == NULL || head->spare == NULL || head->scratch == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for the head's gradients (%zu floats)", used + spare);
+        return error_set(err, ERR_MEMORY, "no memory for the head's gradients (%zu floats)",
+                         used + spare);
     used = 0;
     for (size_t i = 0; i < head->graph->value_count; i++)
         if (head->needs[i])
-            head->gradients[i] = head->gradient_memory + take(&used, batch_elements(head, (uint32_t)i));
+            head->gradients[i] =
+                head->gradient_memory + take(&used, batch_elements(head, (uint32_t)i));
     return OK;
 }
 
-enum status head_create(const struct plan *plan, size_t batch_max, struct head **out, struct error *err)
+enum status head_create(const struct plan *plan, size_t batch_max, struct head **out,
+                        struct error *err)
 {
     CHECK(batch_max > 0);
     struct head *head = memory_alloc(1, sizeof *head);
@@ -131,8 +138,8 @@ enum status head_create(const struct plan *plan, size_t batch_max, struct head *
     if (status == OK) {
         mark_needs(head);
         lay_out_activations(head);
-        status = sites_init(&head->sites, head->program->nodes, head->program->node_count, head->graph, head->needs,
-                            batch_max, &head->dnn, err);
+        status = sites_init(&head->sites, head->program->nodes, head->program->node_count,
+                            head->graph, head->needs, batch_max, &head->dnn, err);
     }
     if (status == OK)
         status = lay_out_gradients(head, err);
@@ -153,6 +160,7 @@ void head_destroy(struct head **head)
     onednn_deinit(&h->dnn);
     memory_free(h->live);
     memory_free(h->needs);
+    memory_free(h->current);
     memory_free(h->written);
     memory_free(h->activation_at);
     memory_free(h->gradients);
@@ -180,7 +188,8 @@ enum status tape_create(const struct head *head, struct tape **out, struct error
     }
     if (tape == NULL || tape->x == NULL || tape->memory == NULL) {
         tape_destroy(&tape);
-        return error_set(err, ERR_MEMORY, "no memory for a tape of %zu floats", head->activation_elements);
+        return error_set(err, ERR_MEMORY, "no memory for a tape of %zu floats",
+                         head->activation_elements);
     }
     for (size_t i = 0; i < head->graph->value_count; i++) {
         uint32_t live = head->plan->split->tensor_of[i];
@@ -217,16 +226,19 @@ const float *tape_logits(const struct tape *tape)
 
 /* ---- forward ---- */
 
-/* Takes one boundary value's columns out of the features [count, boundary_elements]; missing samples are zero. */
-static void stage_value(const struct head *head, float *to, const float *features, size_t column, size_t width,
-                        size_t count)
+/* Takes one boundary value's columns out of the features [count, boundary_elements]; missing
+ * samples are zero. */
+static void stage_value(const struct head *head, float *to, const float *features, size_t column,
+                        size_t width, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        memcpy(to + i * width, features + i * head->plan->boundary_elements + column, width * sizeof *to);
+        memcpy(to + i * width, features + i * head->plan->boundary_elements + column,
+               width * sizeof *to);
     memset(to + count * width, 0, (head->batch - count) * width * sizeof *to);
 }
 
-static void stage_features(const struct head *head, struct tape *tape, const float *features, size_t count)
+static void stage_features(const struct head *head, struct tape *tape, const float *features,
+                           size_t count)
 {
     const struct plan_graph *split = head->plan->split;
     size_t column = 0;
@@ -244,7 +256,8 @@ static void stage_features(const struct head *head, struct tape *tape, const flo
     }
 }
 
-static void gather(const struct node *node, const float *const *from, const float *to[GRAPH_PORTS_MAX])
+static void gather(const struct node *node, const float *const *from,
+                   const float *to[GRAPH_PORTS_MAX])
 {
     for (size_t k = 0; k < node->input_count; k++)
         to[k] = node->inputs[k] == GRAPH_NONE ? NULL : from[node->inputs[k]];
@@ -258,15 +271,20 @@ void head_forward(struct head *head, struct tape *tape, const float *features, s
     stage_features(head, tape, features, count);
     for (size_t i = 0; i < head->program->node_count; i++) {
         const struct node *node = &head->program->nodes[i];
+        if (op_kernel(node->op) == &op_copy) { /* the same data under another shape */
+            tape->x[node->output] = tape->x[node->inputs[0]];
+            continue;
+        }
         gather(node, tape->x, x);
-        op_kernel(node->op)->forward(&head->sites.at[i], x, tape->memory + head->activation_at[node->output],
-                                     head->scratch);
+        op_kernel(node->op)->forward(
+            &head->sites.at[i], x, tape->memory + head->activation_at[node->output], head->scratch);
     }
 }
 
 /* ---- backward ---- */
 
-static void seed_gradient(struct head *head, const struct tape *tape, uint32_t value, const float *given)
+static void seed_gradient(struct head *head, const struct tape *tape, uint32_t value,
+                          const float *given)
 {
     size_t given_elements = tape->count * value_elements(&head->graph->values[value]);
     if (given == NULL || !head->needs[value])
@@ -277,13 +295,30 @@ static void seed_gradient(struct head *head, const struct tape *tape, uint32_t v
     head->written[value] = true;
 }
 
-static void add(float *restrict to, const float *restrict from, size_t n)
+OP_CLONES static void add(float *restrict to, const float *restrict from, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         to[i] += from[i];
 }
 
-/* Where the kernel may write dx[k]: straight into the value's gradient if it is the first to, else beside it. */
+/* Nodes whose one wanted gradient is the output's own, unchanged: dx need not be a copy of dy. */
+static bool passes_through(const struct head *head, const struct node *node, uint32_t *input)
+{
+    size_t wanted = 0, which = 0;
+    bool first_only = op_kernel(node->op) == &op_copy || node->op == OP_SUB;
+    for (size_t k = 0; k < node->input_count; k++)
+        if (node->inputs[k] != GRAPH_NONE && head->needs[node->inputs[k]]) {
+            wanted++;
+            which = k;
+        }
+    if ((!first_only && node->op != OP_ADD) || wanted != 1 || (first_only && which != 0))
+        return false;
+    *input = node->inputs[which];
+    return batch_elements(head, *input) == batch_elements(head, node->output);
+}
+
+/* Where the kernel may write dx[k]: straight into the value's gradient if it is the first to, else
+ * beside it. */
 static void choose_targets(struct head *head, const struct node *node, float *dx[GRAPH_PORTS_MAX],
                            bool beside[GRAPH_PORTS_MAX])
 {
@@ -295,7 +330,8 @@ static void choose_targets(struct head *head, const struct node *node, float *dx
         if (value == GRAPH_NONE || !head->needs[value])
             continue;
         beside[k] = head->written[value];
-        dx[k] = beside[k] ? head->spare + take(&used, batch_elements(head, value)) : head->gradients[value];
+        dx[k] = beside[k] ? head->spare + take(&used, batch_elements(head, value))
+                          : head->current[value];
         head->written[value] = true;
     }
 }
@@ -306,20 +342,28 @@ static void backward_node(struct head *head, const struct tape *tape, size_t ind
     const float *x[GRAPH_PORTS_MAX];
     float *dx[GRAPH_PORTS_MAX];
     bool beside[GRAPH_PORTS_MAX];
+    uint32_t input = GRAPH_NONE;
+    if (passes_through(head, node, &input) && !head->written[input]) {
+        head->current[input] = head->current[node->output];
+        head->written[input] = true;
+        return;
+    }
     gather(node, tape->x, x);
     choose_targets(head, node, dx, beside);
-    op_kernel(node->op)->backward(&head->sites.at[index], x, tape->x[node->output], head->gradients[node->output],
-                                  dx, head->scratch);
+    op_kernel(node->op)->backward(&head->sites.at[index], x, tape->x[node->output],
+                                  head->current[node->output], dx, head->scratch);
     for (size_t k = 0; k < node->input_count; k++)
         if (beside[k])
-            add(head->gradients[node->inputs[k]], dx[k], batch_elements(head, node->inputs[k]));
+            add(head->current[node->inputs[k]], dx[k], batch_elements(head, node->inputs[k]));
 }
 
-void head_backward(struct head *head, struct tape *tape, const float *dhidden, const float *dlogits, float *gradient)
+void head_backward(struct head *head, struct tape *tape, const float *dhidden, const float *dlogits,
+                   float *gradient)
 {
     const struct plan *plan = head->plan;
     CHECK(tape->head == head && tape->count > 0);
     memset(head->written, 0, head->graph->value_count * sizeof *head->written);
+    memcpy(head->current, head->gradients, head->graph->value_count * sizeof *head->current);
     seed_gradient(head, tape, head->graph->output, dlogits);
     seed_gradient(head, tape, head->graph->features, dhidden);
     for (size_t i = head->program->node_count; i-- > 0;)
@@ -327,6 +371,6 @@ void head_backward(struct head *head, struct tape *tape, const float *dhidden, c
             backward_node(head, tape, i);
     for (size_t i = 0; i < plan->tensor_count; i++)
         if (head->written[plan->split->live[i]])
-            add(gradient + plan->tensors[i].offset, head->gradients[plan->split->live[i]],
+            add(gradient + plan->tensors[i].offset, head->current[plan->split->live[i]],
                 plan->tensors[i].elements);
 }

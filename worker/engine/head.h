@@ -1,7 +1,8 @@
 /* The head: all that live parameters feed, trained by reverse-mode differentiation over the graph.
- * `head` holds the program and the current live weights; a `tape` holds the activations of one micro-batch, so that
- * several micro-batches can be between forward and backward. One thread owns both. No heap call after creation.
- * Deterministic: the same (weights, features, count) give the same bits. */
+ * `head` holds the program and the current live weights; a `tape` holds the activations of one
+ * micro-batch, so that several micro-batches can be between forward and backward. One thread owns
+ * both. No heap call after creation. Deterministic: the same (weights, features, count) give the
+ * same bits. */
 #ifndef GRAFT_WORKER_ENGINE_HEAD_H
 #define GRAFT_WORKER_ENGINE_HEAD_H
 
@@ -13,7 +14,8 @@
 struct head;
 struct tape;
 
-enum status head_create(const struct plan *plan, size_t batch_max, struct head **out, struct error *err) MUST_CHECK;
+enum status head_create(const struct plan *plan, size_t batch_max, struct head **out,
+                        struct error *err) MUST_CHECK;
 void head_destroy(struct head **head);
 
 /* Copies live[live_elements] in; later forwards use it. */
@@ -22,15 +24,18 @@ void head_set_weights(struct head *head, const float *live);
 enum status tape_create(const struct head *head, struct tape **out, struct error *err) MUST_CHECK;
 void tape_destroy(struct tape **tape);
 
-/* features [count, boundary_elements], count ≤ batch_max; features must stay unchanged until the backward. */
+/* features [count, boundary_elements], count ≤ batch_max; features must stay unchanged until the
+ * backward. */
 void head_forward(struct head *head, struct tape *tape, const float *features, size_t count);
 
-/* Results of the last forward, valid until the next: hidden [count, feature_count], logits [count, class_count]. */
+/* Results of the last forward, valid until the next: hidden [count, feature_count], logits [count,
+ * class_count]. */
 const float *tape_hidden(const struct tape *tape);
 const float *tape_logits(const struct tape *tape);
 
-/* dlogits [count, K] and dhidden [count, d] (either may be NULL = zero) are the gradients of a SUM of losses.
- * Accumulates: gradient[live_elements] += d(sum)/d(live). */
-void head_backward(struct head *head, struct tape *tape, const float *dhidden, const float *dlogits, float *gradient);
+/* dlogits [count, K] and dhidden [count, d] (either may be NULL = zero) are the gradients of a SUM
+ * of losses. Accumulates: gradient[live_elements] += d(sum)/d(live). */
+void head_backward(struct head *head, struct tape *tape, const float *dhidden, const float *dlogits,
+                   float *gradient);
 
 #endif

@@ -16,10 +16,12 @@ enum status onednn_check(dnnl_status_t status, const char *what, struct error *e
 enum status onednn_init(struct onednn *out, struct error *err)
 {
     *out = (struct onednn){0};
-    enum status status = onednn_check(dnnl_engine_create(&out->engine, dnnl_cpu, 0), "an engine", err);
+    enum status status =
+        onednn_check(dnnl_engine_create(&out->engine, dnnl_cpu, 0), "an engine", err);
     if (status == OK)
-        status = onednn_check(dnnl_stream_create(&out->stream, out->engine, dnnl_stream_default_flags), "a stream",
-                              err);
+        status =
+            onednn_check(dnnl_stream_create(&out->stream, out->engine, dnnl_stream_default_flags),
+                         "a stream", err);
     return status;
 }
 
@@ -56,7 +58,8 @@ bool onednn_any(const struct shape *shape, dnnl_memory_desc_t *out)
 {
     dnnl_dims_t dims;
     int rank = library_dims(shape, dims);
-    return dnnl_memory_desc_init_by_tag(out, rank, dims, dnnl_f32, dnnl_format_tag_any) == dnnl_success;
+    return dnnl_memory_desc_init_by_tag(out, rank, dims, dnnl_f32, dnnl_format_tag_any) ==
+           dnnl_success;
 }
 
 size_t onednn_bytes(const dnnl_memory_desc_t *desc)
@@ -69,17 +72,20 @@ bool onednn_same(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b)
     return dnnl_memory_desc_equal(a, b) != 0;
 }
 
-enum status onednn_describe(const struct onednn *dnn, const void *operation, dnnl_primitive_attr_t attr,
-                            dnnl_primitive_desc_t hint, const char *what, dnnl_primitive_desc_t *out,
-                            struct error *err)
+enum status onednn_describe(const struct onednn *dnn, const void *operation,
+                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint,
+                            const char *what, dnnl_primitive_desc_t *out, struct error *err)
 {
-    return onednn_check(dnnl_primitive_desc_create(out, operation, attr, dnn->engine, hint), what, err);
+    return onednn_check(dnnl_primitive_desc_create(out, operation, attr, dnn->engine, hint), what,
+                        err);
 }
 
-enum status onednn_call_init(struct onednn_call *call, dnnl_primitive_desc_t desc, struct error *err)
+enum status onednn_call_init(struct onednn_call *call, dnnl_primitive_desc_t desc,
+                             struct error *err)
 {
     *call = (struct onednn_call){0};
-    enum status status = onednn_check(dnnl_primitive_create(&call->primitive, desc), "a primitive", err);
+    enum status status =
+        onednn_check(dnnl_primitive_create(&call->primitive, desc), "a primitive", err);
     dnnl_primitive_desc_destroy(desc);
     return status;
 }
@@ -90,7 +96,8 @@ enum status onednn_call_bind(struct onednn_call *call, const struct onednn *dnn,
     CHECK(call->arg_count < ONEDNN_ARGS_MAX);
     dnnl_memory_t memory;
     enum status status = onednn_check(
-        dnnl_memory_create(&memory, desc, dnn->engine, data == NULL ? DNNL_MEMORY_NONE : data), "a memory", err);
+        dnnl_memory_create(&memory, desc, dnn->engine, data == NULL ? DNNL_MEMORY_NONE : data),
+        "a memory", err);
     if (status == OK)
         call->args[call->arg_count++] = (dnnl_exec_arg_t){arg, memory};
     return status;
@@ -100,12 +107,14 @@ void onednn_call_set(struct onednn_call *call, int arg, const void *data)
 {
     for (int i = 0; i < call->arg_count; i++)
         if (call->args[i].arg == arg)
-            CHECK(dnnl_memory_set_data_handle(call->args[i].memory, (void *)(uintptr_t)data) == dnnl_success);
+            CHECK(dnnl_memory_set_data_handle(call->args[i].memory, (void *)(uintptr_t)data) ==
+                  dnnl_success);
 }
 
 void onednn_call_run(const struct onednn_call *call, const struct onednn *dnn)
 {
-    CHECK(dnnl_primitive_execute(call->primitive, dnn->stream, call->arg_count, call->args) == dnnl_success);
+    CHECK(dnnl_primitive_execute(call->primitive, dnn->stream, call->arg_count, call->args) ==
+          dnnl_success);
 }
 
 void onednn_call_deinit(struct onednn_call *call)
@@ -117,12 +126,14 @@ void onednn_call_deinit(struct onednn_call *call)
     *call = (struct onednn_call){0};
 }
 
-enum status onednn_call_reorder(struct onednn_call *call, const struct onednn *dnn, const dnnl_memory_desc_t *from,
-                                const dnnl_memory_desc_t *to, struct error *err)
+enum status onednn_call_reorder(struct onednn_call *call, const struct onednn *dnn,
+                                const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
+                                struct error *err)
 {
     dnnl_primitive_desc_t desc;
     enum status status = onednn_check(
-        dnnl_reorder_primitive_desc_create(&desc, from, dnn->engine, to, dnn->engine, NULL), "a reorder", err);
+        dnnl_reorder_primitive_desc_create(&desc, from, dnn->engine, to, dnn->engine, NULL),
+        "a reorder", err);
     if (status == OK)
         status = onednn_call_init(call, desc, err);
     if (status == OK)

@@ -3,8 +3,9 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 
-static enum status add_leg(struct onednn_pass *pass, const struct onednn *dnn, const dnnl_memory_desc_t *wanted,
-                           const struct onednn_operand *operand, struct error *err)
+static enum status add_leg(struct onednn_pass *pass, const struct onednn *dnn,
+                           const dnnl_memory_desc_t *wanted, const struct onednn_operand *operand,
+                           struct error *err)
 {
     struct onednn_leg *leg = &pass->legs[pass->leg_count++];
     *leg = (struct onednn_leg){.arg = operand->arg, .output = operand->output};
@@ -12,8 +13,9 @@ static enum status add_leg(struct onednn_pass *pass, const struct onednn *dnn, c
         leg->buffer = memory_alloc(onednn_bytes(wanted), 1);
         if (leg->buffer == NULL)
             return error_set(err, ERR_MEMORY, "no memory for %zu bytes", onednn_bytes(wanted));
-        enum status status = onednn_call_reorder(&leg->reorder, dnn, operand->output ? wanted : operand->plain,
-                                                 operand->output ? operand->plain : wanted, err);
+        enum status status =
+            onednn_call_reorder(&leg->reorder, dnn, operand->output ? wanted : operand->plain,
+                                operand->output ? operand->plain : wanted, err);
         if (status != OK)
             return status;
         onednn_call_set(&leg->reorder, operand->output ? DNNL_ARG_FROM : DNNL_ARG_TO, leg->buffer);
@@ -21,8 +23,9 @@ static enum status add_leg(struct onednn_pass *pass, const struct onednn *dnn, c
     return onednn_call_bind(&pass->call, dnn, operand->arg, wanted, leg->buffer, err);
 }
 
-enum status onednn_pass_init(struct onednn_pass *pass, const struct onednn *dnn, dnnl_primitive_desc_t desc,
-                             const struct onednn_operand *operands, size_t count, struct error *err)
+enum status onednn_pass_init(struct onednn_pass *pass, const struct onednn *dnn,
+                             dnnl_primitive_desc_t desc, const struct onednn_operand *operands,
+                             size_t count, struct error *err)
 {
     dnnl_memory_desc_t wanted[ONEDNN_OPERANDS_MAX];
     CHECK(count <= ONEDNN_OPERANDS_MAX);

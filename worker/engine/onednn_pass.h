@@ -1,5 +1,6 @@
-/* A oneDNN primitive run on plain row-major tensors: operands go through reorders where the primitive prefers a
- * blocked layout. For the head, whose values are plain; the trunk keeps blocked layouts between nodes instead. */
+/* A oneDNN primitive run on plain row-major tensors: operands go through reorders where the
+ * primitive prefers a blocked layout. For the head, whose values are plain; the trunk keeps blocked
+ * layouts between nodes instead. */
 #ifndef GRAFT_WORKER_ENGINE_ONEDNN_PASS_H
 #define GRAFT_WORKER_ENGINE_ONEDNN_PASS_H
 
@@ -8,9 +9,9 @@
 #define ONEDNN_OPERANDS_MAX 4
 
 struct onednn_operand {
-    int arg;                       /* DNNL_ARG_… */
-    dnnl_query_t query;            /* dnnl_query_src_md … of the descriptor */
-    int index;                     /* 1: the bias of dnnl_query_weights_md */
+    int arg;            /* DNNL_ARG_… */
+    dnnl_query_t query; /* dnnl_query_src_md … of the descriptor */
+    int index;          /* 1: the bias of dnnl_query_weights_md */
     const dnnl_memory_desc_t *plain;
     bool output;
 };
@@ -18,7 +19,7 @@ struct onednn_operand {
 struct onednn_leg {
     int arg;
     bool output;
-    float *buffer;              /* in the primitive's layout; NULL: it takes the plain one */
+    float *buffer; /* in the primitive's layout; NULL: it takes the plain one */
     struct onednn_call reorder;
 };
 
@@ -29,8 +30,9 @@ struct onednn_pass {
 };
 
 /* Takes `desc`. On failure deinit is allowed, as on a zeroed struct. */
-enum status onednn_pass_init(struct onednn_pass *pass, const struct onednn *dnn, dnnl_primitive_desc_t desc,
-                             const struct onednn_operand *operands, size_t count, struct error *err) MUST_CHECK;
+enum status onednn_pass_init(struct onednn_pass *pass, const struct onednn *dnn,
+                             dnnl_primitive_desc_t desc, const struct onednn_operand *operands,
+                             size_t count, struct error *err) MUST_CHECK;
 /* data[i]: the plain tensor of operand i. */
 void onednn_pass_run(struct onednn_pass *pass, const struct onednn *dnn, const float *const *data);
 void onednn_pass_deinit(struct onednn_pass *pass);

@@ -22,9 +22,10 @@ static enum status allocate(struct program *program, struct error *err)
     program->uses = memory_alloc(graph->value_count, sizeof *program->uses);
     program->leaves = memory_alloc(graph->value_count, sizeof *program->leaves);
     program->maker = memory_alloc(graph->value_count, sizeof *program->maker);
-    if (program->nodes == NULL || program->ports == NULL || program->uses == NULL || program->leaves == NULL ||
-        program->maker == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for a program of %zu nodes", graph->node_count);
+    if (program->nodes == NULL || program->ports == NULL || program->uses == NULL ||
+        program->leaves == NULL || program->maker == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a program of %zu nodes",
+                         graph->node_count);
     return OK;
 }
 
@@ -86,24 +87,25 @@ void program_sweep(struct program *program)
     count_uses(program);
 }
 
-static void replace_uses(struct program *program, size_t from, uint32_t old, uint32_t new)
+/* One pass, in order, with `maker` as the table of what each value stands for (the sweep refills
+ * it). */
+static void bypass_identities(struct program *program)
 {
-    for (size_t i = from; i < program->node_count; i++) {
-        uint32_t *ports = program->ports + (program->nodes[i].inputs - program->ports);
-        for (size_t k = 0; k < program->nodes[i].input_count; k++)
-            if (ports[k] == old)
-                ports[k] = new;
+    uint32_t *stands_for = program->maker, *port = program->ports;
+    for (size_t i = 0; i < program->graph->value_count; i++)
+        stands_for[i] = (uint32_t)i;
+    for (size_t i = 0; i < program->node_count; i++) {
+        const struct node *node = &program->nodes[i];
+        for (size_t k = 0; k < node->input_count; k++, port++)
+            if (*port != GRAPH_NONE)
+                *port = stands_for[*port];
+        if (node->op == OP_IDENTITY)
+            stands_for[node->output] = node->inputs[0];
     }
 }
 
-static void bypass_identities(struct program *program)
-{
-    for (size_t i = 0; i < program->node_count; i++)
-        if (program->nodes[i].op == OP_IDENTITY)
-            replace_uses(program, i + 1, program->nodes[i].output, program->nodes[i].inputs[0]);
-}
-
-enum status program_create(const struct plan *plan, enum program_side side, struct program **out, struct error *err)
+enum status program_create(const struct plan *plan, enum program_side side, struct program **out,
+                           struct error *err)
 {
     struct program *program = memory_alloc(1, sizeof *program);
     if (program == NULL)
@@ -151,6 +153,6 @@ bool program_scalar(const struct program *program, uint32_t value, float *out)
 
 bool program_private(const struct program *program, uint32_t value)
 {
-    return value != GRAPH_NONE && program->maker[value] != GRAPH_NONE && program->uses[value] == 1 &&
-           !program->leaves[value];
+    return value != GRAPH_NONE && program->maker[value] != GRAPH_NONE &&
+           program->uses[value] == 1 && !program->leaves[value];
 }

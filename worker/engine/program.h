@@ -1,6 +1,7 @@
-/* A program: the nodes of one side of a plan in order, simplified without changing what they compute (beyond
- * rounding): Identity bypassed, hard swish recognised in its decomposed forms, nodes nobody needs removed.
- * Borrows the plan's graph; nodes are copies, value indexes are the graph's. Built by one thread, then constant. */
+/* A program: the nodes of one side of a plan in order, simplified without changing what they
+ * compute (beyond rounding): Identity bypassed, hard swish recognised in its decomposed forms,
+ * nodes nobody needs removed. Borrows the plan's graph; nodes are copies, value indexes are the
+ * graph's. Built by one thread, then constant. */
 #ifndef GRAFT_WORKER_ENGINE_PROGRAM_H
 #define GRAFT_WORKER_ENGINE_PROGRAM_H
 
@@ -20,8 +21,8 @@ struct program {
     struct node *nodes; /* inputs lie in `ports` */
     size_t node_count;
     uint32_t *ports;
-    uint32_t *uses;  /* per value: how many inputs of the program read it, plus one when it leaves */
-    bool *leaves;    /* per value: somebody outside reads it: the boundary; features and logits */
+    uint32_t *uses; /* per value: how many inputs of the program read it, plus one when it leaves */
+    bool *leaves;   /* per value: somebody outside reads it: the boundary; features and logits */
     uint32_t *maker; /* per value: the node of the program that makes it, or GRAPH_NONE */
 };
 
@@ -36,7 +37,8 @@ bool program_scalar(const struct program *program, uint32_t value, float *out);
 /* May a fusion swallow this value: made here, read once, never outside? */
 bool program_private(const struct program *program, uint32_t value);
 
-/* Brings `uses` and `maker` up to date after nodes changed, and removes nodes whose output nobody reads. */
+/* Brings `uses` and `maker` up to date after nodes changed, and removes nodes whose output nobody
+ * reads. */
 void program_sweep(struct program *program);
 
 #endif

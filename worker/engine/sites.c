@@ -11,8 +11,9 @@ struct shape sites_shape(const struct graph *graph, uint32_t value, size_t batch
     return shape;
 }
 
-static enum status site_init(struct op_site *site, const struct graph *graph, const bool *needs_gradient,
-                             size_t batch, struct shape *shapes, bool *wanted, struct error *err)
+static enum status site_init(struct op_site *site, const struct graph *graph,
+                             const bool *needs_gradient, size_t batch, struct shape *shapes,
+                             bool *wanted, struct error *err)
 {
     const struct op_kernel *kernel = op_kernel(site->node->op);
     for (size_t k = 0; k < site->input_count; k++) {
@@ -28,8 +29,9 @@ static enum status site_init(struct op_site *site, const struct graph *graph, co
     return kernel->create == NULL ? OK : kernel->create(site, err);
 }
 
-enum status sites_init(struct sites *sites, const struct node *nodes, size_t node_count, const struct graph *graph,
-                       const bool *needs_gradient, size_t batch, const struct onednn *dnn, struct error *err)
+enum status sites_init(struct sites *sites, const struct node *nodes, size_t node_count,
+                       const struct graph *graph, const bool *needs_gradient, size_t batch,
+                       const struct onednn *dnn, struct error *err)
 {
     size_t ports = 0;
     for (size_t i = 0; i < node_count; i++)
@@ -43,12 +45,15 @@ enum status sites_init(struct sites *sites, const struct node *nodes, size_t nod
     ports = 0;
     for (size_t i = 0; i < node_count && status == OK; i++) {
         struct op_site *site = &sites->at[sites->count++];
-        *site = (struct op_site){.node = &nodes[i], .input_count = nodes[i].input_count, .dnn = dnn};
-        status = site_init(site, graph, needs_gradient, batch, sites->shapes + ports, sites->wanted + ports, err);
+        *site =
+            (struct op_site){.node = &nodes[i], .input_count = nodes[i].input_count, .dnn = dnn};
+        status = site_init(site, graph, needs_gradient, batch, sites->shapes + ports,
+                           sites->wanted + ports, err);
         ports += nodes[i].input_count;
         if (status == OK && op_kernel(nodes[i].op)->scratch != NULL) {
             size_t scratch = op_kernel(nodes[i].op)->scratch(site);
-            sites->scratch_elements = scratch > sites->scratch_elements ? scratch : sites->scratch_elements;
+            sites->scratch_elements =
+                scratch > sites->scratch_elements ? scratch : sites->scratch_elements;
         }
     }
     return status;

@@ -1,4 +1,5 @@
-/* The operator sites of a program for one batch size: shapes with the batch filled in, kernels prepared. */
+/* The operator sites of a program for one batch size: shapes with the batch filled in, kernels
+ * prepared. */
 #ifndef GRAFT_WORKER_ENGINE_SITES_H
 #define GRAFT_WORKER_ENGINE_SITES_H
 
@@ -19,9 +20,9 @@ struct sites {
 
 /* `needs_gradient` per value, or NULL: inference only. Borrows the program's nodes and `dnn`.
  * On failure deinit is allowed, as on a zeroed struct. */
-enum status sites_init(struct sites *sites, const struct node *nodes, size_t node_count, const struct graph *graph,
-                       const bool *needs_gradient, size_t batch, const struct onednn *dnn,
-                       struct error *err) MUST_CHECK;
+enum status sites_init(struct sites *sites, const struct node *nodes, size_t node_count,
+                       const struct graph *graph, const bool *needs_gradient, size_t batch,
+                       const struct onednn *dnn, struct error *err) MUST_CHECK;
 void sites_deinit(struct sites *sites);
 
 /* A value's shape with the batch filled in. */

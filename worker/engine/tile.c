@@ -10,15 +10,16 @@ static float *at_buffer(const struct tile *tile, uint32_t buffer)
     return (float *)((char *)tile->arena + tile->buffers[buffer].offset);
 }
 
-static void scale_wide(const float *restrict x, const float *restrict g, float *restrict y, size_t spatial)
+static void scale_wide(const float *restrict x, const float *restrict g, float *restrict y,
+                       size_t spatial)
 {
     for (size_t i = 0; i < spatial; i++)
         for (size_t lane = 0; lane < WIDE; lane++)
             y[i * WIDE + lane] = x[i * WIDE + lane] * g[lane];
 }
 
-static void scale_narrow(const float *restrict x, const float *restrict g, float *restrict y, size_t spatial,
-                         size_t width)
+static void scale_narrow(const float *restrict x, const float *restrict g, float *restrict y,
+                         size_t spatial, size_t width)
 {
     for (size_t i = 0; i < spatial; i++)
         for (size_t lane = 0; lane < width; lane++)
@@ -28,7 +29,8 @@ static void scale_narrow(const float *restrict x, const float *restrict g, float
 static void run_scale(const struct tile *tile, const struct tile_step *step)
 {
     const struct tile_scale *s = &step->scale;
-    const float *x = at_buffer(tile, step->operands[0].buffer), *g = at_buffer(tile, step->operands[1].buffer);
+    const float *x = at_buffer(tile, step->operands[0].buffer),
+                *g = at_buffer(tile, step->operands[1].buffer);
     float *y = at_buffer(tile, step->operands[2].buffer);
     size_t stretch = s->spatial * s->width;
     for (size_t i = 0; i < s->samples * s->blocks; i++) {
@@ -39,7 +41,8 @@ static void run_scale(const struct tile *tile, const struct tile_step *step)
     }
 }
 
-static void run_call(const struct tile *tile, const struct tile_step *step, const float *inputs, float *features)
+static void run_call(const struct tile *tile, const struct tile_step *step, const float *inputs,
+                     float *features)
 {
     struct onednn_call call = step->call;
     for (size_t i = 0; i < step->operand_count; i++) {
@@ -56,7 +59,8 @@ static void run_node(const struct tile *tile, const struct tile_step *step, cons
     for (size_t k = 0; k < step->site.at[0].input_count; k++)
         if (step->x_buffers[k] == TILE_INPUT)
             step->x[k] = inputs;
-    op_kernel(step->site.at[0].node->op)->forward(&step->site.at[0], step->x, step->y, tile->scratch);
+    op_kernel(step->site.at[0].node->op)
+        ->forward(&step->site.at[0], step->x, step->y, tile->scratch);
 }
 
 void tile_run(struct tile *tile, const float *inputs, float *features)

@@ -1,6 +1,6 @@
-/* The trunk's program for one tile of samples: steps on buffers in one arena. Layouts stay as the primitives like
- * them from step to step; reorders stand only where two disagree, at the input and at the boundary.
- * Built by tile_build.c; run here. One owner thread. */
+/* The trunk's program for one tile of samples: steps on buffers in one arena. Layouts stay as the
+ * primitives like them from step to step; reorders stand only where two disagree, at the input and
+ * at the boundary. Built by tile_build.c; run here. One owner thread. */
 #ifndef GRAFT_WORKER_ENGINE_TILE_H
 #define GRAFT_WORKER_ENGINE_TILE_H
 
@@ -33,12 +33,12 @@ struct tile_step {
     enum tile_kind kind;
     struct tile_operand operands[ONEDNN_ARGS_MAX]; /* scale: x, g, y */
     size_t operand_count;
-    size_t column;          /* TILE_OUTPUT: where in a sample's features */
+    size_t column; /* TILE_OUTPUT: where in a sample's features */
     struct onednn_call call;
     struct tile_scale scale;
-    struct sites site;      /* node: one site … */
-    const float **x;        /* … and its inputs */
-    uint32_t *x_buffers;    /* TILE_NONE: a constant, already in x */
+    struct sites site;   /* node: one site … */
+    const float **x;     /* … and its inputs */
+    uint32_t *x_buffers; /* TILE_NONE: a constant, already in x */
     float *y;
     uint32_t y_buffer;
 };
@@ -57,10 +57,12 @@ struct tile {
     void *program, *constants, *fusion; /* kept for the nodes and constants that steps point to */
 };
 
-enum status tile_create(const struct plan *plan, size_t samples, struct tile **out, struct error *err) MUST_CHECK;
+enum status tile_create(const struct plan *plan, size_t samples, struct tile **out,
+                        struct error *err) MUST_CHECK;
 void tile_destroy(struct tile **tile);
 
-/* inputs [samples, input_elements] → features [samples, boundary_elements]; no heap call of ours. */
+/* inputs [samples, input_elements] → features [samples, boundary_elements]; no heap call of ours.
+ */
 void tile_run(struct tile *tile, const float *inputs, float *features);
 
 #endif

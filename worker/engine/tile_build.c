@@ -33,16 +33,18 @@ struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value
     return sites_shape(builder->program->graph, value, builder->tile->samples);
 }
 
-enum status tile_build_plain(const struct tile_builder *builder, uint32_t value, dnnl_memory_desc_t *out)
+enum status tile_build_plain(const struct tile_builder *builder, uint32_t value,
+                             dnnl_memory_desc_t *out)
 {
     struct shape shape = tile_build_shape(builder, value);
-    return onednn_plain(&shape, out) ? OK
-                                     : error_set(builder->err, ERR_SUPPORT, "tensor %s: oneDNN does not take its shape",
-                                                 builder->program->graph->values[value].name);
+    return onednn_plain(&shape, out)
+               ? OK
+               : error_set(builder->err, ERR_SUPPORT, "tensor %s: oneDNN does not take its shape",
+                           builder->program->graph->values[value].name);
 }
 
-static enum status add_version(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
-                               uint32_t buffer)
+static enum status add_version(struct tile_builder *builder, uint32_t value,
+                               const dnnl_memory_desc_t *desc, uint32_t buffer)
 {
     if (!room((void **)&builder->versions, builder->version_count, &builder->version_room,
               sizeof *builder->versions))
@@ -54,7 +56,8 @@ static enum status add_version(struct tile_builder *builder, uint32_t value, con
 static enum status add_buffer(struct tile_builder *builder, size_t bytes, uint32_t *out)
 {
     struct tile *tile = builder->tile;
-    if (!room((void **)&tile->buffers, tile->buffer_count, &tile->buffer_room, sizeof *tile->buffers))
+    if (!room((void **)&tile->buffers, tile->buffer_count, &tile->buffer_room,
+              sizeof *tile->buffers))
         return no_memory(builder);
     tile->buffers[tile->buffer_count] =
         (struct arena_buffer){.bytes = bytes, .first = tile->step_count, .last = tile->step_count};
@@ -62,8 +65,8 @@ static enum status add_buffer(struct tile_builder *builder, size_t bytes, uint32
     return OK;
 }
 
-enum status tile_build_define(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
-                              uint32_t *out)
+enum status tile_build_define(struct tile_builder *builder, uint32_t value,
+                              const dnnl_memory_desc_t *desc, uint32_t *out)
 {
     uint32_t buffer = TILE_NONE;
     enum status status = add_buffer(builder, onednn_bytes(desc), &buffer);
@@ -82,8 +85,8 @@ const struct tile_version *tile_build_first(const struct tile_builder *builder, 
     return NULL;
 }
 
-enum status tile_build_require(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
-                               uint32_t *out)
+enum status tile_build_require(struct tile_builder *builder, uint32_t value,
+                               const dnnl_memory_desc_t *desc, uint32_t *out)
 {
     for (size_t i = 0; i < builder->version_count; i++)
         if (builder->versions[i].value == value && onednn_same(&builder->versions[i].desc, desc)) {
@@ -96,10 +99,10 @@ enum status tile_build_require(struct tile_builder *builder, uint32_t value, con
     dnnl_primitive_desc_t reorder = NULL;
     struct tile_step *step;
     uint32_t to = TILE_NONE;
-    enum status status =
-        onednn_check(dnnl_reorder_primitive_desc_create(&reorder, &from.desc, builder->tile->dnn.engine, desc,
-                                                        builder->tile->dnn.engine, NULL),
-                     "a reorder", builder->err);
+    enum status status = onednn_check(
+        dnnl_reorder_primitive_desc_create(&reorder, &from.desc, builder->tile->dnn.engine, desc,
+                                           builder->tile->dnn.engine, NULL),
+        "a reorder", builder->err);
     if (status == OK)
         status = tile_build_define(builder, value, desc, &to);
     if (status == OK)
@@ -122,7 +125,8 @@ enum status tile_build_require_plain(struct tile_builder *builder, uint32_t valu
 
 /* ---- steps ---- */
 
-enum status tile_build_step(struct tile_builder *builder, enum tile_kind kind, struct tile_step **out)
+enum status tile_build_step(struct tile_builder *builder, enum tile_kind kind,
+                            struct tile_step **out)
 {
     struct tile *tile = builder->tile;
     if (!room((void **)&tile->steps, tile->step_count, &tile->step_room, sizeof *tile->steps))
@@ -144,10 +148,12 @@ void tile_build_touch(struct tile_builder *builder, uint32_t buffer)
         builder->tile->buffers[buffer].last = builder->tile->step_count - 1;
 }
 
-enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc, uint32_t buffer)
+enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
+                            uint32_t buffer)
 {
     struct tile_step *step = last_step(builder);
-    enum status status = onednn_call_bind(&step->call, &builder->tile->dnn, arg, desc, NULL, builder->err);
+    enum status status =
+        onednn_call_bind(&step->call, &builder->tile->dnn, arg, desc, NULL, builder->err);
     if (status != OK)
         return status;
     CHECK(step->operand_count < ONEDNN_ARGS_MAX);
@@ -156,12 +162,15 @@ enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_me
     return OK;
 }
 
-enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc, void *memory)
+enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
+                           void *memory)
 {
-    return onednn_call_bind(&last_step(builder)->call, &builder->tile->dnn, arg, desc, memory, builder->err);
+    return onednn_call_bind(&last_step(builder)->call, &builder->tile->dnn, arg, desc, memory,
+                            builder->err);
 }
 
-enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc, struct tile_step **out)
+enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc,
+                            struct tile_step **out)
 {
     dnnl_memory_desc_t scratch = *dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
     uint32_t buffer = TILE_NONE;
@@ -180,13 +189,14 @@ enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t 
     return tile_build_bind(builder, DNNL_ARG_SCRATCHPAD, &scratch, buffer);
 }
 
-enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from, const float *data,
-                               const dnnl_memory_desc_t *to, void **out)
+enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from,
+                               const float *data, const dnnl_memory_desc_t *to, void **out)
 {
     struct tile *tile = builder->tile;
     struct onednn_call reorder = {0};
     void *memory = memory_alloc(onednn_bytes(to), 1);
-    if (memory == NULL || !room((void **)&tile->owned, tile->owned_count, &tile->owned_room, sizeof *tile->owned)) {
+    if (memory == NULL ||
+        !room((void **)&tile->owned, tile->owned_count, &tile->owned_room, sizeof *tile->owned)) {
         memory_free(memory);
         return no_memory(builder);
     }
@@ -204,7 +214,8 @@ enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_d
 
 /* ---- the whole ---- */
 
-/* From wherever the value is into the caller's features, [samples, width] with rows boundary_elements apart. */
+/* From wherever the value is into the caller's features, [samples, width] with rows
+ * boundary_elements apart. */
 static enum status add_output(struct tile_builder *builder, uint32_t value, size_t column)
 {
     struct tile *tile = builder->tile;
@@ -218,12 +229,14 @@ static enum status add_output(struct tile_builder *builder, uint32_t value, size
     dnnl_dims_t strides;
     memcpy(strides, plain.format_desc.blocking.strides, sizeof strides);
     strides[0] = (dnnl_dim_t)tile->boundary_elements;
-    status = onednn_check(dnnl_memory_desc_init_by_strides(&to, plain.ndims, plain.dims, dnnl_f32, strides),
-                          "the boundary's layout", builder->err);
+    status = onednn_check(
+        dnnl_memory_desc_init_by_strides(&to, plain.ndims, plain.dims, dnnl_f32, strides),
+        "the boundary's layout", builder->err);
     if (status == OK)
-        status = onednn_check(dnnl_reorder_primitive_desc_create(&reorder, &from.desc, tile->dnn.engine, &to,
-                                                                 tile->dnn.engine, NULL),
-                              "a reorder", builder->err);
+        status =
+            onednn_check(dnnl_reorder_primitive_desc_create(&reorder, &from.desc, tile->dnn.engine,
+                                                            &to, tile->dnn.engine, NULL),
+                         "a reorder", builder->err);
     if (status == OK)
         status = tile_build_call(builder, reorder, &step);
     if (status == OK) {
@@ -282,7 +295,8 @@ static enum status settle(struct tile *tile, struct error *err)
     tile->arena = memory_alloc(tile->arena_bytes, 1);
     tile->scratch = memory_alloc(scratch, sizeof *tile->scratch);
     if (tile->arena == NULL || tile->scratch == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for activations (%zu bytes)", tile->arena_bytes);
+        return error_set(err, ERR_MEMORY, "no memory for activations (%zu bytes)",
+                         tile->arena_bytes);
     for (size_t i = 0; i < tile->step_count; i++)
         set_step(tile, &tile->steps[i]);
     return OK;
@@ -311,7 +325,8 @@ static enum status build(struct tile *tile, const struct plan *plan, struct erro
     return status == OK ? settle(tile, err) : status;
 }
 
-enum status tile_create(const struct plan *plan, size_t samples, struct tile **out, struct error *err)
+enum status tile_create(const struct plan *plan, size_t samples, struct tile **out,
+                        struct error *err)
 {
     struct tile *tile = memory_alloc(1, sizeof *tile);
     if (tile == NULL)

@@ -1,5 +1,5 @@
-/* Building blocks for tiles: buffers and their lifetimes, steps, and which layouts of a value exist so far. Used by
- * tile_build.c (bookkeeping) and tile_steps.c (one function a fused kind). */
+/* Building blocks for tiles: buffers and their lifetimes, steps, and which layouts of a value exist
+ * so far. Used by tile_build.c (bookkeeping) and tile_steps.c (one function a fused kind). */
 #ifndef GRAFT_WORKER_ENGINE_TILE_BUILD_H
 #define GRAFT_WORKER_ENGINE_TILE_BUILD_H
 
@@ -26,30 +26,35 @@ struct tile_builder {
 /* All answer OK, ERR_MEMORY or ERR_SUPPORT (builder->err set). */
 
 /* A step to be filled; valid until the next one is added. */
-enum status tile_build_step(struct tile_builder *builder, enum tile_kind kind, struct tile_step **out);
+enum status tile_build_step(struct tile_builder *builder, enum tile_kind kind,
+                            struct tile_step **out);
 /* Takes `desc`: a call with its scratchpad. */
-enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc, struct tile_step **out);
+enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc,
+                            struct tile_step **out);
 /* Argument of the last step: a buffer … */
-enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc, uint32_t buffer);
+enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
+                            uint32_t buffer);
 /* … or fixed memory. */
-enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc, void *memory);
+enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
+                           void *memory);
 /* Marks the buffer as used by the last step. */
 void tile_build_touch(struct tile_builder *builder, uint32_t buffer);
 /* A new buffer that the next step writes, as the (next) version of `value`. */
-enum status tile_build_define(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
-                              uint32_t *out);
+enum status tile_build_define(struct tile_builder *builder, uint32_t value,
+                              const dnnl_memory_desc_t *desc, uint32_t *out);
 /* The buffer of `value` in layout `desc`, through a reorder step if it is not there yet. */
-enum status tile_build_require(struct tile_builder *builder, uint32_t value, const dnnl_memory_desc_t *desc,
-                               uint32_t *out);
+enum status tile_build_require(struct tile_builder *builder, uint32_t value,
+                               const dnnl_memory_desc_t *desc, uint32_t *out);
 enum status tile_build_require_plain(struct tile_builder *builder, uint32_t value, uint32_t *out);
 /* The layout its producer wrote. */
 const struct tile_version *tile_build_first(const struct tile_builder *builder, uint32_t value);
 /* Shape with the tile's samples filled in, and its row-major layout. */
 struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value);
-enum status tile_build_plain(const struct tile_builder *builder, uint32_t value, dnnl_memory_desc_t *out);
+enum status tile_build_plain(const struct tile_builder *builder, uint32_t value,
+                             dnnl_memory_desc_t *out);
 /* Memory that lives as long as the tile, holding `data` (plain `from`) in layout `to`. */
-enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from, const float *data,
-                               const dnnl_memory_desc_t *to, void **out);
+enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from,
+                               const float *data, const dnnl_memory_desc_t *to, void **out);
 
 /* tile_steps.c: appends the steps of one fused step. */
 enum status tile_steps_add(struct tile_builder *builder, const struct fused *fused);

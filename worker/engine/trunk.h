@@ -1,6 +1,7 @@
-/* The trunk as an inference program: constants folded, batch norm and scalar affines folded into convolutions,
- * activations and sums fused, oneDNN's blocked layouts, one planned arena. Built once for a fixed batch.
- * Owned and run by one thread (oneDNN may use `threads` inside). Deterministic: the same batch gives the same bits. */
+/* The trunk as an inference program: constants folded, batch norm and scalar affines folded into
+ * convolutions, activations and sums fused, oneDNN's blocked layouts, one planned arena. Built once
+ * for a fixed batch. Owned and run by one thread (oneDNN may use `threads` inside). Deterministic:
+ * the same batch gives the same bits. */
 #ifndef GRAFT_WORKER_ENGINE_TRUNK_H
 #define GRAFT_WORKER_ENGINE_TRUNK_H
 
@@ -11,7 +12,8 @@
 
 struct trunk;
 
-enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **out, struct error *err) MUST_CHECK;
+enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **out,
+                         struct error *err) MUST_CHECK;
 void trunk_destroy(struct trunk **trunk);
 
 /* inputs [batch, input…] → features [batch, boundary_elements], overwritten. No heap call. */

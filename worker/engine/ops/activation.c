@@ -1,4 +1,5 @@
-/* Functions of one element. Derivatives at a kink take the value of the flat side, as ONNX Runtime and PyTorch do. */
+/* Functions of one element. Derivatives at a kink take the value of the flat side, as ONNX Runtime
+ * and PyTorch do. */
 #include <math.h>
 
 #include "worker/engine/ops/op.h"
@@ -39,8 +40,11 @@ static inline float bound(float v, float low, float high)
 ACTIVATION(clip, bound(p, at->low, at->high), p > at->low && p < at->high ? 1.0f : 0.0f)
 ACTIVATION(relu, p > 0 ? p : 0, p > 0 ? 1.0f : 0.0f)
 ACTIVATION(leaky_relu, p > 0 ? p : at->alpha * p, p > 0 ? 1.0f : at->alpha)
-ACTIVATION(sigmoid, 1 / (1 + expf(-p)), r * (1 - r))
+ACTIVATION(sigmoid, 1 / (1 + expf(-p)), r *(1 - r))
 ACTIVATION(tanh, tanhf(p), 1 - r * r)
-ACTIVATION(hard_sigmoid, bound(at->alpha * p + at->beta, 0, 1), r > 0 && r < 1 ? at->alpha : 0.0f)
+ACTIVATION(hard_sigmoid, bound(at->alpha *p + at->beta, 0, 1), r > 0 && r < 1 ? at->alpha : 0.0f)
 /* x·clip(x+3, 0, 6)/6 (Howard et al., "Searching for MobileNetV3", 2019, eq. in 5.2) */
-ACTIVATION(hard_swish, p *bound(p + 3, 0, 6) * (1 / 6.0f), p <= -3 ? 0.0f : p >= 3 ? 1.0f : (2 * p + 3) * (1 / 6.0f))
+ACTIVATION(hard_swish, p *bound(p + 3, 0, 6) * (1 / 6.0f),
+           p <= -3  ? 0.0f
+           : p >= 3 ? 1.0f
+                    : (2 * p + 3) * (1 / 6.0f))

@@ -30,8 +30,9 @@ enum arithmetic { ARITHMETIC_ADD, ARITHMETIC_SUB, ARITHMETIC_MUL, ARITHMETIC_DIV
             }                                                                                      \
     } while (0)
 
-OP_CLONES static void row_forward(enum arithmetic kind, const float *restrict a, size_t step_a, const float *restrict b,
-                        size_t step_b, float *restrict out, size_t n)
+OP_CLONES static void row_forward(enum arithmetic kind, const float *restrict a, size_t step_a,
+                                  const float *restrict b, size_t step_b, float *restrict out,
+                                  size_t n)
 {
     switch (kind) {
     case ARITHMETIC_ADD:
@@ -49,20 +50,22 @@ OP_CLONES static void row_forward(enum arithmetic kind, const float *restrict a,
     }
 }
 
-static void forward(const struct op_site *site, enum arithmetic kind, const float *const *x, float *y)
+static void forward(const struct op_site *site, enum arithmetic kind, const float *const *x,
+                    float *y)
 {
     struct op_walk walk = op_walk_broadcast(&site->y_shape, &site->x_shape[0], &site->x_shape[1]);
     size_t n = op_walk_length(&walk), a, b;
     for (size_t row = 0; row < walk.rows; row++) {
         op_walk_row(&walk, row, &a, &b);
-        row_forward(kind, x[0] + a, op_walk_step_a(&walk), x[1] + b, op_walk_step_b(&walk), y + row * n, n);
+        row_forward(kind, x[0] + a, op_walk_step_a(&walk), x[1] + b, op_walk_step_b(&walk),
+                    y + row * n, n);
     }
 }
 
 /* Per element: the gradient toward operand `side`, dy times ∂y/∂a or ∂y/∂b. */
-OP_CLONES static void row_backward(enum arithmetic kind, int side, const float *restrict a, size_t step_a,
-                                   const float *restrict b, size_t step_b, const float *restrict dy,
-                                   float *restrict out, size_t n)
+OP_CLONES static void row_backward(enum arithmetic kind, int side, const float *restrict a,
+                                   size_t step_a, const float *restrict b, size_t step_b,
+                                   const float *restrict dy, float *restrict out, size_t n)
 {
     const float *other = side == 0 ? b : a;
     size_t step = side == 0 ? step_b : step_a;
@@ -108,16 +111,18 @@ OP_CLONES static void row_add(float *restrict to, const float *restrict from, si
         to[i] += from[i];
 }
 
-/* One row in pieces: the contributions of a piece, then into dx, or into one sum where the operand repeats. */
-static void row_reduce(enum arithmetic kind, int side, const float *a, size_t step_a, const float *b, size_t step_b,
-                       const float *dy, size_t n, float *to)
+/* One row in pieces: the contributions of a piece, then into dx, or into one sum where the operand
+ * repeats. */
+static void row_reduce(enum arithmetic kind, int side, const float *a, size_t step_a,
+                       const float *b, size_t step_b, const float *dy, size_t n, float *to)
 {
     float piece[PIECE];
     size_t step = side == 0 ? step_a : step_b;
     double sum = 0;
     for (size_t at = 0; at < n; at += PIECE) {
         size_t count = n - at < PIECE ? n - at : PIECE;
-        row_backward(kind, side, a + at * step_a, step_a, b + at * step_b, step_b, dy + at, piece, count);
+        row_backward(kind, side, a + at * step_a, step_a, b + at * step_b, step_b, dy + at, piece,
+                     count);
         if (step == 0)
             sum += lane_sum(piece, count);
         else
@@ -127,11 +132,12 @@ static void row_reduce(enum arithmetic kind, int side, const float *a, size_t st
         to[0] += (float)sum;
 }
 
-static void backward_side(const struct op_site *site, enum arithmetic kind, int side, const float *const *x,
-                          const float *dy, float *dx)
+static void backward_side(const struct op_site *site, enum arithmetic kind, int side,
+                          const float *const *x, const float *dy, float *dx)
 {
     struct op_walk walk = op_walk_broadcast(&site->y_shape, &site->x_shape[0], &site->x_shape[1]);
-    size_t step_a = op_walk_step_a(&walk), step_b = op_walk_step_b(&walk), n = op_walk_length(&walk), a, b;
+    size_t step_a = op_walk_step_a(&walk), step_b = op_walk_step_b(&walk),
+           n = op_walk_length(&walk), a, b;
     size_t elements = op_elements(&site->x_shape[side]);
     bool repeats = elements != op_elements(&site->y_shape);
     if (repeats)
@@ -147,8 +153,8 @@ static void backward_side(const struct op_site *site, enum arithmetic kind, int 
     }
 }
 
-static void backward(const struct op_site *site, enum arithmetic kind, const float *const *x, const float *dy,
-                     float *const *dx)
+static void backward(const struct op_site *site, enum arithmetic kind, const float *const *x,
+                     const float *dy, float *const *dx)
 {
     for (int side = 0; side < 2; side++)
         if (site->wanted[side])

@@ -1,5 +1,5 @@
-/* Gemm: Y = α·A'·B' + β·C with C one row or one number; MatMul with a matrix on the right. Sums run in OpenBLAS on one
- * thread, whose order depends on the sizes only. */
+/* Gemm: Y = α·A'·B' + β·C with C one row or one number; MatMul with a matrix on the right. Sums run
+ * in OpenBLAS on one thread, whose order depends on the sizes only. */
 #include <cblas.h>
 #include <string.h>
 
@@ -34,20 +34,22 @@ static struct product matmul_product(const struct op_site *site)
 }
 
 /* C [m, n] = alpha·op(A)·op(B) + beta·C; leading dimensions follow from op and the dense layout. */
-static void multiply(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha, const float *a,
-                     const float *b, float beta, float *c)
+static void multiply(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha,
+                     const float *a, const float *b, float beta, float *c)
 {
-    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m,
-                (int)n, (int)k, alpha, a, (int)(trans_a ? m : k), b, (int)(trans_b ? k : n), beta, c, (int)n);
+    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans,
+                trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha, a,
+                (int)(trans_a ? m : k), b, (int)(trans_b ? k : n), beta, c, (int)n);
 }
 
-static void product_forward(const struct product *p, const float *a, const float *b, float beta, float *y)
+static void product_forward(const struct product *p, const float *a, const float *b, float beta,
+                            float *y)
 {
     multiply(p->trans_a, p->trans_b, p->rows, p->columns, p->inner, p->alpha, a, b, beta, y);
 }
 
-static void product_backward(const struct product *p, const float *a, const float *b, const float *dy, float *da,
-                             float *db)
+static void product_backward(const struct product *p, const float *a, const float *b,
+                             const float *dy, float *da, float *db)
 {
     if (da != NULL && !p->trans_a)
         multiply(false, !p->trans_b, p->rows, p->inner, p->columns, p->alpha, dy, b, 0, da);
@@ -61,7 +63,9 @@ static void product_backward(const struct product *p, const float *a, const floa
 
 static size_t bias_elements(const struct op_site *site)
 {
-    return site->input_count > 2 && site->node->inputs[2] != GRAPH_NONE ? op_elements(&site->x_shape[2]) : 0;
+    return site->input_count > 2 && site->node->inputs[2] != GRAPH_NONE
+               ? op_elements(&site->x_shape[2])
+               : 0;
 }
 
 OP_FORWARD(gemm_forward)
@@ -88,7 +92,8 @@ OP_BACKWARD(gemm_backward)
 {
     struct product p = gemm_product(site);
     (void)y, (void)scratch;
-    product_backward(&p, x[0], x[1], dy, site->wanted[0] ? dx[0] : NULL, site->wanted[1] ? dx[1] : NULL);
+    product_backward(&p, x[0], x[1], dy, site->wanted[0] ? dx[0] : NULL,
+                     site->wanted[1] ? dx[1] : NULL);
     if (bias_elements(site) > 0 && site->wanted[2])
         bias_backward(&p, bias_elements(site), dy, dx[2]);
 }
@@ -104,7 +109,8 @@ OP_BACKWARD(matmul_backward)
 {
     struct product p = matmul_product(site);
     (void)y, (void)scratch;
-    product_backward(&p, x[0], x[1], dy, site->wanted[0] ? dx[0] : NULL, site->wanted[1] ? dx[1] : NULL);
+    product_backward(&p, x[0], x[1], dy, site->wanted[0] ? dx[0] : NULL,
+                     site->wanted[1] ? dx[1] : NULL);
 }
 
 const struct op_kernel op_gemm = {.forward = gemm_forward, .backward = gemm_backward};

@@ -32,7 +32,8 @@ OP_FORWARD(batch_norm_forward)
 }
 
 /* Over one plane: Σdy and Σdy·(x - mean). */
-static void plane_sums(const float *x, const float *dy, float mean, size_t n, double *sum, double *product)
+static void plane_sums(const float *x, const float *dy, float mean, size_t n, double *sum,
+                       double *product)
 {
     for (size_t k = 0; k < n; k++) {
         *sum += (double)dy[k];
@@ -103,7 +104,8 @@ OP_FORWARD(softmax_forward)
     (void)scratch;
     for (size_t o = 0; o < g.outer; o++)
         for (size_t s = 0; s < g.step; s++)
-            softmax_one(x[0] + o * g.count * g.step + s, g.count, g.step, y + o * g.count * g.step + s);
+            softmax_one(x[0] + o * g.count * g.step + s, g.count, g.step,
+                        y + o * g.count * g.step + s);
 }
 
 /* dx = y·(dy - Σ dy·y) */
@@ -124,5 +126,6 @@ OP_BACKWARD(softmax_backward)
         }
 }
 
-const struct op_kernel op_batch_norm = {.forward = batch_norm_forward, .backward = batch_norm_backward};
+const struct op_kernel op_batch_norm = {.forward = batch_norm_forward,
+                                        .backward = batch_norm_backward};
 const struct op_kernel op_softmax = {.forward = softmax_forward, .backward = softmax_backward};

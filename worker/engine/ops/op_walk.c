@@ -15,13 +15,15 @@ static void broadcast_strides(size_t rank, const struct shape *operand, size_t *
     }
 }
 
-/* Axis `outer` continues axis `inner` in a tensor when stepping over the whole inner axis is one outer step. */
+/* Axis `outer` continues axis `inner` in a tensor when stepping over the whole inner axis is one
+ * outer step. */
 static bool continues(size_t stride_outer, size_t stride_inner, size_t extent_inner)
 {
     return stride_outer == stride_inner * extent_inner;
 }
 
-static struct op_walk merge(const struct shape *space, const size_t *stride_a, const size_t *stride_b)
+static struct op_walk merge(const struct shape *space, const size_t *stride_a,
+                            const size_t *stride_b)
 {
     struct op_walk walk = {.rank = 0, .rows = 1};
     for (size_t i = 0; i < space->rank; i++) {
@@ -49,7 +51,8 @@ static struct op_walk merge(const struct shape *space, const size_t *stride_a, c
     return walk;
 }
 
-struct op_walk op_walk_broadcast(const struct shape *space, const struct shape *a, const struct shape *b)
+struct op_walk op_walk_broadcast(const struct shape *space, const struct shape *a,
+                                 const struct shape *b)
 {
     size_t stride_a[TENSOR_RANK_MAX], stride_b[TENSOR_RANK_MAX];
     broadcast_strides(space->rank, a, stride_a);

@@ -1,5 +1,6 @@
-/* Walks two tensors A and B in step over a common index space, row by row: axes that both tensors step through alike
- * are merged, so that the inner row is as long as possible. A stride of 0 repeats (broadcasting, reducing). */
+/* Walks two tensors A and B in step over a common index space, row by row: axes that both tensors
+ * step through alike are merged, so that the inner row is as long as possible. A stride of 0
+ * repeats (broadcasting, reducing). */
 #ifndef GRAFT_WORKER_ENGINE_OPS_OP_WALK_H
 #define GRAFT_WORKER_ENGINE_OPS_OP_WALK_H
 
@@ -16,7 +17,8 @@ struct op_walk {
 };
 
 /* Over `space`: `a` and `b` are its broadcast operands (numpy's rule, aligned at the end). */
-struct op_walk op_walk_broadcast(const struct shape *space, const struct shape *a, const struct shape *b);
+struct op_walk op_walk_broadcast(const struct shape *space, const struct shape *a,
+                                 const struct shape *b);
 
 /* Over `space` (A itself, dense) with B's strides given per axis of the space. */
 struct op_walk op_walk_strided(const struct shape *space, const size_t *stride_b);

@@ -28,21 +28,29 @@ static struct window window_of(const struct op_site *site)
                            .at = &site->node->attributes};
 }
 
+/* ⌈extent / step⌉; dilations are rare and divisions slow. */
+static int64_t steps_in(int64_t extent, int64_t step)
+{
+    return step == 1 ? extent : (extent + step - 1) / step;
+}
+
 static struct span span_of(const struct attributes *at, size_t axis, size_t index, size_t extent)
 {
-    int64_t step = at->dilations[axis], begin = (int64_t)index * at->strides[axis] - at->pads[axis];
+    int64_t step = at->dilations[axis];
+    int64_t begin = (int64_t)index * at->strides[axis] - at->pads[axis];
     int64_t end = begin + (at->kernel[axis] - 1) * step + 1;
     int64_t far = (int64_t)extent + at->pads[axis + 2];
-    struct span span = {.first = begin, .step = step, .end = end < (int64_t)extent ? end : (int64_t)extent};
+    struct span span = {
+        .first = begin, .step = step, .end = end < (int64_t)extent ? end : (int64_t)extent};
     if (begin < 0)
-        span.first = begin + (-begin + step - 1) / step * step;
-    span.padded = ((end < far ? end : far) - begin + step - 1) / step;
+        span.first = begin + steps_in(-begin, step) * step;
+    span.padded = steps_in((end < far ? end : far) - begin, step);
     return span;
 }
 
 static int64_t taps(const struct span *span)
 {
-    return span->first < span->end ? (span->end - span->first + span->step - 1) / span->step : 0;
+    return span->first < span->end ? steps_in(span->end - span->first, span->step) : 0;
 }
 
 static float divisor(const struct window *w, const struct span *rows, const struct span *columns)
@@ -76,26 +84,30 @@ static size_t span_largest(const struct window *w, const float *plane, const str
     return best;
 }
 
-/* Runs `body` for every output of every plane, with rows, columns, in_plane (offset) and out (index) set. */
+/* Runs `body` for every output of every plane, with rows, columns, in_plane (offset) and out
+ * (index) set. */
 #define EACH_WINDOW(w, body)                                                                       \
     for (size_t plane = 0, out = 0; plane < (w).planes; plane++)                                   \
-        for (size_t i = 0; i < (w).out_height; i++)                                                \
+        for (size_t i = 0; i < (w).out_height; i++) {                                              \
+            const struct span rows = span_of((w).at, 0, i, (w).height);                            \
+            const size_t in_plane = plane * (w).height * (w).width;                                \
             for (size_t j = 0; j < (w).out_width; j++, out++) {                                    \
-                const struct span rows = span_of((w).at, 0, i, (w).height);                        \
                 const struct span columns = span_of((w).at, 1, j, (w).width);                      \
-                const size_t in_plane = plane * (w).height * (w).width;                            \
                 body                                                                               \
-            }
+            }                                                                                      \
+        }
 
 OP_FORWARD(average_forward)
 {
     const struct window w = window_of(site);
     (void)scratch;
-    EACH_WINDOW(w, { y[out] = span_sum(&w, x[0] + in_plane, &rows, &columns) / divisor(&w, &rows, &columns); })
+    EACH_WINDOW(w, {
+        y[out] = span_sum(&w, x[0] + in_plane, &rows, &columns) / divisor(&w, &rows, &columns);
+    })
 }
 
-static void spread(const struct window *w, float *plane, const struct span *rows, const struct span *columns,
-                   float share)
+static void spread(const struct window *w, float *plane, const struct span *rows,
+                   const struct span *columns, float share)
 {
     for (int64_t r = rows->first; r < rows->end; r += rows->step)
         for (int64_t c = columns->first; c < columns->end; c += columns->step)
@@ -107,14 +119,17 @@ OP_BACKWARD(average_backward)
     const struct window w = window_of(site);
     (void)x, (void)y, (void)scratch;
     memset(dx[0], 0, op_elements(&site->x_shape[0]) * sizeof **dx);
-    EACH_WINDOW(w, { spread(&w, dx[0] + in_plane, &rows, &columns, dy[out] / divisor(&w, &rows, &columns)); })
+    EACH_WINDOW(w, {
+        spread(&w, dx[0] + in_plane, &rows, &columns, dy[out] / divisor(&w, &rows, &columns));
+    })
 }
 
 OP_FORWARD(max_forward)
 {
     const struct window w = window_of(site);
     (void)scratch;
-    EACH_WINDOW(w, { y[out] = x[0][in_plane + span_largest(&w, x[0] + in_plane, &rows, &columns)]; })
+    EACH_WINDOW(w,
+                { y[out] = x[0][in_plane + span_largest(&w, x[0] + in_plane, &rows, &columns)]; })
 }
 
 OP_BACKWARD(max_backward)
@@ -122,7 +137,8 @@ OP_BACKWARD(max_backward)
     const struct window w = window_of(site);
     (void)y, (void)scratch;
     memset(dx[0], 0, op_elements(&site->x_shape[0]) * sizeof **dx);
-    EACH_WINDOW(w, { dx[0][in_plane + span_largest(&w, x[0] + in_plane, &rows, &columns)] += dy[out]; })
+    EACH_WINDOW(
+        w, { dx[0][in_plane + span_largest(&w, x[0] + in_plane, &rows, &columns)] += dy[out]; })
 }
 
 const struct op_kernel op_average_pool = {.forward = average_forward, .backward = average_backward};
@@ -199,5 +215,6 @@ OP_BACKWARD(reduce_backward)
     }
 }
 
-const struct op_kernel op_global_average_pool = {.forward = global_forward, .backward = global_backward};
+const struct op_kernel op_global_average_pool = {.forward = global_forward,
+                                                 .backward = global_backward};
 const struct op_kernel op_reduce_mean = {.forward = reduce_forward, .backward = reduce_backward};

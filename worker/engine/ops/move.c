@@ -1,5 +1,5 @@
-/* Operators that only move data: Flatten, Reshape, Squeeze, Unsqueeze, Identity (a copy of the same order),
- * Transpose, Concat. */
+/* Operators that only move data: Flatten, Reshape, Squeeze, Unsqueeze, Identity (a copy of the same
+ * order), Transpose, Concat. */
 #include <string.h>
 
 #include "worker/engine/ops/op.h"
@@ -91,5 +91,6 @@ OP_BACKWARD(concat_backward)
 }
 
 const struct op_kernel op_copy = {.forward = copy_forward, .backward = copy_backward};
-const struct op_kernel op_transpose = {.forward = transpose_forward, .backward = transpose_backward};
+const struct op_kernel op_transpose = {.forward = transpose_forward,
+                                       .backward = transpose_backward};
 const struct op_kernel op_concat = {.forward = concat_forward, .backward = concat_backward};

@@ -1,0 +1,179 @@
+#include "coordinator/job/scores.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "common/data/manifest.h"
+
+enum status predictions_create(size_t count, size_t classes, struct predictions **out, struct error *err)
+{
+    size_t values;
+    struct predictions *predictions = memory_alloc(1, sizeof *predictions);
+    if (predictions != NULL && size_mul(count, classes, &values)) {
+        *predictions = (struct predictions){count, classes, memory_alloc(values, sizeof(float)),
+                                            memory_alloc(count, 1)};
+        if (predictions->logits != NULL && predictions->readable != NULL) {
+            *out = predictions;
+            return OK;
+        }
+    }
+    predictions_destroy(&predictions);
+    return error_set(err, ERR_MEMORY, "no memory for %zu predictions of %zu classes", count, classes);
+}
+
+void predictions_destroy(struct predictions **predictions)
+{
+    if (*predictions == NULL)
+        return;
+    memory_free((*predictions)->logits);
+    memory_free((*predictions)->readable);
+    memory_free(*predictions);
+    *predictions = NULL;
+}
+
+size_t predictions_class(const struct predictions *predictions, size_t i)
+{
+    const float *logits = predictions->logits + i * predictions->classes;
+    size_t best = 0;
+    for (size_t k = 1; k < predictions->classes; k++)
+        if (logits[k] > logits[best])
+            best = k;
+    return best;
+}
+
+static void count_confusion(const struct predictions *predictions, const int32_t *labels, struct score *score)
+{
+    for (size_t i = 0; i < predictions->count; i++) {
+        if (!predictions->readable[i] || labels[i] == LABEL_NONE)
+            continue;
+        CHECK(labels[i] >= 0 && (size_t)labels[i] < score->classes);
+        score->confusion[(size_t)labels[i] * score->classes + predictions_class(predictions, i)]++;
+        score->samples++;
+    }
+}
+
+static void summarise(struct score *score)
+{
+    size_t n = score->classes, present = 0;
+    uint64_t right = 0;
+    double f1 = 0;
+    for (size_t k = 0; k < n; k++) {
+        uint64_t labelled = 0, predicted = 0, hit = score->confusion[k * n + k];
+        for (size_t j = 0; j < n; j++) {
+            labelled += score->confusion[k * n + j];
+            predicted += score->confusion[j * n + k];
+        }
+        right += hit;
+        score->per_class[k] = labelled > 0 ? (double)hit / (double)labelled : NAN;
+        if (labelled + predicted == 0)
+            continue;
+        present++;
+        f1 += 2.0 * (double)hit / (double)(labelled + predicted);
+    }
+    score->accuracy = score->samples > 0 ? (double)right / (double)score->samples : 0.0;
+    score->macro_f1 = present > 0 ? f1 / (double)present : 0.0;
+}
+
+enum status score_create(const struct predictions *predictions, const int32_t *labels, struct score **out,
+                         struct error *err)
+{
+    struct score *score = memory_alloc(1, sizeof *score);
+    size_t n = predictions->classes;
+    if (score != NULL) {
+        score->classes = n;
+        score->per_class = memory_alloc(n, sizeof *score->per_class);
+        score->confusion = memory_alloc(n * n, sizeof *score->confusion);
+    }
+    if (score == NULL || score->per_class == NULL || score->confusion == NULL) {
+        score_destroy(&score);
+        return error_set(err, ERR_MEMORY, "no memory for a table of %zu classes", n);
+    }
+    count_confusion(predictions, labels, score);
+    summarise(score);
+    *out = score;
+    return OK;
+}
+
+void score_destroy(struct score **score)
+{
+    if (*score == NULL)
+        return;
+    memory_free((*score)->per_class);
+    memory_free((*score)->confusion);
+    memory_free(*score);
+    *score = NULL;
+}
+
+/* p_k of sample i: exp(z_k − shift)·scale. */
+static void softmax_terms(const float *logits, size_t classes, double *shift, double *scale)
+{
+    double most = logits[0], sum = 0;
+    for (size_t k = 1; k < classes; k++)
+        most = fmax(most, logits[k]);
+    for (size_t k = 0; k < classes; k++)
+        sum += exp(logits[k] - most);
+    *shift = most;
+    *scale = 1.0 / sum;
+}
+
+static double entropy_term(double p)
+{
+    return p > 0 ? -p * log(p) : 0.0;
+}
+
+/* Mean of p_k over the readable samples, for one k. */
+static double mean_probability(const struct predictions *predictions, size_t k, size_t *seen)
+{
+    double sum = 0, shift, scale;
+    *seen = 0;
+    for (size_t i = 0; i < predictions->count; i++) {
+        if (!predictions->readable[i])
+            continue;
+        const float *logits = predictions->logits + i * predictions->classes;
+        softmax_terms(logits, predictions->classes, &shift, &scale);
+        sum += exp(logits[k] - shift) * scale;
+        (*seen)++;
+    }
+    return *seen > 0 ? sum / (double)*seen : NAN;
+}
+
+double score_entropy(const struct predictions *predictions)
+{
+    double sum = 0, shift, scale;
+    size_t seen = 0;
+    for (size_t i = 0; i < predictions->count; i++) {
+        if (!predictions->readable[i])
+            continue;
+        const float *logits = predictions->logits + i * predictions->classes;
+        softmax_terms(logits, predictions->classes, &shift, &scale);
+        for (size_t k = 0; k < predictions->classes; k++)
+            sum += entropy_term(exp(logits[k] - shift) * scale);
+        seen++;
+    }
+    return seen > 0 ? sum / (double)seen : NAN;
+}
+
+double score_information(const struct predictions *predictions)
+{
+    double of_mean = 0;
+    size_t seen;
+    for (size_t k = 0; k < predictions->classes; k++)
+        of_mean += entropy_term(mean_probability(predictions, k, &seen));
+    return score_entropy(predictions) - of_mean;
+}
+
+double score_confidence(const struct predictions *predictions)
+{
+    double sum = 0, shift, scale;
+    size_t seen = 0;
+    for (size_t i = 0; i < predictions->count; i++) {
+        if (!predictions->readable[i])
+            continue;
+        softmax_terms(predictions->logits + i * predictions->classes, predictions->classes, &shift, &scale);
+        sum += scale; /* of the largest: exp(0)·scale */
+        seen++;
+    }
+    return seen > 0 ? sum / (double)seen : NAN;
+}
