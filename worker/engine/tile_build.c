@@ -43,8 +43,8 @@ enum status tile_build_plain(const struct tile_builder *builder, uint32_t value,
                            builder->program->graph->values[value].name);
 }
 
-static enum status add_version(struct tile_builder *builder, uint32_t value,
-                               const dnnl_memory_desc_t *desc, uint32_t buffer)
+enum status tile_build_adopt(struct tile_builder *builder, uint32_t value,
+                             const dnnl_memory_desc_t *desc, uint32_t buffer)
 {
     if (!room((void **)&builder->versions, builder->version_count, &builder->version_room,
               sizeof *builder->versions))
@@ -71,7 +71,7 @@ enum status tile_build_define(struct tile_builder *builder, uint32_t value,
     uint32_t buffer = TILE_NONE;
     enum status status = add_buffer(builder, onednn_bytes(desc), &buffer);
     if (status == OK)
-        status = add_version(builder, value, desc, buffer);
+        status = tile_build_adopt(builder, value, desc, buffer);
     if (status == OK)
         *out = buffer;
     return status;
@@ -85,6 +85,22 @@ const struct tile_version *tile_build_first(const struct tile_builder *builder, 
     return NULL;
 }
 
+enum status tile_build_copy(struct tile_builder *builder, const struct tile_version *from,
+                            const dnnl_memory_desc_t *desc, uint32_t to)
+{
+    dnnl_engine_t engine = builder->tile->dnn.engine;
+    dnnl_primitive_desc_t reorder = NULL;
+    struct tile_step *step;
+    enum status status = onednn_check(
+        dnnl_reorder_primitive_desc_create(&reorder, &from->desc, engine, desc, engine, NULL),
+        "a reorder", builder->err);
+    if (status == OK)
+        status = tile_build_call(builder, reorder, &step);
+    if (status == OK)
+        status = tile_build_bind(builder, DNNL_ARG_FROM, &from->desc, from->buffer);
+    return status == OK ? tile_build_bind(builder, DNNL_ARG_TO, desc, to) : status;
+}
+
 enum status tile_build_require(struct tile_builder *builder, uint32_t value,
                                const dnnl_memory_desc_t *desc, uint32_t *out)
 {
@@ -96,21 +112,10 @@ enum status tile_build_require(struct tile_builder *builder, uint32_t value,
     const struct tile_version *first = tile_build_first(builder, value);
     CHECK(first != NULL);
     struct tile_version from = *first;
-    dnnl_primitive_desc_t reorder = NULL;
-    struct tile_step *step;
     uint32_t to = TILE_NONE;
-    enum status status = onednn_check(
-        dnnl_reorder_primitive_desc_create(&reorder, &from.desc, builder->tile->dnn.engine, desc,
-                                           builder->tile->dnn.engine, NULL),
-        "a reorder", builder->err);
+    enum status status = tile_build_define(builder, value, desc, &to);
     if (status == OK)
-        status = tile_build_define(builder, value, desc, &to);
-    if (status == OK)
-        status = tile_build_call(builder, reorder, &step);
-    if (status == OK)
-        status = tile_build_bind(builder, DNNL_ARG_FROM, &from.desc, from.buffer);
-    if (status == OK)
-        status = tile_build_bind(builder, DNNL_ARG_TO, desc, to);
+        status = tile_build_copy(builder, &from, desc, to);
     if (status == OK)
         *out = to;
     return status;
@@ -263,7 +268,7 @@ static enum status add_steps(struct tile_builder *builder, const struct fusion *
     dnnl_memory_desc_t plain;
     enum status status = tile_build_plain(builder, builder->program->graph->input, &plain);
     if (status == OK)
-        status = add_version(builder, builder->program->graph->input, &plain, TILE_INPUT);
+        status = tile_build_adopt(builder, builder->program->graph->input, &plain, TILE_INPUT);
     for (size_t i = 0; i < fusion->count && status == OK; i++)
         status = tile_steps_add(builder, &fusion->at[i]);
     return status == OK ? add_outputs(builder) : status;

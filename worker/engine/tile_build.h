@@ -42,6 +42,12 @@ void tile_build_touch(struct tile_builder *builder, uint32_t buffer);
 /* A new buffer that the next step writes, as the (next) version of `value`. */
 enum status tile_build_define(struct tile_builder *builder, uint32_t value,
                               const dnnl_memory_desc_t *desc, uint32_t *out);
+/* Makes an existing buffer a version of `value`. */
+enum status tile_build_adopt(struct tile_builder *builder, uint32_t value,
+                             const dnnl_memory_desc_t *desc, uint32_t buffer);
+/* A step that copies a version into a buffer of layout `desc`. */
+enum status tile_build_copy(struct tile_builder *builder, const struct tile_version *from,
+                            const dnnl_memory_desc_t *desc, uint32_t to);
 /* The buffer of `value` in layout `desc`, through a reorder step if it is not there yet. */
 enum status tile_build_require(struct tile_builder *builder, uint32_t value,
                                const dnnl_memory_desc_t *desc, uint32_t *out);

@@ -1,7 +1,6 @@
 #include "worker/engine/tile_posts.h"
 
-static dnnl_status_t append_post(dnnl_post_ops_t posts, const struct post *post,
-                                 const dnnl_memory_desc_t *dst)
+static dnnl_status_t append_post(dnnl_post_ops_t posts, const struct post *post)
 {
     switch (post->kind) {
     case POST_LINEAR:
@@ -17,15 +16,13 @@ static dnnl_status_t append_post(dnnl_post_ops_t posts, const struct post *post,
     case POST_TANH:
         return dnnl_post_ops_append_eltwise(posts, 1, dnnl_eltwise_tanh, 0, 0);
     case POST_ADD:
-        return dnnl_post_ops_append_binary(posts, dnnl_binary_add, dst);
+        return dnnl_post_ops_append_sum(posts, 1);
     }
     return dnnl_invalid_arguments;
 }
 
-/* `dst`: layout of the operand of POST_ADD. */
 static enum status make_attributes(const struct post *posts, size_t count,
-                                   const dnnl_memory_desc_t *dst, dnnl_primitive_attr_t *out,
-                                   struct error *err)
+                                   dnnl_primitive_attr_t *out, struct error *err)
 {
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_post_ops_t list = NULL;
@@ -35,7 +32,7 @@ static enum status make_attributes(const struct post *posts, size_t count,
     if (result == dnnl_success)
         result = dnnl_post_ops_create(&list);
     for (size_t i = 0; i < count && result == dnnl_success; i++)
-        result = append_post(list, &posts[i], dst);
+        result = append_post(list, &posts[i]);
     if (result == dnnl_success)
         result = dnnl_primitive_attr_set_post_ops(attributes, list);
     if (list != NULL)
@@ -49,11 +46,10 @@ static enum status make_attributes(const struct post *posts, size_t count,
 
 enum status tile_posts_describe(struct tile_builder *builder, const void *operation,
                                 const struct post *posts, size_t post_count,
-                                const dnnl_memory_desc_t *dst, dnnl_primitive_desc_t *out,
-                                const char *what)
+                                dnnl_primitive_desc_t *out, const char *what)
 {
     dnnl_primitive_attr_t attributes = NULL;
-    enum status status = make_attributes(posts, post_count, dst, &attributes, builder->err);
+    enum status status = make_attributes(posts, post_count, &attributes, builder->err);
     if (status != OK)
         return status;
     status =

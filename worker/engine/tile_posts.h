@@ -5,11 +5,11 @@
 
 #include "worker/engine/tile_build.h"
 
-/* `operation`: a dnnl_…_desc_t; `dst`: layout of the operand of POST_ADD, else NULL; `what` names
- * it in errors. Errors: ERR_SUPPORT, ERR_MEMORY. */
+/* `operation`: a dnnl_…_desc_t; `what` names it in errors. POST_ADD adds what the output's memory
+ * holds before (oneDNN's sum): its binary post operation makes convolutions fall back to reference
+ * code. Errors: ERR_SUPPORT, ERR_MEMORY. */
 enum status tile_posts_describe(struct tile_builder *builder, const void *operation,
                                 const struct post *posts, size_t post_count,
-                                const dnnl_memory_desc_t *dst, dnnl_primitive_desc_t *out,
-                                const char *what) MUST_CHECK;
+                                dnnl_primitive_desc_t *out, const char *what) MUST_CHECK;
 
 #endif

@@ -49,7 +49,7 @@ static enum status add_pool(struct tile_builder *builder, const struct fused *fu
     uint32_t dst = TILE_NONE;
     enum status status = pool_operation(builder, fused, &src.desc, &operation);
     if (status == OK)
-        status = tile_posts_describe(builder, &operation, NULL, 0, NULL, &desc, "pooling");
+        status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "pooling");
     if (status != OK)
         return status;
     dnnl_memory_desc_t dst_desc = *dnnl_primitive_desc_query_md(desc, dnnl_query_dst_md, 0);
@@ -62,6 +62,7 @@ static enum status add_pool(struct tile_builder *builder, const struct fused *fu
 
 static dnnl_alg_kind_t element_kind(const struct post *post)
 {
+    CHECK(post->kind != POST_ADD); /* a chain has one operand */
     switch (post->kind) {
     case POST_LINEAR:
         return dnnl_eltwise_linear;
@@ -78,7 +79,6 @@ static dnnl_alg_kind_t element_kind(const struct post *post)
     case POST_ADD:
         break;
     }
-    CHECK(!"a chain has one operand");
     return dnnl_alg_kind_undef;
 }
 
@@ -97,8 +97,7 @@ static enum status add_chain(struct tile_builder *builder, const struct fused *f
                                                              post->alpha, post->beta),
                               "an activation", builder->err);
         if (status == OK)
-            status =
-                tile_posts_describe(builder, &operation, NULL, 0, NULL, &desc, "an activation");
+            status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "an activation");
         if (status == OK)
             status = add_unary(builder, desc, &src.desc, i == 0 ? src.buffer : dst, &src.desc, dst);
     }

@@ -49,25 +49,14 @@ static const struct post *find_sum(const struct fused *fused)
     return NULL;
 }
 
-/* A sum's operand must have the output's layout, which is known only from a descriptor without the
- * sum. */
 static enum status conv_describe(struct tile_builder *builder, const struct fused *fused,
                                  dnnl_primitive_desc_t *out)
 {
     dnnl_convolution_desc_t operation;
-    dnnl_memory_desc_t dst = {0};
     enum status status = conv_operation(builder, fused, &operation);
-    if (status == OK && find_sum(fused) != NULL) {
-        dnnl_primitive_desc_t bare = NULL;
-        status = tile_posts_describe(builder, &operation, NULL, 0, NULL, &bare, "a convolution");
-        if (status != OK)
-            return status;
-        dst = operation.dst_desc = *dnnl_primitive_desc_query_md(bare, dnnl_query_dst_md, 0);
-        dnnl_primitive_desc_destroy(bare);
-    }
     if (status == OK)
-        status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, &dst,
-                                     out, "a convolution");
+        status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, out,
+                                     "a convolution");
     return status;
 }
 
@@ -108,30 +97,39 @@ static enum status add_weighted(struct tile_builder *builder, const struct fused
     return status == OK ? tile_build_bind(builder, DNNL_ARG_DST, &l->dst, dst) : status;
 }
 
+/* The output's buffer. With a sum it must hold the other operand before: that operand's own buffer
+ * if nobody else reads it, else a copy. */
+static enum status place_output(struct tile_builder *builder, const struct fused *fused,
+                                const dnnl_memory_desc_t *desc, uint32_t *out)
+{
+    const struct post *sum = find_sum(fused);
+    if (sum == NULL)
+        return tile_build_define(builder, fused->output, desc, out);
+    const struct tile_version other = *tile_build_first(builder, sum->other);
+    if (builder->program->uses[sum->other] == 1 && other.buffer != TILE_INPUT &&
+        onednn_same(&other.desc, desc)) {
+        *out = other.buffer;
+        return tile_build_adopt(builder, fused->output, desc, other.buffer);
+    }
+    enum status status = tile_build_define(builder, fused->output, desc, out);
+    return status == OK ? tile_build_copy(builder, &other, desc, *out) : status;
+}
+
 enum status tile_weighted_conv(struct tile_builder *builder, const struct fused *fused)
 {
     dnnl_primitive_desc_t desc = NULL;
-    uint32_t src = TILE_NONE, dst = TILE_NONE, other = TILE_NONE;
-    const struct post *sum = find_sum(fused);
+    uint32_t src = TILE_NONE, dst = TILE_NONE;
     enum status status = conv_describe(builder, fused, &desc);
     if (status != OK)
         return status;
     struct layouts l = layouts_of(desc);
     struct shape weight = conv_weight_shape(fused);
     status = tile_build_require(builder, fused->input, &l.src, &src);
-    if (status == OK && sum != NULL)
-        status = tile_build_require(builder, sum->other, &l.dst, &other);
     if (status == OK)
-        status = tile_build_define(builder, fused->output, &l.dst, &dst);
-    if (status != OK) {
-        dnnl_primitive_desc_destroy(desc);
-        return status;
-    }
-    status = add_weighted(builder, fused, desc, &l, &weight, src, dst);
-    if (status == OK && sum != NULL)
-        status = tile_build_bind(
-            builder, DNNL_ARG_ATTR_MULTIPLE_POST_OP((int)(sum - fused->posts)) | DNNL_ARG_SRC_1,
-            &l.dst, other);
+        status = place_output(builder, fused, &l.dst, &dst);
+    if (status == OK)
+        return add_weighted(builder, fused, desc, &l, &weight, src, dst);
+    dnnl_primitive_desc_destroy(desc);
     return status;
 }
 
@@ -160,8 +158,8 @@ enum status tile_weighted_dense(struct tile_builder *builder, const struct fused
                                   &operation, dnnl_forward_inference, &src, &weight, &bias, &dst),
                               "a dense layer", builder->err);
     if (status == OK)
-        status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, NULL,
-                                     &desc, "a dense layer");
+        status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, &desc,
+                                     "a dense layer");
     if (status != OK)
         return status;
     struct layouts l = layouts_of(desc);

@@ -1,7 +1,8 @@
 /* The trunk as an inference program: constants folded, batch norm and scalar affines folded into
  * convolutions, activations and sums fused, oneDNN's blocked layouts, one planned arena. Built once
- * for a fixed batch. Owned and run by one thread (oneDNN may use `threads` inside). Deterministic:
- * the same batch gives the same bits. */
+ * for a fixed batch. Owned and run by one thread (oneDNN may use more inside). Deterministic; a
+ * sample's features do not depend on its neighbours or its place in the batch (tested on the demo
+ * model), which is what caching needs. */
 #ifndef GRAFT_WORKER_ENGINE_TRUNK_H
 #define GRAFT_WORKER_ENGINE_TRUNK_H
 

@@ -1,0 +1,244 @@
+/* Reading of checkpoints: nothing is believed before its hash, name and shape have been compared.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/memory.h"
+#include "common/config/optimizer_states.h"
+#include "common/tensor/safetensors.h"
+#include "coordinator/job/checkpoint.h"
+
+#define HEAD_BYTES_MAX ((size_t)1 << 20)
+
+static enum status load_head(const char *path, json_t **out, struct error *err)
+{
+    struct file_map map;
+    json_error_t reason;
+    enum status status = file_map(path, HEAD_BYTES_MAX, &map, err);
+    if (status != OK)
+        return status;
+    json_t *json = json_loadb((const char *)map.data, map.bytes, JSON_REJECT_DUPLICATES, &reason);
+    file_unmap(&map);
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return error_set(err, ERR_INPUT, "%s: not a checkpoint: no JSON object", path);
+    }
+    *out = json;
+    return OK;
+}
+
+static enum status head_number(const json_t *head, const char *path, const char *key, uint64_t most,
+                               uint64_t *out, struct error *err)
+{
+    const json_t *value = json_object_get(head, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        (uint64_t)json_integer_value(value) > most)
+        return error_set(err, ERR_INPUT, "%s: \"%s\" must be a number from 0 to %" PRIu64, path,
+                         key, most);
+    *out = (uint64_t)json_integer_value(value);
+    return OK;
+}
+
+/* 64 hex digits, as digest_hex writes them. */
+static enum status head_digest(const json_t *head, const char *path, const char *key,
+                               struct digest *out, struct error *err)
+{
+    const char *text = json_string_value(json_object_get(head, key));
+    size_t bytes = 0;
+    if (text == NULL || strlen(text) != DIGEST_HEX_BYTES - 1 ||
+        sodium_hex2bin(out->bytes, DIGEST_BYTES, text, DIGEST_HEX_BYTES - 1, NULL, &bytes, NULL) !=
+            0 ||
+        bytes != DIGEST_BYTES)
+        return error_set(err, ERR_INPUT, "%s: \"%s\" must be a SHA-256 in hex", path, key);
+    return OK;
+}
+
+static bool digests_equal(const struct digest *a, const struct digest *b)
+{
+    return memcmp(a->bytes, b->bytes, DIGEST_BYTES) == 0;
+}
+
+static enum status head_job(const json_t *head, const char *path, const struct job *job,
+                            struct error *err)
+{
+    struct digest config;
+    uint64_t format = 0;
+    enum status status = head_number(head, path, "format", INT32_MAX, &format, err);
+    if (status == OK && format != CHECKPOINT_FORMAT)
+        return error_set(err, ERR_STATE, "%s: written in format %" PRIu64 ", this program reads %d",
+                         path, format, CHECKPOINT_FORMAT);
+    if (status == OK)
+        status = head_digest(head, path, "config_sha256", &config, err);
+    if (status == OK && !digests_equal(&config, &job->digest))
+        return error_set(err, ERR_STATE,
+                         "%s: belongs to another configuration; use the one it was made with",
+                         path);
+    return status;
+}
+
+static enum status parse_head(const json_t *head, const char *path, const struct job *job,
+                              struct checkpoint_head *out, struct error *err)
+{
+    uint64_t stage = 0, epoch = 0;
+    struct checkpoint_head parsed = {0};
+    enum status status = head_job(head, path, job, err);
+    if (status == OK)
+        status = head_number(head, path, "stage", job->stage_count - 1, &stage, err);
+    if (status == OK)
+        status = head_number(head, path, "epoch", job->stages[stage].epochs, &epoch, err);
+    if (status == OK)
+        status = head_number(head, path, "stage_step", INT64_MAX, &parsed.stage_step, err);
+    if (status == OK)
+        status = head_number(head, path, "step", INT64_MAX, &parsed.step, err);
+    if (status == OK)
+        status = head_digest(head, path, "weights_sha256", &parsed.weights, err);
+    if (status != OK)
+        return status;
+    parsed.stage = (uint32_t)stage;
+    parsed.epoch = (uint32_t)epoch;
+    *out = parsed;
+    return OK;
+}
+
+enum status checkpoint_peek(const char *path, const struct job *job, struct checkpoint_head *out,
+                            struct error *err)
+{
+    char file[PATH_BYTES];
+    json_t *head = NULL;
+    enum status status = file_path(file, err, "%s/" CHECKPOINT_HEAD_FILE, path);
+    if (status == OK)
+        status = load_head(file, &head, err);
+    if (status == OK)
+        status = parse_head(head, file, job, out, err);
+    json_decref(head);
+    return status;
+}
+
+/* Opens FOLDER/NAME after comparing its digest with the head's. */
+static enum status open_checked(const char *folder, const char *name, const json_t *head,
+                                const char *key, struct safetensors **out, struct error *err)
+{
+    char path[PATH_BYTES];
+    struct digest expected, found;
+    enum status status = file_path(path, err, "%s/%s", folder, name);
+    if (status == OK)
+        status = head_digest(head, folder, key, &expected, err);
+    if (status == OK)
+        status = digest_of_file(path, &found, err);
+    if (status == OK && !digests_equal(&expected, &found))
+        status =
+            error_set(err, ERR_INPUT, "%s: damaged: its SHA-256 is not the recorded one", path);
+    return status == OK ? safetensors_open(path, out, err) : status;
+}
+
+static enum status take_tensor(const struct safetensors *file, const char *name, const char *folder,
+                               const struct live_tensor *tensor, float *vector, struct error *err)
+{
+    const struct safetensor *found = safetensors_find(file, name);
+    if (found == NULL || found->dtype != DTYPE_F32 || !shape_equal(&found->shape, &tensor->shape))
+        return error_set(err, ERR_INPUT,
+                         "%s: tensor %.100s is missing or has another shape than the model's",
+                         folder, name);
+    memcpy(vector + tensor->offset, found->data, tensor->elements * sizeof(float));
+    return OK;
+}
+
+static enum status take_model(const char *folder, const json_t *head, struct values *values,
+                              struct error *err)
+{
+    const struct plan *plan = values->plan;
+    struct safetensors *file = NULL;
+    enum status status =
+        open_checked(folder, CHECKPOINT_MODEL_FILE, head, "model_sha256", &file, err);
+    if (status == OK && safetensors_count(file) != plan->tensor_count)
+        status = error_set(err, ERR_INPUT, "%s: %zu tensors, the stage has %zu live ones", folder,
+                           safetensors_count(file), plan->tensor_count);
+    for (size_t i = 0; i < plan->tensor_count && status == OK; i++)
+        status =
+            take_tensor(file, plan->tensors[i].name, folder, &plan->tensors[i], values->live, err);
+    safetensors_close(&file);
+    return status;
+}
+
+static enum status take_state(const struct safetensors *file, const char *folder, const char *state,
+                              const struct plan *plan, float *vector, struct error *err)
+{
+    enum status status = OK;
+    for (size_t i = 0; i < plan->tensor_count && status == OK; i++) {
+        char name[CHECKPOINT_NAME_BYTES];
+        if (!checkpoint_state_name(name, state, plan->tensors[i].name))
+            return error_set(err, ERR_INPUT, "tensor name %.60s… is too long",
+                             plan->tensors[i].name);
+        status = take_tensor(file, name, folder, &plan->tensors[i], vector, err);
+    }
+    return status;
+}
+
+static enum status take_optimizer(const char *folder, const json_t *head,
+                                  const struct optimizer_config *config, struct values *values,
+                                  struct error *err)
+{
+    struct safetensors *file = NULL;
+    enum status status =
+        open_checked(folder, CHECKPOINT_OPTIMIZER_FILE, head, "optimizer_sha256", &file, err);
+    size_t expected = values->state_count * values->plan->tensor_count;
+    if (status == OK && safetensors_count(file) != expected)
+        status = error_set(err, ERR_INPUT, "%s: %zu optimiser tensors, the stage has %zu", folder,
+                           safetensors_count(file), expected);
+    for (size_t i = 0; i < values->state_count && status == OK; i++)
+        status = take_state(file, folder, optimizer_state_name(config, i), values->plan,
+                            values->states[i], err);
+    safetensors_close(&file);
+    return status;
+}
+
+static enum status take_values(const char *folder, const json_t *head,
+                               const struct checkpoint_head *parsed, const struct job *job,
+                               const struct plan *plan, struct values **out, struct error *err)
+{
+    const struct optimizer_config *config = &job->stages[parsed->stage].optimizer;
+    struct values *values = NULL;
+    enum status status = values_create(plan, parsed->stage, optimizer_states(config), &values, err);
+    if (status == OK)
+        status = take_model(folder, head, values, err);
+    if (status == OK)
+        status = take_optimizer(folder, head, config, values, err);
+    if (status != OK) {
+        values_destroy(&values);
+        return status;
+    }
+    values->epoch = parsed->epoch;
+    values->stage_step = parsed->stage_step;
+    *out = values;
+    return OK;
+}
+
+enum status checkpoint_read(const char *path, const struct job *job, const struct plan *plan,
+                            struct values **out, struct checkpoint_head *head, struct error *err)
+{
+    char file[PATH_BYTES];
+    json_t *json = NULL;
+    struct checkpoint_head parsed;
+    struct values *values = NULL;
+    enum status status = file_path(file, err, "%s/" CHECKPOINT_HEAD_FILE, path);
+    if (status == OK)
+        status = load_head(file, &json, err);
+    if (status == OK)
+        status = parse_head(json, file, job, &parsed, err);
+    if (status == OK)
+        status = take_values(path, json, &parsed, job, plan, &values, err);
+    json_decref(json);
+    if (status != OK)
+        return status;
+    struct digest weights = checkpoint_weights_digest(plan, values->live);
+    if (!digests_equal(&weights, &parsed.weights)) {
+        values_destroy(&values);
+        return error_set(err, ERR_INPUT, "%s: its weights are not those that run.json names", path);
+    }
+    *out = values;
+    if (head != NULL)
+        *head = parsed;
+    return OK;
+}

@@ -1,0 +1,24 @@
+/* graft: the program a person uses. */
+#include "coordinator/cli/cli.h"
+
+static const struct command commands[] = {
+    {"run", "CONFIG [PATH=VALUE]... [--resume] [--quiet] [--no-members]",
+     "Runs a job: starts the members, trains, evaluates, writes the results.", run_main},
+    {"check", "CONFIG [PATH=VALUE]...",
+     "Reads configuration, data and model, and says what the job will train and cost.", check_main},
+    {"inspect",
+     "CONFIG [PATH=VALUE]... | MODEL.onnx [--input CxHxW] [--cut TENSOR] [--pool mean|none] "
+     "[--classes N]",
+     "Prints a network's layers, shapes, parameters and possible freeze boundaries.", inspect_main},
+    {"cache", "list | prune [--max-bytes N[K|M|G]]",
+     "Lists the feature cache, or removes what was unused longest.", cache_main},
+    {"compare", "RUN...", "Shows results side by side, with mean and standard deviation.",
+     compare_main},
+    {"status", "RUN", "Says what a running job is doing.", status_main},
+    {"stop", "RUN", "Asks a running job to stop after the epoch in work.", stop_main},
+};
+
+int main(int argc, char **argv)
+{
+    return cli_main(argc, argv, commands, sizeof commands / sizeof *commands);
+}

@@ -1,0 +1,171 @@
+/* Scores against values worked out by hand. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/data/manifest.h"
+#include "coordinator/job/scores.h"
+
+#define CLOSE 1e-12
+
+static void assert_close(double got, double expected, double tolerance)
+{
+    if (!(fabs(got - expected) <= tolerance))
+        fail_msg("%.17g is not %.17g", got, expected);
+}
+
+static struct predictions *make(size_t count, size_t classes, const float *logits)
+{
+    struct predictions *predictions = NULL;
+    struct error err;
+    assert_int_equal(predictions_create(count, classes, &predictions, &err), OK);
+    memcpy(predictions->logits, logits, count * classes * sizeof *logits);
+    memset(predictions->readable, 1, count);
+    return predictions;
+}
+
+/* One-hot logits of the given classes. */
+static struct predictions *answers(size_t count, size_t classes, const size_t *answer)
+{
+    float logits[64] = {0};
+    assert_true(count * classes <= 64);
+    for (size_t i = 0; i < count; i++)
+        logits[i * classes + answer[i]] = 1;
+    return make(count, classes, logits);
+}
+
+static struct score *score_of(const struct predictions *predictions, const int32_t *labels)
+{
+    struct score *score = NULL;
+    struct error err;
+    assert_int_equal(score_create(predictions, labels, &score, &err), OK);
+    return score;
+}
+
+static void accuracy_recall_and_f1_are_those_of_the_confusion(void **state)
+{
+    const size_t answer[] = {0, 0, 1, 1, 0, 2};
+    const int32_t labels[] = {0, 0, 0, 1, 1, 2};
+    struct predictions *predictions = answers(6, 4, answer);
+    struct score *score = score_of(predictions, labels);
+    (void)state;
+    assert_int_equal(score->samples, 6);
+    assert_close(score->accuracy, 4.0 / 6, CLOSE);
+    assert_close(score->per_class[0], 2.0 / 3, CLOSE);
+    assert_close(score->per_class[1], 0.5, CLOSE);
+    assert_close(score->per_class[2], 1.0, CLOSE);
+    assert_true(isnan(score->per_class[3])); /* occurs nowhere, and does not count in F1 */
+    assert_close(score->macro_f1, (2.0 / 3 + 0.5 + 1.0) / 3, CLOSE);
+    assert_int_equal(score->confusion[0 * 4 + 1], 1);
+    assert_int_equal(score->confusion[1 * 4 + 0], 1);
+    assert_int_equal(score->confusion[0 * 4 + 0], 2);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static void a_class_that_is_only_predicted_counts_as_f1_zero(void **state)
+{
+    const size_t answer[] = {0, 1};
+    const int32_t labels[] = {0, 0};
+    struct predictions *predictions = answers(2, 2, answer);
+    struct score *score = score_of(predictions, labels);
+    (void)state;
+    assert_close(score->macro_f1, (2.0 / 3 + 0) / 2, CLOSE);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static void unlabelled_and_unreadable_samples_take_no_part(void **state)
+{
+    const size_t answer[] = {0, 1, 1};
+    const int32_t labels[] = {0, LABEL_NONE, 0};
+    struct predictions *predictions = answers(3, 2, answer);
+    predictions->readable[2] = 0;
+    struct score *score = score_of(predictions, labels);
+    (void)state;
+    assert_int_equal(score->samples, 1);
+    assert_close(score->accuracy, 1.0, CLOSE);
+    score_destroy(&score);
+    predictions->readable[0] = 0;
+    score = score_of(predictions, labels);
+    assert_int_equal(score->samples, 0);
+    assert_close(score->accuracy, 0.0, CLOSE);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static void the_first_of_equal_logits_is_the_class(void **state)
+{
+    const float logits[] = {1, 3, 3};
+    struct predictions *predictions = make(1, 3, logits);
+    (void)state;
+    assert_int_equal(predictions_class(predictions, 0), 1);
+    predictions_destroy(&predictions);
+}
+
+/* p = (1/4, 3/4) and (3/4, 1/4): H = 2 ln 2 − (3/4) ln 3 each, mean p uniform. */
+static void criteria_are_those_of_the_formulas(void **state)
+{
+    const float logits[] = {0, (float)log(3.0), (float)log(3.0) + 5, 5};
+    struct predictions *predictions = make(2, 2, logits);
+    double entropy = 2 * log(2) - 0.75 * log(3);
+    (void)state;
+    assert_close(score_entropy(predictions), entropy, 1e-6);
+    assert_close(score_information(predictions), entropy - log(2), 1e-6);
+    assert_close(score_confidence(predictions), 0.75, 1e-6);
+    predictions_destroy(&predictions);
+}
+
+static void sure_and_varied_answers_are_best_by_information(void **state)
+{
+    const float varied[] = {50, 0, 0, 50}, collapsed[] = {50, 0, 50, 0};
+    struct predictions *good = make(2, 2, varied), *bad = make(2, 2, collapsed);
+    (void)state;
+    assert_close(score_information(good), -log(2), CLOSE);
+    assert_close(score_information(bad), 0, CLOSE);
+    assert_close(score_entropy(good), score_entropy(bad), CLOSE); /* which cannot tell them */
+    predictions_destroy(&good);
+    predictions_destroy(&bad);
+}
+
+static void large_logits_do_not_overflow(void **state)
+{
+    const float logits[] = {3e38f, -3e38f};
+    struct predictions *predictions = make(1, 2, logits);
+    (void)state;
+    assert_close(score_entropy(predictions), 0, CLOSE);
+    assert_close(score_confidence(predictions), 1, CLOSE);
+    predictions_destroy(&predictions);
+}
+
+static void without_samples_there_is_no_criterion(void **state)
+{
+    const float logits[] = {1, 2};
+    struct predictions *predictions = make(1, 2, logits);
+    predictions->readable[0] = 0;
+    (void)state;
+    assert_true(isnan(score_entropy(predictions)));
+    assert_true(isnan(score_information(predictions)));
+    assert_true(isnan(score_confidence(predictions)));
+    predictions_destroy(&predictions);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accuracy_recall_and_f1_are_those_of_the_confusion),
+        cmocka_unit_test(a_class_that_is_only_predicted_counts_as_f1_zero),
+        cmocka_unit_test(unlabelled_and_unreadable_samples_take_no_part),
+        cmocka_unit_test(the_first_of_equal_logits_is_the_class),
+        cmocka_unit_test(criteria_are_those_of_the_formulas),
+        cmocka_unit_test(sure_and_varied_answers_are_best_by_information),
+        cmocka_unit_test(large_logits_do_not_overflow),
+        cmocka_unit_test(without_samples_there_is_no_criterion),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
