@@ -1,10 +1,10 @@
 #include "coordinator/driver.h"
 
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
@@ -14,13 +14,19 @@
 #include "common/model/model.h"
 #include "common/net/channel.h"
 #include "coordinator/cluster/launcher.h"
+#include "coordinator/history.h"
 #include "coordinator/job/controller.h"
+#include "coordinator/journal/journal.h"
+#include "coordinator/outputs.h"
+#include "coordinator/watch/progress.h"
+#include "coordinator/watch/status.h"
 
 #define TICK_MS 100
 #define MEMBER_GRACE_MS 5000
 #define BATCH 256
 
-static volatile sig_atomic_t signals_seen;
+/* Ctrl-C, SIGTERM and `graft stop` count alike: once, stop when the epoch is kept; twice, stop now. */
+static volatile sig_atomic_t stop_requests;
 
 struct driver {
     const struct job *job;
@@ -31,6 +37,10 @@ struct driver {
     struct channel *channel;
     struct controller *controller;
     struct launcher launcher;
+    struct journal *journal;
+    struct history *history;
+    struct progress progress;
+    double began;
     uint64_t run;
     int64_t beaten_ms;
     int stops_seen;
@@ -40,7 +50,7 @@ struct driver {
 static void on_signal(int number)
 {
     (void)number;
-    signals_seen++;
+    stop_requests++;
 }
 
 static void send_message(void *context, uint64_t peer, struct message *message, const struct frame *frames,
@@ -54,36 +64,50 @@ static void send_message(void *context, uint64_t peer, struct message *message, 
         log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer, why.text);
 }
 
+/* ---- the controller's ports ---- */
+
 static enum status keep_epoch(void *context, const struct values *values, const struct epoch_report *report,
                               struct error *err)
 {
-    (void)context, (void)values, (void)err;
-    printf("stage %u epoch %u %.2fs val %.4f info %.4f H %.4f score %.4f%s pseudo %.2f ce %.4f coral %g st %.4f\n",
-           report->stage, report->epoch, report->seconds, report->source_validation, report->information,
-           report->entropy, report->score, report->best ? " *" : "", report->pseudo_share,
-           report->terms[0][0] / report->terms[0][2], report->terms[1][0],
-           report->terms[2][0] / report->terms[2][2]);
-    return OK;
+    struct driver *driver = context;
+    return history_keep(driver->history, values, report, err);
 }
 
+/* What the journal cannot take is still in the log. */
 static void note_event(void *context, const char *kind, const char *text)
 {
-    (void)context;
+    struct driver *driver = context;
+    struct error why = {0};
     log_event(LOG_INFO, kind, "%s", text);
+    if (journal_event(driver->journal, kind, text, &why) != OK)
+        log_event(LOG_WARN, "not_noted", "why=\"%s\"", why.text);
 }
 
 static void note_member(void *context, const struct cluster_member *member)
 {
-    (void)context;
-    log_event(LOG_INFO, "member", "number=%u state=%d", member->number, (int)member->state);
+    static const char *const states[] = {"joining", "ready", "dead"};
+    struct driver *driver = context;
+    struct error why = {0};
+    struct journal_member row = {member->number,      member->role == ROLE_WORKER ? "worker" : "server",
+                                 member->host,        member->pid,
+                                 member->incarnation, states[member->state]};
+    log_event(LOG_INFO, "member", "number=%u role=%s pid=%llu state=%s", row.number, row.role,
+              (unsigned long long)row.pid, row.state);
+    if (journal_member(driver->journal, &row, &why) != OK)
+        log_event(LOG_WARN, "not_noted", "why=\"%s\"", why.text);
 }
 
 static void note_unreadable(void *context, uint32_t sample)
 {
     struct driver *driver = context;
-    log_event(LOG_WARN, "unreadable", "sample=%u path=%s", sample,
-              manifest_path(driver->manifest, driver->job, sample));
+    struct error why = {0};
+    const char *path = manifest_path(driver->manifest, driver->job, sample);
+    log_event(LOG_WARN, "unreadable", "sample=%u path=%s", sample, path);
+    if (journal_unreadable(driver->journal, sample, path, "not decoded", &why) != OK)
+        log_event(LOG_WARN, "not_noted", "why=\"%s\"", why.text);
 }
+
+/* ---- members and people ---- */
 
 static void stop_members(struct driver *driver, const char *why)
 {
@@ -107,14 +131,32 @@ static void beat(struct driver *driver, int64_t now_ms)
             send_message(driver, members->members[i].incarnation, &message, NULL, 0);
 }
 
+/* Somebody's `graft status` or `graft stop`. */
+static void answer(struct driver *driver)
+{
+    struct controller_view view = controller_look(driver->controller);
+    struct message tell = {.type = MESSAGE_TELL};
+    uint32_t what = driver->received.message.body.ask.what;
+    char *json = status_json(driver->job, &view);
+    struct frame frame = {json != NULL ? json : "{}", json != NULL ? strlen(json) : 2};
+    send_message(driver, driver->received.peer, &tell, &frame, 1);
+    free(json);
+    if (what == ASK_STOP || what == ASK_STOP_NOW)
+        stop_requests += what == ASK_STOP ? 1 : 2;
+}
+
 static enum status drain(struct driver *driver, struct error *err)
 {
     for (int i = 0; i < BATCH && channel_receive(driver->channel, &driver->received); i++) {
         const struct message *message = &driver->received.message;
-        if (message->run != driver->run && message->type != MESSAGE_HELLO && message->type != MESSAGE_ASK)
-            continue;
-        enum status status = controller_handle(driver->controller, clock_ms(), driver->received.peer, message,
-                                               driver->received.frames, driver->received.frame_count, err);
+        enum status status = OK;
+        if (message->run != driver->run && message->type != MESSAGE_HELLO)
+            continue; /* a stray of another run */
+        if (message->type == MESSAGE_ASK)
+            answer(driver);
+        else
+            status = controller_handle(driver->controller, clock_ms(), driver->received.peer, message,
+                                       driver->received.frames, driver->received.frame_count, err);
         if (status != OK)
             return status;
     }
@@ -135,15 +177,39 @@ static enum status reap(struct driver *driver, struct error *err)
     return OK;
 }
 
-static enum status take_signals(struct driver *driver, struct error *err)
+static enum status take_stops(struct driver *driver, struct error *err)
 {
-    if (signals_seen <= driver->stops_seen)
+    if (stop_requests <= driver->stops_seen)
         return OK;
-    driver->stops_seen = signals_seen;
+    driver->stops_seen = stop_requests;
     if (driver->stops_seen > 1)
-        return error_set(err, ERR_STOPPED, "stopped at once; --resume goes on from the last epoch kept");
+        return error_set(err, ERR_STOPPED, "stopped at once; `--resume` goes on from the last epoch kept");
+    progress_clear(&driver->progress, stdout);
+    printf("Stopping when this epoch is kept; once more stops now.\n");
     controller_stop(driver->controller);
     return OK;
+}
+
+static void show_progress(struct driver *driver)
+{
+    static const char *const what[] = {
+        [PHASE_JOIN] = "members", [PHASE_PREPARE] = "features", [PHASE_LOAD] = "load",
+        [PHASE_PREDICT] = "predict", [PHASE_TRAIN] = "train", [PHASE_SHOW] = "pictures",
+        [PHASE_DONE] = "done", [PHASE_STOPPED] = "stopped",
+    };
+    struct controller_view view = controller_look(driver->controller);
+    if (driver->options->quiet || view.phase == PHASE_LOAD || view.phase == PHASE_SHOW)
+        return;
+    struct progress_state state = {
+        .stage = view.stage,
+        .what = what[view.phase],
+        .done = view.done,
+        .total = view.total,
+        .epoch = view.phase == PHASE_TRAIN ? view.epoch : 0,
+        .epochs = view.epochs,
+        .loss = view.loss,
+    };
+    progress_show(&driver->progress, stdout, clock_seconds(), &state);
 }
 
 static enum status turn(struct driver *driver, struct error *err)
@@ -152,10 +218,11 @@ static enum status turn(struct driver *driver, struct error *err)
     if (status == OK)
         status = reap(driver, err);
     if (status == OK)
-        status = take_signals(driver, err);
+        status = take_stops(driver, err);
     if (status == OK)
         status = controller_tick(driver->controller, clock_ms(), err);
     beat(driver, clock_ms());
+    show_progress(driver);
     return status;
 }
 
@@ -167,7 +234,7 @@ static enum status loop(struct driver *driver, struct error *err)
         if (status != OK || phase == PHASE_DONE)
             return status;
         if (phase == PHASE_STOPPED)
-            return error_set(err, ERR_STOPPED, "stopped; --resume goes on from here");
+            return error_set(err, ERR_STOPPED, "stopped; `--resume` goes on from here");
         channel_wait(&driver->channel, 1, TICK_MS);
     }
 }
@@ -177,8 +244,6 @@ static enum status start_members(struct driver *driver, struct error *err)
     const struct cluster_config *cluster = &driver->job->cluster;
     char log[PATH_BYTES];
     enum status status = file_path(log, err, "%s/log", driver->job->run.directory);
-    if (status == OK)
-        status = file_make_directory(log, err);
     for (uint32_t i = 0; i < cluster->servers && status == OK; i++)
         status = launcher_start(&driver->launcher, "graft-server", channel_endpoint(driver->channel),
                                 cluster->bind, log, 1, err);
@@ -188,10 +253,32 @@ static enum status start_members(struct driver *driver, struct error *err)
     return status;
 }
 
+/* Takes the run directory: journal, log. */
+static enum status open_run(struct driver *driver, struct error *err)
+{
+    char path[PATH_BYTES];
+    const char *directory = driver->job->run.directory;
+    enum status status = journal_open(directory, driver->job, driver->options->resume, &driver->journal, err);
+    if (status == OK)
+        status = history_create(driver->job, driver->journal, &driver->history, err);
+    if (status == OK)
+        status = file_path(path, err, "%s/log", directory);
+    if (status == OK)
+        status = file_make_directory(path, err);
+    if (status == OK)
+        status = file_path(path, err, "%s/log/coordinator.log", directory);
+    if (status == OK)
+        status = log_open(path, "coordinator", LOG_INFO, err);
+    driver->run = status == OK ? journal_run_id(driver->journal) : 0;
+    return status;
+}
+
 static enum status open_job(struct driver *driver, struct error *err)
 {
     const struct job *job = driver->job;
-    enum status status = manifest_build(job, MANIFEST_COORDINATOR, &driver->manifest, err);
+    enum status status = open_run(driver, err);
+    if (status == OK)
+        status = manifest_build(job, MANIFEST_COORDINATOR, &driver->manifest, err);
     if (status == OK)
         status = model_open(&job->model, &job->data.preprocess, job->data.class_count, &driver->model, err);
     struct controller_ports ports = {
@@ -205,50 +292,78 @@ static enum status open_job(struct driver *driver, struct error *err)
     if (status == OK)
         status = controller_create(job, driver->manifest, driver->model, ports, clock_ms(), &driver->controller,
                                    err);
+    if (status == OK && driver->options->resume)
+        status = history_restore(driver->history, driver->controller, err);
     return status;
 }
 
 static enum status open_socket(struct driver *driver, struct error *err)
 {
     const struct cluster_config *cluster = &driver->job->cluster;
-    driver->context = zmq_ctx_new();
+    if (!channel_is_loopback(cluster->bind) && !cluster->security_none)
+        return error_set(err, ERR_INPUT,
+                         "refusing to listen on %s without keys; say cluster.security = \"none\" if the network is "
+                         "yours alone",
+                         cluster->bind);
+    driver->context = channel_context_create();
     if (driver->context == NULL)
         return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
-    randombytes_buf(&driver->run, sizeof driver->run);
-    return channel_listen(driver->context, cluster->bind, cluster->port, &driver->channel, err);
+    enum status status =
+        channel_listen(driver->context, cluster->bind, cluster->port, &driver->channel, err);
+    return status == OK ? status_note_write(driver->job->run.directory, channel_endpoint(driver->channel),
+                                            driver->run, err)
+                        : status;
 }
 
-static enum status report(struct driver *driver, struct error *err)
+static uint64_t count_dropped(const struct driver *driver)
 {
-    struct controller_outcome outcome = controller_outcome(driver->controller);
-    const struct predictions *both[] = {outcome.source_only, outcome.adapted};
-    for (int i = 0; i < 2; i++) {
-        int32_t *labels = memory_alloc(both[i]->count, sizeof *labels);
-        for (size_t k = 0; k < both[i]->count; k++)
-            labels[k] = driver->manifest->samples[driver->manifest->part[outcome.domain][SPLIT_TEST][k]].label;
-        struct score *score;
-        enum status status = score_create(both[i], labels, &score, err);
-        if (status != OK)
-            return status;
-        printf("%s accuracy %.4f\n", i ? "adapted" : "source_only", score->accuracy);
-        score_destroy(&score);
-        memory_free(labels);
-    }
-    struct digest digest = digest_of(outcome.last->live, outcome.last->plan->live_elements * 4);
-    char hex[DIGEST_HEX_BYTES];
-    digest_hex(&digest, hex);
-    printf("weights %s\n", hex);
-    return OK;
+    const struct membership *members = controller_look(driver->controller).members;
+    uint64_t dropped = channel_dropped(driver->channel);
+    for (size_t i = 0; i < members->count; i++)
+        dropped += members->members[i].progress.dropped;
+    return dropped;
+}
+
+static enum status write_outputs(struct driver *driver, struct error *err)
+{
+    struct outputs outputs = {
+        .job = driver->job,
+        .manifest = driver->manifest,
+        .model = driver->model,
+        .history = driver->history,
+        .journal = driver->journal,
+        .controller = driver->controller,
+        .total_seconds = clock_seconds() - driver->began,
+        .dropped = count_dropped(driver),
+    };
+    return outputs_write(&outputs, stdout, err);
+}
+
+/* How the run stands now, for `--resume` and for people. */
+static void record_end(struct driver *driver, enum status status, const char *why)
+{
+    enum journal_state state = status == OK            ? JOURNAL_DONE
+                               : status == ERR_STOPPED ? JOURNAL_STOPPED
+                                                       : JOURNAL_FAILED;
+    if (driver->journal == NULL)
+        return;
+    note_event(driver, state == JOURNAL_DONE ? "done" : "ended", status == OK ? "" : why);
+    struct error ignored = {0};
+    if (journal_finish(driver->journal, state, &ignored) != OK)
+        log_event(LOG_WARN, "not_noted", "why=\"%s\"", ignored.text);
+    status_note_remove(driver->job->run.directory);
 }
 
 static void close_driver(struct driver *driver)
 {
     controller_destroy(&driver->controller);
     channel_close(&driver->channel);
-    if (driver->context != NULL)
-        zmq_ctx_term(driver->context);
+    channel_context_destroy(driver->context);
     model_destroy(&driver->model);
     manifest_destroy(&driver->manifest);
+    history_destroy(&driver->history);
+    journal_close(&driver->journal);
+    log_close();
     memory_free(driver);
 }
 
@@ -259,6 +374,8 @@ enum status driver_run(const struct job *job, const struct driver_options *optio
         return error_set(err, ERR_MEMORY, "no memory for the coordinator");
     driver->job = job;
     driver->options = options;
+    driver->began = clock_seconds();
+    progress_init(&driver->progress, isatty(STDOUT_FILENO));
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     enum status status = open_job(driver, err);
@@ -268,11 +385,13 @@ enum status driver_run(const struct job *job, const struct driver_options *optio
         status = start_members(driver, err);
     if (status == OK)
         status = loop(driver, err);
+    progress_clear(&driver->progress, stdout);
     if (status == OK)
-        status = report(driver, err);
+        status = write_outputs(driver, err);
     if (driver->controller != NULL && driver->channel != NULL)
         stop_members(driver, status == OK ? "the job is done" : err->text);
     launcher_stop(&driver->launcher, MEMBER_GRACE_MS);
+    record_end(driver, status, err->text);
     close_driver(driver);
     return status;
 }

@@ -1,4 +1,9 @@
 /* graft: the program a person uses. */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/platform.h"
 #include "coordinator/cli/cli.h"
 
 static const struct command commands[] = {
@@ -15,10 +20,15 @@ static const struct command commands[] = {
     {"compare", "RUN...", "Shows results side by side, with mean and standard deviation.",
      compare_main},
     {"status", "RUN", "Says what a running job is doing.", status_main},
-    {"stop", "RUN", "Asks a running job to stop after the epoch in work.", stop_main},
+    {"stop", "RUN [--now]", "Asks a running job to stop after the epoch in work.", stop_main},
 };
 
 int main(int argc, char **argv)
 {
+    platform_prepare(argv);
+    if (sodium_init() < 0) {
+        fprintf(stderr, "graft: libsodium could not be started\n");
+        return EXIT_FAILURE;
+    }
     return cli_main(argc, argv, commands, sizeof commands / sizeof *commands);
 }

@@ -28,6 +28,22 @@ struct channel {
     size_t announced[WIRE_FRAMES_MAX];
 };
 
+void *channel_context_create(void)
+{
+    return zmq_ctx_new();
+}
+
+void channel_context_destroy(void *context)
+{
+    if (context != NULL)
+        zmq_ctx_term(context);
+}
+
+bool channel_is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
+}
+
 static enum status open_channel(void *context, int type, struct channel **out, struct error *err)
 {
     struct channel *channel = memory_alloc(1, sizeof *channel);

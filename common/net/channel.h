@@ -24,6 +24,13 @@ struct received {
     size_t frame_count;
 };
 
+/* What sockets and mailboxes of one process share. NULL: no memory. Destroying waits for closed sockets to send. */
+void *channel_context_create(void);
+void channel_context_destroy(void *context);
+
+/* Is this host name or address the machine itself only? Others need keys, or security = "none". */
+bool channel_is_loopback(const char *host);
+
 /* Binds tcp://host:port (port 0: a free one). Errors: ERR_IO "port in use…" with what to do. */
 enum status channel_listen(void *context, const char *host, uint32_t port, struct channel **out,
                            struct error *err) MUST_CHECK;

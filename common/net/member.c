@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -49,7 +48,7 @@ enum status member_open(struct member *member, struct error *err)
     memset(member, 0, sizeof *member);
     randombytes_buf(&member->incarnation, sizeof member->incarnation);
     member->incarnation |= 1; /* never 0, which stands for the coordinator */
-    member->context = zmq_ctx_new();
+    member->context = channel_context_create();
     if (member->context == NULL)
         return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
     return OK;
@@ -150,7 +149,6 @@ void member_close(struct member *member)
 {
     link_stop(&member->link);
     job_destroy(&member->job);
-    if (member->context != NULL)
-        zmq_ctx_term(member->context);
+    channel_context_destroy(member->context);
     member->context = NULL;
 }

@@ -1,5 +1,7 @@
 #include "coordinator/cluster/placement.h"
 
+#include <stdbool.h>
+
 #include "common/base/check.h"
 
 static size_t load_of(uint32_t member, const uint32_t *owners, size_t shards)
@@ -56,20 +58,27 @@ size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *
     }
 }
 
-void placement_blocks(const size_t *bytes, size_t blocks, size_t servers, uint32_t *owners)
+/* Bytes that `server` owns among the first `count` blocks. */
+static size_t bytes_of(uint32_t server, const size_t *bytes, const uint32_t *owners, size_t count)
 {
-    CHECK(servers >= 1);
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += owners[i] == server ? bytes[i] : 0;
+    return sum;
+}
+
+void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers, uint32_t *owners)
+{
+    CHECK(servers >= 1 && parameters >= 1);
     for (size_t i = 0; i < blocks; i++) {
-        size_t best = 0, best_load = SIZE_MAX;
-        for (size_t server = 0; server < servers; server++) {
-            size_t load = 0;
-            for (size_t j = 0; j < i; j++)
-                load += owners[j] == server ? bytes[j] : 0;
-            if (load < best_load) {
-                best = server;
-                best_load = load;
-            }
+        size_t best_load = SIZE_MAX;
+        for (uint32_t server = 0; server < servers; server++) {
+            size_t load = bytes_of(server, bytes, owners, i);
+            bool allowed = i < parameters || load_of(server, owners, parameters) > 0;
+            if (!allowed || load >= best_load)
+                continue;
+            owners[i] = server;
+            best_load = load;
         }
-        owners[i] = (uint32_t)best;
     }
 }

@@ -12,7 +12,9 @@
  * ascending order; owners[shards] is member numbers (PLACEMENT_NOBODY at first) and is updated. Returns how many moved. */
 size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners, size_t shards);
 
-/* Each block, in order, to the server with the least bytes so far (ties: the first): owners[i] = 0 … servers-1. */
-void placement_blocks(const size_t *bytes, size_t blocks, size_t servers, uint32_t *owners);
+/* Each block, in order, to the server with the least bytes so far (ties: the first): owners[i] = 0 … servers-1. Blocks from
+ * `parameters` on (statistics, metrics) go only to servers that own a parameter block: workers wait for the parameters of a
+ * step and for nothing else, so a server without any could fall behind them. parameters >= 1. */
+void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers, uint32_t *owners);
 
 #endif

@@ -441,7 +441,7 @@ static enum status place_blocks(struct controller *c, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for %zu blocks", blocks);
     }
     loading_block_bytes(stage->plan, &stage->layout, domains, bytes);
-    placement_blocks(bytes, blocks, c->server_count, c->block_owners);
+    placement_blocks(bytes, stage->layout.parameter_count, blocks, c->server_count, c->block_owners);
     memory_free(bytes);
     return OK;
 }

@@ -1,0 +1,59 @@
+#include "coordinator/cli/ask.h"
+
+#include <sodium.h>
+#include <stdint.h>
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/net/channel.h"
+#include "coordinator/watch/status.h"
+
+#define ANSWER_MS_MAX 5000
+#define ANSWER_BYTES_MAX ((size_t)1 << 20)
+
+static enum status await_answer(struct channel *channel, const char *run_directory, char **answer, struct error *err)
+{
+    struct received *received = memory_alloc(1, sizeof *received);
+    if (received == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for an answer");
+    int64_t deadline = clock_ms() + ANSWER_MS_MAX;
+    enum status status = error_set(err, ERR_PEER,
+                                   "the coordinator of %s does not answer; if it is gone, `graft run CONFIG --resume` goes on",
+                                   run_directory);
+    while (status != OK && clock_ms() < deadline) {
+        channel_wait(&channel, 1, deadline - clock_ms());
+        if (!channel_receive(channel, received) || received->message.type != MESSAGE_TELL ||
+            received->frame_count != 1)
+            continue;
+        *answer = memory_dup_text(received->frames[0].data,
+                                  received->frames[0].bytes < ANSWER_BYTES_MAX ? received->frames[0].bytes
+                                                                               : ANSWER_BYTES_MAX);
+        status = *answer != NULL ? OK : ERR_MEMORY;
+    }
+    memory_free(received);
+    return status;
+}
+
+enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer, struct error *err)
+{
+    char endpoint[STATUS_ENDPOINT_BYTES];
+    struct message message = {.type = MESSAGE_ASK};
+    struct channel *channel = NULL;
+    uint64_t identity;
+    enum status status = status_note_read(run_directory, endpoint, &message.run, err);
+    if (status != OK)
+        return status;
+    randombytes_buf(&identity, sizeof identity);
+    message.body.ask.what = what;
+    message.sender = identity | 1;
+    void *context = channel_context_create();
+    status = context == NULL ? error_set(err, ERR_MEMORY, "no memory for a socket")
+                             : channel_connect(context, endpoint, message.sender, &channel, err);
+    if (status == OK)
+        status = channel_send(channel, 0, &message, NULL, 0, err);
+    if (status == OK)
+        status = await_answer(channel, run_directory, answer, err);
+    channel_close(&channel);
+    channel_context_destroy(context);
+    return status;
+}

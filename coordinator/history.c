@@ -1,0 +1,140 @@
+#include "coordinator/history.h"
+
+#include <string.h>
+
+#include "common/base/memory.h"
+#include "coordinator/job/checkpoint.h"
+
+enum status history_create(const struct job *job, struct journal *journal, struct history **out,
+                           struct error *err)
+{
+    struct history *history = memory_alloc(1, sizeof *history);
+    size_t room = 0;
+    for (size_t i = 0; i < job->stage_count; i++)
+        room += job->stages[i].epochs;
+    if (history != NULL)
+        history->epochs = memory_alloc(room, sizeof *history->epochs);
+    if (history == NULL || history->epochs == NULL) {
+        history_destroy(&history);
+        return error_set(err, ERR_MEMORY, "no memory for the history of %zu epochs", room);
+    }
+    history->job = job;
+    history->journal = journal;
+    history->room = room;
+    *out = history;
+    return OK;
+}
+
+void history_destroy(struct history **history)
+{
+    if (*history == NULL)
+        return;
+    memory_free((*history)->epochs);
+    memory_free(*history);
+    *history = NULL;
+}
+
+static void remember(struct history *history, const struct journal_epoch *epoch)
+{
+    if (history->count == history->room || epoch->stage >= history->job->stage_count)
+        return;
+    struct journal_epoch *kept = &history->epochs[history->count++];
+    *kept = *epoch;
+    kept->checkpoint = NULL;
+    if (epoch->best)
+        history->best_steps[epoch->stage] = epoch->step;
+}
+
+struct replay {
+    struct history *history;
+    uint64_t last_step; /* epochs after it have no sound checkpoint and are trained again */
+};
+
+static void replay_epoch(void *context, const struct journal_epoch *epoch)
+{
+    struct replay *replay = context;
+    if (epoch->step <= replay->last_step)
+        remember(replay->history, epoch);
+}
+
+static double score_at(const struct history *history, uint64_t step)
+{
+    for (size_t i = 0; i < history->count; i++)
+        if (history->epochs[i].step == step)
+            return history->epochs[i].score;
+    return 0;
+}
+
+static enum status restore_best(struct history *history, struct controller *controller, size_t stage,
+                                struct error *err)
+{
+    char path[PATH_BYTES];
+    struct values *values = NULL;
+    uint64_t step = history->best_steps[stage];
+    enum status status = checkpoint_path(path, history->job->run.directory, step, err);
+    if (status == OK)
+        status = checkpoint_read(path, history->job, controller_plan(controller, stage), &values, NULL, err);
+    if (status == OK)
+        status = controller_restore_best(controller, values, score_at(history, step), err);
+    values_destroy(&values);
+    return status;
+}
+
+enum status history_restore(struct history *history, struct controller *controller, struct error *err)
+{
+    const struct plan *plans[JOB_STAGES_MAX];
+    struct values *values = NULL;
+    struct checkpoint_head head;
+    for (size_t i = 0; i < history->job->stage_count; i++)
+        plans[i] = controller_plan(controller, i);
+    enum status status =
+        checkpoint_latest(history->job->run.directory, history->job, plans, &values, &head, err);
+    if (status != OK || values == NULL)
+        return status;
+    struct replay replay = {history, head.step};
+    status = journal_epochs(history->journal, replay_epoch, &replay, err);
+    for (size_t i = 0; status == OK && i < history->job->stage_count; i++)
+        if (history->best_steps[i] != 0)
+            status = restore_best(history, controller, i, err);
+    if (status == OK)
+        status = controller_restore_current(controller, values, err);
+    values_destroy(&values);
+    return status;
+}
+
+static struct journal_epoch journal_epoch_of(const struct epoch_report *report, const char *checkpoint)
+{
+    struct journal_epoch epoch = {
+        .stage = report->stage,
+        .epoch = report->epoch,
+        .stage_step = report->stage_step,
+        .step = report->step,
+        .seconds = report->seconds,
+        .source_validation = report->source_validation,
+        .information = report->information,
+        .entropy = report->entropy,
+        .score = report->score,
+        .best = report->best,
+        .pseudo_share = report->pseudo_share,
+        .checkpoint = checkpoint,
+    };
+    memcpy(epoch.terms, report->terms, sizeof epoch.terms);
+    return epoch;
+}
+
+enum status history_keep(struct history *history, const struct values *values,
+                         const struct epoch_report *report, struct error *err)
+{
+    char path[PATH_BYTES];
+    const struct run_config *run = &history->job->run;
+    enum status status = checkpoint_write(run->directory, history->job, values, report->step, path, err);
+    if (status != OK)
+        return status;
+    struct journal_epoch epoch = journal_epoch_of(report, path);
+    status = journal_add_epoch(history->journal, &epoch, err);
+    if (status != OK)
+        return status;
+    remember(history, &epoch);
+    return checkpoint_prune(run->directory, run->checkpoints_kept, history->best_steps,
+                            history->job->stage_count, err);
+}
