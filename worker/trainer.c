@@ -7,6 +7,7 @@
 #include "common/data/shard.h"
 #include "worker/adapt/coral.h"
 #include "worker/adapt/cross_entropy.h"
+#include "worker/adapt/information.h"
 #include "worker/engine/head.h"
 
 /* A shard's micro-batch of one domain, between forward and backward. */
@@ -92,7 +93,7 @@ static enum status create_room(struct trainer *trainer, struct error *err)
 /* CORAL is between the first labelled and the first unlabelled domain of the stage. */
 static enum status create_coral(struct trainer *trainer, struct error *err)
 {
-    if (trainer->layout.statistic_count == 0)
+    if (trainer->layout.coral_elements == 0)
         return OK;
     while (!slot_labelled(trainer, trainer->coral_source))
         trainer->coral_source++;
@@ -238,6 +239,19 @@ static void gather(struct trainer *trainer, size_t slot, uint32_t shard, const s
     }
 }
 
+/* Phase 1 of the losses that look at the whole step. */
+static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard, const struct flight *flight)
+{
+    const struct layout *layout = &trainer->layout;
+    size_t classes = trainer->plan->model->class_count;
+    if (trainer->coral != NULL)
+        coral_moments(trainer->coral, tape_hidden(flight->tape), flight->count, trainer->moments);
+    if (layout->statistic_elements > layout->coral_elements)
+        information_sums(tape_logits(flight->tape), flight->count, classes,
+                         trainer->moments + layout->coral_elements);
+    reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
+}
+
 enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step, struct error *err)
 {
     for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
@@ -253,10 +267,8 @@ enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t st
         gather(trainer, slot, shard, &rows, count, flight);
         if (flight->count > 0)
             head_forward(trainer->head, flight->tape, flight->features, flight->count);
-        if (trainer->coral == NULL)
-            continue;
-        coral_moments(trainer->coral, tape_hidden(flight->tape), flight->count, trainer->moments);
-        reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
+        if (trainer->layout.statistic_count > 0)
+            add_statistics(trainer, slot, shard, flight);
     }
     return OK;
 }
@@ -279,7 +291,8 @@ static void begin_coral(struct trainer *trainer, const struct statistics *statis
     trainer->coral_begun = true;
 }
 
-static void class_losses(struct trainer *trainer, size_t slot, const struct flight *flight, double *metrics)
+static void class_losses(struct trainer *trainer, size_t slot, const struct flight *flight,
+                         const struct statistics *statistics, double *metrics)
 {
     const struct loss_config *losses = &trainer->stage->losses;
     bool labelled = slot_labelled(trainer, slot);
@@ -289,7 +302,14 @@ static void class_losses(struct trainer *trainer, size_t slot, const struct flig
     if (weight > 0)
         note(metrics, labelled ? TERM_CROSS_ENTROPY : TERM_SELF_TRAINING,
              cross_entropy(tape_logits(flight->tape), flight->labels, flight->count, classes,
-                           labelled ? losses->label_smoothing : 0.0, weight, trainer->dlogits));
+                           losses->label_smoothing, weight, trainer->dlogits));
+    if (labelled || losses->information <= 0)
+        return;
+    uint64_t total;
+    const double *sums = statistics_sums(statistics, slot, &total) + trainer->layout.coral_elements;
+    note(metrics, TERM_INFORMATION,
+         information_gradient(tape_logits(flight->tape), flight->count, classes, sums, total,
+                              losses->information, trainer->dlogits));
 }
 
 /* NULL when no feature loss touches this slot. */
@@ -321,7 +341,7 @@ enum status trainer_backward(struct trainer *trainer, uint32_t shard, const stru
         CHECK(flight->tape != NULL);
         memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
         if (flight->count > 0) {
-            class_losses(trainer, slot, flight, metrics);
+            class_losses(trainer, slot, flight, statistics, metrics);
             const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
             head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
         }

@@ -98,6 +98,7 @@ struct optimizer_config {
     enum optimizer_kind kind;
     double rate, momentum, beta1, beta2, epsilon, weight_decay;
     bool nesterov;
+    double head_rate;           /* learning rate of the new head; 0 = rate */
 };
 
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP };
@@ -117,6 +118,7 @@ struct loss_config {
     double cross_entropy;       /* weight; on labelled domains */
     double label_smoothing;
     double coral;               /* weight of Deep CORAL with global moments; 0 = off */
+    double information;         /* weight of information maximisation on unlabelled domains; 0 = off */
     double self_training;       /* weight of pseudo-label cross-entropy on unlabelled domains; 0 = off */
     double fraction_first;      /* class-balanced share of pseudo labels kept, first epoch … */
     double fraction_last;       /* … and last epoch, linear between */

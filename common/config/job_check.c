@@ -200,13 +200,16 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     if (losses->self_training > 0 && unlabelled == 0)
         return refuse(
             c, "stages.%s.losses.self_training: none of the stage's domains is unlabelled", name);
-    if (losses->coral > 0 && stage->domain_count < 2)
-        return refuse(c, "stages.%s.losses.coral: needs two domains, the stage has one", name);
-    if (losses->cross_entropy + losses->coral + losses->self_training <= 0)
+    if (losses->information > 0 && unlabelled == 0)
+        return refuse(c, "stages.%s.losses.information: none of the stage's domains is unlabelled",
+                      name);
+    if (losses->coral > 0 && (labelled == 0 || unlabelled == 0))
+        return refuse(c, "stages.%s.losses.coral: needs a labelled and an unlabelled domain", name);
+    if (losses->cross_entropy + losses->coral + losses->information + losses->self_training <= 0)
         return refuse(c, "stages.%s.losses: all are 0, nothing would be learned", name);
-    if (unlabelled > 0 && losses->coral + losses->self_training <= 0)
+    if (unlabelled > 0 && losses->coral + losses->information + losses->self_training <= 0)
         return refuse(
-            c, "stages.%s.losses: no term uses the unlabelled domains; set coral or self_training",
+            c, "stages.%s.losses: no term uses the unlabelled domains; set coral, information or self_training",
             name);
     return OK;
 }

@@ -6,8 +6,11 @@ struct layout layout_of(const struct plan *plan, const struct stage_config *stag
 {
     size_t d = plan->model->feature_count;
     struct layout layout = {.parameter_count = plan->block_count};
-    if (stage->losses.coral > 0) {
-        layout.statistic_elements = d + d * (d + 1) / 2;
+    if (stage->losses.coral > 0)
+        layout.coral_elements = d + d * (d + 1) / 2;
+    layout.statistic_elements =
+        layout.coral_elements + (stage->losses.information > 0 ? plan->model->class_count : 0);
+    if (layout.statistic_elements > 0) {
         layout.statistic_count =
             (layout.statistic_elements + LAYOUT_STATISTIC_ELEMENTS - 1) / LAYOUT_STATISTIC_ELEMENTS;
     }

@@ -10,18 +10,25 @@
 #include "common/config/job.h"
 #include "common/model/plan.h"
 
-/* Statistics of one domain: [sums of features (d), upper triangle of sums of products, row by row
- * (d(d+1)/2)]. */
+/* Statistics of one domain, side by side: for CORAL the sums of features (d) and the upper triangle of the sums of products,
+ * row by row (d(d+1)/2); for information maximisation the sums of predicted probabilities (K). */
 #define LAYOUT_STATISTIC_ELEMENTS ((size_t)131072) /* of one block: 1 MiB of doubles */
 
 /* One metric triple per loss term, summed over samples. */
-enum layout_term { TERM_CROSS_ENTROPY, TERM_CORAL, TERM_SELF_TRAINING, TERM_COUNT };
+enum layout_term {
+    TERM_CROSS_ENTROPY,
+    TERM_CORAL,
+    TERM_INFORMATION,
+    TERM_SELF_TRAINING,
+    TERM_COUNT
+};
 enum layout_metric { METRIC_LOSS, METRIC_GRADIENT_SQUARE, METRIC_SAMPLES, METRIC_COUNT };
 
 struct layout {
     size_t parameter_count;    /* blocks 0 … parameter_count - 1 */
     size_t statistic_count;    /* then these; 0 when no loss needs statistics */
     size_t statistic_elements; /* of all of them together */
+    size_t coral_elements;     /* of those, at the front; the rest is information's */
     uint32_t metric_block;     /* the last */
     size_t metric_elements;    /* TERM_COUNT * METRIC_COUNT */
     size_t block_count;

@@ -665,9 +665,9 @@ static double criterion(const struct controller *c, const struct epoch_report *r
 /* A term that is switched on but moves nothing is the most common silent bug of adaptation code. */
 static enum status check_terms(const struct controller *c, const struct epoch_report *report, struct error *err)
 {
-    static const char *const names[] = {"cross-entropy", "CORAL", "self-training"};
+    static const char *const names[] = {"cross-entropy", "CORAL", "information", "self-training"};
     const struct loss_config *losses = &config_of(c, c->stage)->losses;
-    const double weights[] = {losses->cross_entropy, losses->coral, losses->self_training};
+    const double weights[] = {losses->cross_entropy, losses->coral, losses->information, losses->self_training};
     for (size_t t = 0; t < TERM_COUNT; t++)
         if (weights[t] > 0 && report->terms[t][METRIC_SAMPLES] > 0 &&
             !(report->terms[t][METRIC_GRADIENT_SQUARE] > 0))

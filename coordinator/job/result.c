@@ -149,9 +149,10 @@ static json_t *term_json(const double metrics[METRIC_COUNT])
 
 static json_t *terms_json(const struct journal_epoch *epoch)
 {
-    return json_pack("{s:o, s:o, s:o}", "cross_entropy",
+    return json_pack("{s:o, s:o, s:o, s:o}", "cross_entropy",
                      term_json(epoch->terms[TERM_CROSS_ENTROPY]), "coral",
-                     term_json(epoch->terms[TERM_CORAL]), "self_training",
+                     term_json(epoch->terms[TERM_CORAL]), "information",
+                     term_json(epoch->terms[TERM_INFORMATION]), "self_training",
                      term_json(epoch->terms[TERM_SELF_TRAINING]));
 }
 

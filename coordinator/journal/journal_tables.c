@@ -12,6 +12,7 @@ const char *const journal_schema =
     "  best INTEGER NOT NULL, pseudo_share REAL, "
     "  cross_entropy_loss REAL, cross_entropy_gradient_square REAL, cross_entropy_samples REAL, "
     "  coral_loss REAL, coral_gradient_square REAL, coral_samples REAL, "
+    "  information_loss REAL, information_gradient_square REAL, information_samples REAL, "
     "  self_training_loss REAL, self_training_gradient_square REAL, self_training_samples REAL, "
     "  checkpoint TEXT, PRIMARY KEY(stage, epoch)) WITHOUT ROWID;"
     "CREATE TABLE event(number INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, "
@@ -27,13 +28,15 @@ _Static_assert(SCHEMA_VERSION == 1 && SCHEMA_APPLICATION == 0x67726674, "as in j
 #define EPOCH_TERM_COLUMNS                                                                         \
     "cross_entropy_loss, cross_entropy_gradient_square, cross_entropy_samples, "                   \
     "coral_loss, coral_gradient_square, coral_samples, "                                           \
+    "information_loss, information_gradient_square, information_samples, "                         \
     "self_training_loss, self_training_gradient_square, self_training_samples"
 #define EPOCH_COLUMNS                                                                              \
     "stage, epoch, stage_step, step, seconds, source_validation_accuracy, information, entropy, "  \
     "score, best, pseudo_share, checkpoint, " EPOCH_TERM_COLUMNS
 #define EPOCH_FIRST_TERM 12
 _Static_assert((int)TERM_CROSS_ENTROPY == 0 && (int)TERM_CORAL == 1 &&
-                   (int)TERM_SELF_TRAINING == 2 && (int)TERM_COUNT == 3,
+                   (int)TERM_INFORMATION == 2 && (int)TERM_SELF_TRAINING == 3 &&
+                   (int)TERM_COUNT == 4,
                "EPOCH_TERM_COLUMNS names each term");
 _Static_assert((int)METRIC_LOSS == 0 && (int)METRIC_GRADIENT_SQUARE == 1 &&
                    (int)METRIC_SAMPLES == 2 && (int)METRIC_COUNT == 3,
@@ -80,7 +83,7 @@ enum status journal_add_epoch(struct journal *journal, const struct journal_epoc
     enum status status =
         statement_open(&statement, &journal->database,
                        "INSERT OR REPLACE INTO epoch(time, " EPOCH_COLUMNS ") VALUES(" SCHEMA_NOW
-                       ", ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                       ", ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                        err);
     if (status != OK)
         return status;

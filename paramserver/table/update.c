@@ -60,7 +60,9 @@ enum status update_block(struct block *block, const struct stage_config *stage,
     merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
     anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor, room->merged,
                 block->elements);
-    double rate = schedule_rate(&stage->schedule, stage->optimizer.rate, stage_step,
+    bool head = !block->pretrained && stage->optimizer.head_rate > 0;
+    double base = head ? stage->optimizer.head_rate : stage->optimizer.rate;
+    double rate = schedule_rate(&stage->schedule, base, stage_step,
                                 (uint64_t)stage->epochs * steps_per_epoch, steps_per_epoch);
     optimizer_apply(&stage->optimizer, rate, stage_step + 1, from, room->merged, block->states, to,
                     block->elements);
