@@ -53,6 +53,27 @@ static enum status export_tensors(const struct work *work, const char *path, str
     return status;
 }
 
+/* Logits of the evaluated test split before and after, in manifest order, and the index that says which sample each is
+ * (manifest.h): so that anybody can check the table, or another runtime. */
+static enum status export_logits(const struct work *work, const char *path, struct error *err)
+{
+    size_t count = work->outcome.adapted->count, classes = work->outcome.adapted->classes;
+    int64_t *index = memory_alloc(count, sizeof *index);
+    if (index == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for %zu numbers", count);
+    for (size_t i = 0; i < count; i++)
+        index[i] = (int64_t)work->outputs->manifest->samples[test_ids(work)[i]].index;
+    struct shape matrix = {2, {(int64_t)count, (int64_t)classes}}, vector = {1, {(int64_t)count}};
+    struct safetensor tensors[] = {
+        {"adapted", DTYPE_F32, matrix, work->outcome.adapted->logits},
+        {"index", DTYPE_I64, vector, index},
+        {"source_only", DTYPE_F32, matrix, work->outcome.source_only->logits},
+    };
+    enum status status = safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL, err);
+    memory_free(index);
+    return status;
+}
+
 static enum status export_model(struct work *work, struct error *err)
 {
     char path[PATH_BYTES];
@@ -65,6 +86,10 @@ static enum status export_model(struct work *work, struct error *err)
         status = file_path(path, err, "%s/adapted.safetensors", outputs->job->run.directory);
     if (status == OK)
         status = export_tensors(work, path, err);
+    if (status == OK)
+        status = file_path(path, err, "%s/test.safetensors", outputs->job->run.directory);
+    if (status == OK)
+        status = export_logits(work, path, err);
     work->export_seconds = clock_seconds() - began;
     return status;
 }

@@ -21,7 +21,7 @@ static const char *const state_names[] = {"running", "stopped", "failed", "done"
  * the directory is known to be graft's, even if this is interrupted. log/ stays. */
 static const char *const leavings[] = {
     "checkpoints", "result.json", "adapted.onnx", "adapted.safetensors",
-    "changes.png", "run.db-wal",  "run.db-shm",   "run.db",
+    "changes.png", "test.safetensors", "run.db-wal",  "run.db-shm",   "run.db",
 };
 #define LEAVINGS (sizeof leavings / sizeof *leavings)
 
