@@ -50,8 +50,9 @@ enum status features_create(const struct job *job, const struct manifest *manife
     features->progress = progress;
     size_t parts = job->data.domain_count * SPLIT_COUNT * job->cluster.shards;
     features->held = memory_alloc(parts, sizeof *features->held);
-    char engine[128];
-    platform_text(job->cluster.threads, engine, sizeof engine);
+    char platform[128], engine[160];
+    platform_text(platform, sizeof platform);
+    snprintf(engine, sizeof engine, "%s threads=%u", platform, job->cluster.threads);
     enum status status = features->held == NULL
                              ? error_set(err, ERR_MEMORY, "no memory for features")
                              : feature_cache_open(job, manifest, &plan->trunk, plan->boundary_elements,

@@ -36,10 +36,10 @@ void platform_prepare(char *const *argv)
         execv("/proc/self/exe", argv);
 }
 
-void platform_text(unsigned threads, char *out, size_t bytes)
+void platform_text(char *out, size_t bytes)
 {
     const char *core = getenv("OPENBLAS_CORETYPE");
     const char *isa = getenv("ONEDNN_MAX_CPU_ISA");
-    snprintf(out, bytes, "graft %s %s%s%s %s threads=%u", GRAFT_VERSION, instruction_set(),
-             isa != NULL ? "/" : "", isa != NULL ? isa : "", core != NULL ? core : "default", threads);
+    snprintf(out, bytes, "graft %s %s%s%s %s", GRAFT_VERSION, instruction_set(),
+             isa != NULL ? "/" : "", isa != NULL ? isa : "", core != NULL ? core : "default");
 }

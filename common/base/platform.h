@@ -12,7 +12,7 @@
  * program cannot be executed again (then slower kernels are used). What the user has set is kept. */
 void platform_prepare(char *const *argv);
 
-/* "graft 0.1.0 avx512 SKYLAKEX threads=1" */
-void platform_text(unsigned threads, char *out, size_t bytes);
+/* "graft 0.1.0 avx512 SKYLAKEX". The number of threads is the job's. */
+void platform_text(char *out, size_t bytes);
 
 #endif

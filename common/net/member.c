@@ -71,7 +71,7 @@ static enum status say_hello(struct member *member, enum member_role role, const
     hello->pid = (uint64_t)getpid();
     gethostname(hello->host, sizeof hello->host - 1);
     snprintf(hello->endpoint, sizeof hello->endpoint, "%s", endpoint);
-    platform_text(0, hello->platform, sizeof hello->platform);
+    platform_text(hello->platform, sizeof hello->platform);
     return member_send(member, &message, NULL, 0, err);
 }
 

@@ -938,6 +938,13 @@ static enum status members_changed(struct controller *c, struct error *err)
     return make_view(c, err);
 }
 
+static void tell_stop(struct controller *c, uint64_t peer, const char *why)
+{
+    struct message message = {.type = MESSAGE_STOP};
+    snprintf(message.body.reason.text, sizeof message.body.reason.text, "%s", why);
+    send_message(c, peer, &message, NULL, 0);
+}
+
 static enum status declare_dead(struct controller *c, struct cluster_member *member, const char *why,
                                 struct error *err)
 {
@@ -949,6 +956,7 @@ static enum status declare_dead(struct controller *c, struct cluster_member *mem
     member->state = MEMBER_DEAD;
     c->ports.event(c->ports.driver, "death", text);
     c->ports.member(c->ports.driver, member);
+    tell_stop(c, member->incarnation, why); /* it may live: then it must not wait for us */
     if (!was_ready)
         return c->phase == PHASE_JOIN
                    ? error_set(err, ERR_PEER, "%s before it was ready; its log in the run directory tells why", text)
@@ -1019,8 +1027,11 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
     if (message->type == MESSAGE_HELLO)
         return take_hello(c, peer, &message->body.hello);
     struct cluster_member *member = membership_find(&c->members, peer);
-    if (member == NULL)
-        return OK; /* a stranger, or one that was declared dead: fenced off */
+    if (member == NULL) {
+        /* A stranger, or one that was declared dead and has come back: fenced off, and told so. */
+        tell_stop(c, peer, "not a member (any more)");
+        return OK;
+    }
     membership_heard(member, now_ms);
     switch ((uint32_t)message->type) {
     case MESSAGE_READY:

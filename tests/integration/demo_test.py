@@ -145,7 +145,7 @@ def result_and_files_are_complete():
         assert result["adapted"]["accuracy"] > result["source_only"]["accuracy"] + 0.05
         for name in ("adapted.onnx", "adapted.safetensors", "test.safetensors", "changes.png", "run.db"):
             assert (path / "run" / name).stat().st_size > 0
-        assert set(result["seconds"]) >= {"source", "adapt", "total"}
+        assert set(result["seconds"]["stages"]) == {"source", "adapt"} and result["seconds"]["total"] > 0
 
 
 # ---- another runtime ----
