@@ -1,10 +1,12 @@
-/* The coordinator's state machine: members' messages, time and signals go in; messages, saved values and reports come out.
- * No socket, clock, file or database inside: those are the ports, which the driver (coordinator/cli/run.c) gives.
+/* The coordinator's state machine: members' messages, time and signals go in; messages, saved
+ * values and reports come out. No socket, clock, file or database inside: those are the ports,
+ * which the driver (coordinator/cli/run.c) gives.
  *
- * A job is, for each stage:  prepare features → load the servers → [guess labels] → train an epoch → validate → keep the
- * values → … → select an epoch;  and at the end: evaluate the last and the first stage on the test split → done.
- * Views are made whenever members change: servers learn a view before workers do. A dead worker's shards go to the others,
- * in the middle of a step if need be; a dead server's blocks are loaded again from the values after the last epoch. */
+ * A job is, for each stage:  prepare features → load the servers → [guess labels] → train an epoch
+ * → validate → keep the values → … → select an epoch;  and at the end: evaluate the last and the
+ * first stage on the test split → done. Views are made whenever members change: servers learn a
+ * view before workers do. A dead worker's shards go to the others, in the middle of a step if need
+ * be; a dead server's blocks are loaded again from the values after the last epoch. */
 #ifndef GRAFT_COORDINATOR_JOB_CONTROLLER_H
 #define GRAFT_COORDINATOR_JOB_CONTROLLER_H
 
@@ -39,23 +41,26 @@ enum controller_phase {
 struct epoch_report {
     uint32_t stage, epoch;
     uint64_t stage_step;
-    uint64_t step;           /* over all stages */
+    uint64_t step; /* over all stages */
     double seconds;
     double source_validation; /* accuracy; NAN when there is no such split */
-    double information;       /* mean entropy − entropy of the mean on unlabelled training data; NAN when none */
+    double information; /* mean entropy − entropy of the mean on unlabelled training data; NAN when
+                           none */
     double entropy;
-    double score;             /* the stage's criterion; lower is better */
-    bool best;                /* best of its stage so far */
-    double pseudo_share;      /* share of the unlabelled samples that had a pseudo label in this epoch */
-    double terms[TERM_COUNT][METRIC_COUNT]; /* over the epoch, all domains: loss per sample, gradient norm², samples */
+    double score;        /* the stage's criterion; lower is better */
+    bool best;           /* best of its stage so far */
+    double pseudo_share; /* share of the unlabelled samples that had a pseudo label in this epoch */
+    double terms[TERM_COUNT][METRIC_COUNT]; /* over the epoch, all domains: loss per sample,
+                                               gradient norm², samples */
 };
 
 struct controller_ports {
     void *driver;
     struct outbox outbox;
-    /* Keeps the values after an epoch (checkpoint, journal) or refuses: then the job ends with that error. */
-    enum status (*keep_epoch)(void *driver, const struct values *values, const struct epoch_report *report,
-                              struct error *err);
+    /* Keeps the values after an epoch (checkpoint, journal) or refuses: then the job ends with that
+     * error. */
+    enum status (*keep_epoch)(void *driver, const struct values *values,
+                              const struct epoch_report *report, struct error *err);
     /* Something that a person may want to read later. */
     void (*event)(void *driver, const char *kind, const char *text);
     void (*member)(void *driver, const struct cluster_member *member);
@@ -71,7 +76,7 @@ struct controller_view {
     uint32_t epoch, epochs; /* in work (from 1) */
     uint64_t done, total;   /* samples of the phase */
     uint32_t view;
-    double loss;            /* of the last epoch */
+    double loss; /* of the last epoch */
     struct membership *members;
 };
 
@@ -92,27 +97,31 @@ struct controller_outcome {
 };
 
 /* job, manifest, model are borrowed. Opens the plans of all stages. */
-enum status controller_create(const struct job *job, const struct manifest *manifest, const struct model *model,
-                              struct controller_ports ports, int64_t now_ms, struct controller **out,
+enum status controller_create(const struct job *job, const struct manifest *manifest,
+                              const struct model *model, struct controller_ports ports,
+                              int64_t now_ms, struct controller **out,
                               struct error *err) MUST_CHECK;
 void controller_destroy(struct controller **controller);
 
 const struct plan *controller_plan(const struct controller *controller, size_t stage);
 
-/* Before the first message, for --resume: what an earlier coordinator had kept. Best values of a stage, and the values to
- * go on from. Copied. */
-enum status controller_restore_best(struct controller *controller, const struct values *values, double score,
-                                    struct error *err) MUST_CHECK;
+/* Before the first message, for --resume: what an earlier coordinator had kept. Best values of a
+ * stage, and the values to go on from. Copied. */
+enum status controller_restore_best(struct controller *controller, const struct values *values,
+                                    double score, struct error *err) MUST_CHECK;
 enum status controller_restore_current(struct controller *controller, const struct values *values,
                                        struct error *err) MUST_CHECK;
 
 /* An error ends the job; the driver then stops the members. */
-enum status controller_handle(struct controller *controller, int64_t now_ms, uint64_t peer, const struct message *message,
-                              const struct frame *payloads, size_t count, struct error *err) MUST_CHECK;
+enum status controller_handle(struct controller *controller, int64_t now_ms, uint64_t peer,
+                              const struct message *message, const struct frame *payloads,
+                              size_t count, struct error *err) MUST_CHECK;
 /* To be called at least every heartbeat: finds the silent. */
-enum status controller_tick(struct controller *controller, int64_t now_ms, struct error *err) MUST_CHECK;
+enum status controller_tick(struct controller *controller, int64_t now_ms,
+                            struct error *err) MUST_CHECK;
 /* A local member's process ended. */
-enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid, struct error *err) MUST_CHECK;
+enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid,
+                                     struct error *err) MUST_CHECK;
 /* Stop after the epoch in work has been kept. */
 void controller_stop(struct controller *controller);
 

@@ -1,0 +1,167 @@
+/* The controller's inside, shared by the files named controller*.c and by nobody else: its state,
+ * and the steps that one file leaves to another. All of it belongs to the coordinator's main
+ * thread. */
+#ifndef GRAFT_COORDINATOR_JOB_CONTROLLER_STATE_H
+#define GRAFT_COORDINATOR_JOB_CONTROLLER_STATE_H
+
+#include "coordinator/job/controller.h"
+#include "coordinator/job/loading.h"
+#include "coordinator/job/pseudo_labels.h"
+
+#define FIRST_VERSION 1 /* 0 is "no version" */
+#define PARTS_MAX (JOB_DOMAINS_MAX * SPLIT_COUNT)
+
+/* What the values in the servers are for. */
+enum purpose { PURPOSE_STAGE, PURPOSE_ADAPTED, PURPOSE_SOURCE_ONLY };
+
+/* Why predictions are asked for. */
+enum predict_reason { PREDICT_GUESSES, PREDICT_SCORES, PREDICT_TEST };
+
+struct stage_state {
+    struct plan *plan;
+    struct layout layout;
+    struct values *best; /* selected so far; NULL before the first epoch */
+    double best_score;
+    double seconds;
+    float *anchor; /* [live_elements] */
+};
+
+struct controller {
+    const struct job *job;
+    const struct manifest *manifest;
+    const struct model *model;
+    struct controller_ports ports;
+    struct membership members;
+    int64_t now_ms, join_deadline_ms;
+
+    enum controller_phase phase;
+    enum purpose purpose;
+    enum predict_reason reason;
+    bool stop_asked;
+    bool unscored; /* the values were trained for an epoch that is not kept yet */
+    int64_t stage_began_ms, epoch_began_ms, phase_began_ms;
+    double prepare_seconds, evaluate_seconds;
+
+    /* view */
+    uint32_t view;
+    bool view_settled;
+    uint32_t shard_owners[JOB_SHARDS_MAX];
+    struct cluster_member *servers[MEMBERSHIP_MAX];
+    bool server_seen[MEMBERSHIP_MAX], server_loaded[MEMBERSHIP_MAX];
+    size_t server_count;
+    bool worker_tasked[MEMBERSHIP_MAX + 1]; /* by member number: has the current task */
+
+    /* values and stages */
+    struct stage_state stages[JOB_STAGES_MAX];
+    size_t stage;           /* in the servers or about to be */
+    struct values *current; /* after the last epoch of `stage` */
+    uint32_t generation;
+    uint32_t *block_owners;
+    struct gathering gathering;
+    bool *gathering_has;
+    double *metrics;
+
+    /* the task in work */
+    uint32_t task;
+    struct message_task task_body;
+    uint32_t task_parts[CONTROLLER_SHOWN_MAX > PARTS_MAX ? CONTROLLER_SHOWN_MAX : PARTS_MAX];
+    bool task_sent;
+    bool shard_done[PARTS_MAX][JOB_SHARDS_MAX]; /* by position in task_parts */
+    size_t pieces_left;
+    uint64_t task_samples; /* of the whole task, for progress */
+
+    struct predictions *parts[PARTS_MAX]; /* newest predictions of each part */
+    int32_t *pseudo;                      /* unlabelled domains of the stage, side by side */
+    size_t pseudo_count;
+    double pseudo_share;
+    struct guess *guesses;
+
+    bool *unreadable; /* per sample */
+    size_t unreadable_count;
+    struct epoch_report report; /* of the last epoch */
+
+    struct predictions *adapted, *source_only;
+    uint32_t shown[CONTROLLER_SHOWN_MAX];
+    size_t shown_count;
+    uint8_t *pixels;
+    uint32_t pixels_width, pixels_height;
+};
+
+/* ---- controller.c ---- */
+/* Configuration of a stage. */
+const struct stage_config *controller_config(const struct controller *c, size_t stage);
+/* Domain of a stage's slot. */
+size_t controller_domain(const struct controller *c, size_t stage, size_t slot);
+/* Samples of a part (domain * SPLIT_COUNT + split). */
+size_t controller_part_samples(const struct controller *c, uint32_t part);
+/* The domain whose test split decides: the first unlabelled one, else the last. */
+size_t controller_test_domain(const struct controller *c);
+/* Its test part. */
+uint32_t controller_test_part(const struct controller *c);
+/* Sends with view and generation filled in. */
+void controller_send(struct controller *c, uint64_t peer, struct message *message,
+                     const struct frame *payloads, size_t count);
+/* A copy of `values` into *slot, made when it is not there yet or of another stage. */
+enum status controller_keep_values(struct values **slot, const struct values *values,
+                                   struct error *err) MUST_CHECK;
+
+/* ---- controller_members.c ---- */
+/* Ready workers, in order of number. */
+size_t controller_ready_workers(struct controller *c, struct cluster_member **out);
+enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
+                                   struct error *err) MUST_CHECK;
+void controller_tell_stop(struct controller *c, uint64_t peer, const char *why);
+enum status controller_declare_dead(struct controller *c, struct cluster_member *member,
+                                    const char *why, struct error *err) MUST_CHECK;
+enum status controller_take_hello(struct controller *c, uint64_t peer,
+                                  const struct message_hello *hello) MUST_CHECK;
+enum status controller_take_ready(struct controller *c, struct cluster_member *member,
+                                  const struct message_ready *ready, struct error *err) MUST_CHECK;
+
+/* ---- controller_tasks.c ---- */
+/* The task in work to all workers of the settled view that do not have it yet. */
+void controller_spread_task(struct controller *c);
+/* A new task of part_count parts (task_parts), for the values in the servers; nothing is sent yet.
+ */
+void controller_begin_task(struct controller *c, enum task_kind kind, size_t part_count);
+/* Asks for the features of the current stage. */
+enum status controller_enter_prepare(struct controller *c) MUST_CHECK;
+enum status controller_take_prepared(struct controller *c, const struct message_prepared *prepared,
+                                     struct error *err) MUST_CHECK;
+/* Asks for predictions with the values in the servers. */
+enum status controller_enter_predict(struct controller *c, enum predict_reason reason,
+                                     struct error *err) MUST_CHECK;
+enum status controller_take_predicted(struct controller *c, const struct message *message,
+                                      const struct frame *payloads, size_t count,
+                                      struct error *err) MUST_CHECK;
+/* Asks for the pixels of test samples that show what changed. */
+enum status controller_enter_show(struct controller *c, struct error *err) MUST_CHECK;
+enum status controller_take_pixels(struct controller *c, const struct message *message,
+                                   const struct frame *payloads, size_t count,
+                                   struct error *err) MUST_CHECK;
+
+/* ---- controller_load.c ---- */
+/* Loads the current values into the servers. */
+enum status controller_enter_load(struct controller *c, struct error *err) MUST_CHECK;
+/* Is the flag set for every server of the view? */
+bool controller_all_servers(const struct controller *c, const bool *flags);
+/* Sets the flag of the server with this identity. */
+void controller_mark_server(struct controller *c, bool *flags, uint64_t peer);
+
+/* ---- controller_epoch.c ---- */
+/* Chooses pseudo labels and begins an epoch. */
+enum status controller_enter_train(struct controller *c, struct error *err) MUST_CHECK;
+enum status controller_take_snapshot(struct controller *c, const struct message *message,
+                                     const struct frame *payloads, size_t count,
+                                     struct error *err) MUST_CHECK;
+/* Scores the values, keeps them and, when best, selects them. */
+enum status controller_finish_epoch(struct controller *c, struct error *err) MUST_CHECK;
+
+/* ---- controller_phases.c ---- */
+/* Starts a stage from what the one before has selected. */
+enum status controller_begin_stage(struct controller *c, size_t stage,
+                                   struct error *err) MUST_CHECK;
+/* Goes to the next phase when the current one is complete. */
+enum status controller_advance(struct controller *c, struct error *err) MUST_CHECK;
+
+#endif
