@@ -1,5 +1,6 @@
 #include "coordinator/driver.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,22 +193,18 @@ static enum status take_stops(struct driver *driver, struct error *err)
 
 static void show_progress(struct driver *driver)
 {
-    static const char *const what[] = {
-        [PHASE_JOIN] = "members", [PHASE_PREPARE] = "features", [PHASE_LOAD] = "load",
-        [PHASE_PREDICT] = "predict", [PHASE_TRAIN] = "train", [PHASE_SHOW] = "pictures",
-        [PHASE_DONE] = "done", [PHASE_STOPPED] = "stopped",
-    };
     struct controller_view view = controller_look(driver->controller);
-    if (driver->options->quiet || view.phase == PHASE_LOAD || view.phase == PHASE_SHOW)
+    bool training = view.phase == PHASE_TRAIN;
+    if (driver->options->quiet || (!training && view.phase != PHASE_PREPARE))
         return;
     struct progress_state state = {
         .stage = view.stage,
-        .what = what[view.phase],
-        .done = view.done,
-        .total = view.total,
-        .epoch = view.phase == PHASE_TRAIN ? view.epoch : 0,
-        .epochs = view.epochs,
-        .loss = view.loss,
+        .what = training ? "train" : "features",
+        .done = training ? (view.epoch - 1) * view.total + view.done : view.done,
+        .total = training ? view.epochs * view.total : view.total,
+        .epoch = training ? view.epoch : 0,
+        .epochs = training ? view.epochs : 0,
+        .loss = training ? view.loss : NAN,
     };
     progress_show(&driver->progress, stdout, clock_seconds(), &state);
 }

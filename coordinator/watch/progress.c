@@ -12,17 +12,15 @@ void progress_init(struct progress *progress, bool terminal)
     *progress = (struct progress){.terminal = terminal, .shown_seconds = -INFINITY};
 }
 
-/* A new phase or epoch counts from its own beginning; the rate lives as long as the phase. */
+/* A new phase counts from its own beginning. */
 static bool note_phase(struct progress *progress, double now, const struct progress_state *state)
 {
     char phase[sizeof progress->phase];
     snprintf(phase, sizeof phase, "%s/%s", state->what, state->stage);
     bool other = strcmp(phase, progress->phase) != 0;
-    bool again = other || state->epoch != progress->epoch || state->done < progress->began_done;
-    if (again) {
+    if (other || state->done < progress->began_done) {
         progress->began_seconds = now;
         progress->began_done = state->done;
-        progress->epoch = state->epoch;
     }
     if (other) {
         memcpy(progress->phase, phase, sizeof phase);
@@ -38,13 +36,9 @@ static void note_rate(struct progress *progress, double now, const struct progre
         progress->rate = (double)(state->done - progress->began_done) / seconds;
 }
 
-/* Samples left in this epoch and the following ones. */
 static double samples_left(const struct progress_state *state)
 {
-    double left = state->total > state->done ? (double)(state->total - state->done) : 0;
-    if (state->epochs > state->epoch)
-        left += (double)(state->epochs - state->epoch) * (double)state->total;
-    return left;
+    return state->total > state->done ? (double)(state->total - state->done) : 0;
 }
 
 static double share_done(const struct progress_state *state)

@@ -16,7 +16,7 @@
 struct progress_state {
     const char *stage;      /* name */
     const char *what;       /* "prepare", "train", "evaluate" */
-    uint64_t done, total;   /* samples of the epoch or phase; total 0: not known yet */
+    uint64_t done, total;   /* samples of the phase, over all its epochs; total 0: not known yet */
     uint32_t epoch, epochs; /* in work, from 1; 0 when the phase has no epochs */
     double loss;            /* of the last epoch; NAN: none */
 };
@@ -27,7 +27,6 @@ struct progress {
     double shown_seconds;
     double began_seconds; /* of the phase and epoch that is counted */
     uint64_t began_done;
-    uint32_t epoch;
     char phase[96];
     double rate; /* samples per second of the phase; 0: not known */
 };
