@@ -115,6 +115,10 @@ def assert_nothing_left(run):
         time.sleep(0.05)
         left = [pid for pid in left if alive(pid)]
     assert not left, f"processes left behind: {left}"
+    for log in run.directory.glob("log/*.log"):
+        text = log.read_text(errors="replace")
+        assert "Sanitizer" not in text and "internal error" not in text, f"{log.name}:\n{text}"
+    assert "Sanitizer" not in run.text(), run.text()
     aside = list(run.directory.rglob("*.tmp-*")) if run.directory.exists() else []
     assert not aside, f"half-written files left behind: {aside}"
 
