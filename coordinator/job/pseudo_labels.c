@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/data/manifest.h"
+#include "common/tensor/softmax.h"
 
 double pseudo_labels_fraction(const struct loss_config *losses, uint32_t epoch, uint32_t epochs)
 {
@@ -14,13 +15,11 @@ double pseudo_labels_fraction(const struct loss_config *losses, uint32_t epoch, 
 static struct guess guess_of(const float *logits, size_t classes, uint32_t sample)
 {
     size_t best = 0;
-    double sum = 0;
     for (size_t k = 1; k < classes; k++)
         if (logits[k] > logits[best])
             best = k;
-    for (size_t k = 0; k < classes; k++)
-        sum += exp((double)logits[k] - (double)logits[best]);
-    return (struct guess){(int32_t)best, sample, 1.0 / sum};
+    double confidence = exp(logits[best] - softmax_log_normaliser(logits, classes));
+    return (struct guess){(int32_t)best, sample, confidence};
 }
 
 /* By label, the most confident first, then the earlier sample. */

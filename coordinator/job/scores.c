@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/config/job.h"
 #include "common/data/manifest.h"
+#include "common/tensor/softmax.h"
 
 enum status predictions_create(size_t count, size_t classes, struct predictions **out, struct error *err)
 {
@@ -107,18 +108,6 @@ void score_destroy(struct score **score)
     *score = NULL;
 }
 
-/* p_k of sample i: exp(z_k − shift)·scale. */
-static void softmax_terms(const float *logits, size_t classes, double *shift, double *scale)
-{
-    double most = logits[0], sum = 0;
-    for (size_t k = 1; k < classes; k++)
-        most = fmax(most, logits[k]);
-    for (size_t k = 0; k < classes; k++)
-        sum += exp(logits[k] - most);
-    *shift = most;
-    *scale = 1.0 / sum;
-}
-
 static double entropy_term(double p)
 {
     return p > 0 ? -p * log(p) : 0.0;
@@ -129,13 +118,12 @@ static size_t sum_probabilities(const struct predictions *predictions, double *s
 {
     size_t seen = 0, classes = predictions->classes;
     for (size_t i = 0; i < predictions->count; i++) {
-        double shift, scale;
         if (!predictions->readable[i])
             continue;
         const float *logits = predictions->logits + i * classes;
-        softmax_terms(logits, classes, &shift, &scale);
+        double normaliser = softmax_log_normaliser(logits, classes);
         for (size_t k = 0; k < classes; k++)
-            sums[k] += exp((double)logits[k] - shift) * scale;
+            sums[k] += exp(logits[k] - normaliser);
         seen++;
     }
     return seen;
@@ -143,15 +131,15 @@ static size_t sum_probabilities(const struct predictions *predictions, double *s
 
 double score_entropy(const struct predictions *predictions)
 {
-    double sum = 0, shift, scale;
+    double sum = 0;
     size_t seen = 0;
     for (size_t i = 0; i < predictions->count; i++) {
         if (!predictions->readable[i])
             continue;
         const float *logits = predictions->logits + i * predictions->classes;
-        softmax_terms(logits, predictions->classes, &shift, &scale);
+        double normaliser = softmax_log_normaliser(logits, predictions->classes);
         for (size_t k = 0; k < predictions->classes; k++)
-            sum += entropy_term(exp(logits[k] - shift) * scale);
+            sum += entropy_term(exp(logits[k] - normaliser));
         seen++;
     }
     return seen > 0 ? sum / (double)seen : NAN;
@@ -165,18 +153,4 @@ double score_information(const struct predictions *predictions)
     for (size_t k = 0; k < predictions->classes && seen > 0; k++)
         of_mean += entropy_term(sums[k] / (double)seen);
     return score_entropy(predictions) - of_mean;
-}
-
-double score_confidence(const struct predictions *predictions)
-{
-    double sum = 0, shift, scale;
-    size_t seen = 0;
-    for (size_t i = 0; i < predictions->count; i++) {
-        if (!predictions->readable[i])
-            continue;
-        softmax_terms(predictions->logits + i * predictions->classes, predictions->classes, &shift, &scale);
-        sum += scale; /* of the largest: exp(0)·scale */
-        seen++;
-    }
-    return seen > 0 ? sum / (double)seen : NAN;
 }

@@ -38,7 +38,5 @@ void score_destroy(struct score **score);
  * maximisation (Krause 2010, as SHOT uses it). NAN without readable samples. */
 double score_entropy(const struct predictions *predictions);
 double score_information(const struct predictions *predictions);
-/* Mean largest probability; higher is better. */
-double score_confidence(const struct predictions *predictions);
 
 #endif

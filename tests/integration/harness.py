@@ -108,7 +108,8 @@ def alive(pid):
     return state != "Z"
 
 
-def assert_nothing_left(run):
+def assert_nothing_left(run, killed=False):
+    """killed: the coordinator had no chance to clean up; what it left is removed by the next one."""
     limit = time.monotonic() + 5
     left = [pid for _, pid in run.members() if alive(pid)]
     while left and time.monotonic() < limit:
@@ -120,7 +121,7 @@ def assert_nothing_left(run):
         assert "Sanitizer" not in text and "internal error" not in text, f"{log.name}:\n{text}"
     assert "Sanitizer" not in run.text(), run.text()
     aside = list(run.directory.rglob("*.tmp-*")) if run.directory.exists() else []
-    assert not aside, f"half-written files left behind: {aside}"
+    assert killed or not aside, f"half-written files left behind: {aside}"
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import zlib
 
-from harness import CACHE, Skip, directory, graft, main, started
+from harness import BUILD, CACHE, Skip, assert_nothing_left, directory, graft, main, started
 
 ROWS = 64
 COLUMNS = 6
@@ -179,9 +179,8 @@ def data_that_changed_since_the_manifest_are_noticed():
             run.until(lambda s: s["phase"] == "join")
             features(path / "source.csv", 5.0, seed=9)
             endpoint = (path / "run/endpoint").read_text().split()[0]
-            program = pathlib.Path(graft.__globals__["BUILD"])
-            server = subprocess.Popen([program / "graft-server", "--coordinator", endpoint], stderr=subprocess.DEVNULL)
-            worker = subprocess.Popen([program / "graft-worker", "--coordinator", endpoint], stderr=subprocess.DEVNULL)
+            server = subprocess.Popen([BUILD / "graft-server", "--coordinator", endpoint], stderr=subprocess.DEVNULL)
+            worker = subprocess.Popen([BUILD / "graft-worker", "--coordinator", endpoint], stderr=subprocess.DEVNULL)
             try:
                 run.refused("data differ")
             finally:
@@ -291,8 +290,7 @@ def a_killed_coordinator_leaves_no_member_behind():
             run.until(lambda s: s["phase"] == "train")
             os.kill(run.process.pid, signal.SIGKILL)
             run.process.wait()
-            from harness import assert_nothing_left
-            assert_nothing_left(run)
+            assert_nothing_left(run, killed=True)
 
 
 if __name__ == "__main__":

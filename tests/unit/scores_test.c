@@ -117,7 +117,6 @@ static void criteria_are_those_of_the_formulas(void **state)
     (void)state;
     assert_close(score_entropy(predictions), entropy, 1e-6);
     assert_close(score_information(predictions), entropy - log(2), 1e-6);
-    assert_close(score_confidence(predictions), 0.75, 1e-6);
     predictions_destroy(&predictions);
 }
 
@@ -139,7 +138,6 @@ static void large_logits_do_not_overflow(void **state)
     struct predictions *predictions = make(1, 2, logits);
     (void)state;
     assert_close(score_entropy(predictions), 0, CLOSE);
-    assert_close(score_confidence(predictions), 1, CLOSE);
     predictions_destroy(&predictions);
 }
 
@@ -151,7 +149,6 @@ static void without_samples_there_is_no_criterion(void **state)
     (void)state;
     assert_true(isnan(score_entropy(predictions)));
     assert_true(isnan(score_information(predictions)));
-    assert_true(isnan(score_confidence(predictions)));
     predictions_destroy(&predictions);
 }
 

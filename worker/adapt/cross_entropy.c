@@ -3,17 +3,7 @@
 #include <math.h>
 
 #include "common/data/manifest.h"
-
-/* log Σ exp(z), shifted by the largest so that nothing overflows. */
-static double log_sum_exp(const float *logits, size_t classes)
-{
-    double most = logits[0], sum = 0;
-    for (size_t k = 1; k < classes; k++)
-        most = fmax(most, logits[k]);
-    for (size_t k = 0; k < classes; k++)
-        sum += exp(logits[k] - most);
-    return most + log(sum);
-}
+#include "common/tensor/softmax.h"
 
 struct loss_sum cross_entropy(const float *logits, const int32_t *labels, size_t count, size_t classes,
                               double smoothing, double weight, float *dlogits)
@@ -23,7 +13,7 @@ struct loss_sum cross_entropy(const float *logits, const int32_t *labels, size_t
         const float *z = logits + i * classes;
         if (labels[i] == LABEL_NONE)
             continue;
-        double normaliser = log_sum_exp(z, classes);
+        double normaliser = softmax_log_normaliser(z, classes);
         for (size_t k = 0; k < classes; k++) {
             double target = smoothing / (double)classes + (k == (size_t)labels[i] ? 1.0 - smoothing : 0.0);
             double log_p = z[k] - normaliser;

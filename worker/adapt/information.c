@@ -3,23 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-/* log p_k = z_k − log Σ exp(z). */
-static double log_normaliser(const float *z, size_t classes)
-{
-    double most = z[0], sum = 0;
-    for (size_t k = 1; k < classes; k++)
-        most = fmax(most, z[k]);
-    for (size_t k = 0; k < classes; k++)
-        sum += exp(z[k] - most);
-    return most + log(sum);
-}
+#include "common/tensor/softmax.h"
 
 void information_sums(const float *logits, size_t count, size_t classes, double *sums)
 {
     memset(sums, 0, classes * sizeof *sums);
     for (size_t i = 0; i < count; i++) {
         const float *z = logits + i * classes;
-        double normaliser = log_normaliser(z, classes);
+        double normaliser = softmax_log_normaliser(z, classes);
         for (size_t k = 0; k < classes; k++)
             sums[k] += exp(z[k] - normaliser);
     }
@@ -34,7 +25,7 @@ static double log_mean(const double *sums, size_t k, uint64_t total)
 static double add_sample(const float *z, size_t classes, const double *sums, uint64_t total, double weight,
                          float *dz, double *square)
 {
-    double normaliser = log_normaliser(z, classes), mean = 0, entropy = 0;
+    double normaliser = softmax_log_normaliser(z, classes), mean = 0, entropy = 0;
     for (size_t k = 0; k < classes; k++) {
         double log_p = z[k] - normaliser, p = exp(log_p);
         mean += p * (log_mean(sums, k, total) - log_p);
