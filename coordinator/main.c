@@ -17,6 +17,7 @@ static const struct command commands[] = {
      "Prints a network's layers, shapes, parameters and possible freeze boundaries.", inspect_main},
     {"cache", "list | prune [--max-bytes N[K|M|G]]",
      "Lists the feature cache, or removes what was unused longest.", cache_main},
+    {"keys", "", "Prints the reference of all configuration keys.", keys_main},
     {"compare", "RUN...", "Shows results side by side, with mean and standard deviation.",
      compare_main},
     {"status", "RUN", "Says what a running job is doing.", status_main},
