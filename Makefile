@@ -32,13 +32,17 @@ UNIT_SRC := $(wildcard tests/unit/*_test.c)
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 
 .DEFAULT_GOAL := all
-.PHONY: all deps help unit clean
+C_FILES := $(wildcard common/*/*.[ch] worker/*.[ch] worker/*/*.[ch] worker/*/*/*.[ch] paramserver/*.[ch] paramserver/*/*.[ch] \
+	coordinator/*.[ch] coordinator/*/*.[ch] tests/*/*.[ch])
+JOBS ?= $(shell nproc)
+
+.PHONY: all deps help run demo unit test asan tsan lint format fuzz bench install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker and graft-server into build/release
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z_. -]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 deps:
 	@pkg-config --exists $(PACKAGES) || { echo "missing development packages; run scripts/setup (needs root) and try again"; pkg-config --print-errors --exists $(PACKAGES); exit 1; }
@@ -71,8 +75,71 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(OBJ_common) $(OBJ_worker) $(OBJ_para
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
 
-unit: deps $(UNIT) ## Build and run the unit tests (cmocka)
-	@set -e; for t in $(UNIT); do $$t; done
+run: all ## Run a job: make run CONFIG=configs/demo.cfg
+	$(BUILD)/graft run $(or $(CONFIG),configs/demo.cfg)
+
+demo: ## Install what is missing, build, fetch model and data, run the demo (SEEDS=5 for five seeds)
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory all
+	@SEEDS=$(or $(SEEDS),1) scripts/demo
+
+unit: deps all $(UNIT) ## Build and run the unit tests of this VARIANT
+	@scripts/run-tests $(VARIANT) unit
+
+test: ## Install what is missing, build, run every test
+	@scripts/setup test
+	@scripts/setup referee
+	@scripts/fetch-demo
+	@$(MAKE) --no-print-directory -j$(JOBS) all units
+	@scripts/run-tests $(VARIANT)
+
+asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
+	@$(MAKE) --no-print-directory test VARIANT=$@
+
+.PHONY: units
+units: $(UNIT)
+
+lint: ## Format, static analysis, include rules, names, lengths
+	@scripts/setup lint
+	@scripts/lint
+
+format: ## Format the tree as .clang-format says
+	clang-format -i $(C_FILES)
+
+FUZZ_SECONDS ?= 60
+FUZZ_CC := clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS)
+FUZZ_message := $(wildcard common/base/*.c common/wire/*.c)
+FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest.c \
+	$(filter-out common/model/onnx_writer.c,$(wildcard common/model/onnx_*.c)) \
+	$(addprefix common/model/,graph.c op_table.c shape_infer.c shape_rules.c window_rules.c)
+
+fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)
+	@scripts/setup lint
+	@$(MAKE) --no-print-directory fuzz-message fuzz-onnx
+
+fuzz-%: tests/fuzz/%_fuzz.c $(BUILD)/gen/onnx.pb-c.h
+	@mkdir -p build/fuzz/$*
+	$(FUZZ_CC) $< $(FUZZ_$*) $(if $(filter onnx,$*),$(BUILD)/gen/onnx.pb-c.c) $(LDLIBS) -o build/fuzz/$*_fuzz
+	build/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 build/fuzz/$* tests/fuzz/corpus/$*
+
+bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, same cut, one thread, in turns
+	@scripts/setup referee
+	@scripts/fetch-demo
+	build/venv/bin/python tests/bench/trunk_bench.py $(BUILD)/trunk_bench \
+		$(or $(GRAFT_CACHE),$(HOME)/.cache/graft)/demo/ch_PP-OCRv4_rec_infer.onnx p2o.AveragePool.1
+
+$(BUILD)/trunk_bench: $(call obj,tests/bench/trunk_bench.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+PREFIX ?= /usr/local
+install: all ## Install the three programs into PREFIX/bin
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+
+compile_commands.json: Makefile ## For editors and clang tools
+	@$(foreach c,$(filter %.c,$(C_FILES)),printf '%s{"directory": "%s", "file": "%s", "command": "%s"}' "$$sep" "$(CURDIR)" $(c) '$(CC) $(subst ",,$(CPPFLAGS) $(CFLAGS)) -c $(c)' >>$@.tmp; sep=','; ) :
+	@{ printf '['; cat $@.tmp; printf ']\n'; } >$@; rm -f $@.tmp
 
 clean: ## Remove everything that was built
 	rm -rf build

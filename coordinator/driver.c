@@ -26,7 +26,8 @@
 #define MEMBER_GRACE_MS 5000
 #define BATCH 256
 
-/* Ctrl-C, SIGTERM and `graft stop` count alike: once, stop when the epoch is kept; twice, stop now. */
+/* Ctrl-C, SIGTERM and `graft stop` count alike: once, stop when the epoch is kept; twice, stop now.
+ */
 static volatile sig_atomic_t stop_requests;
 
 struct driver {
@@ -54,21 +55,22 @@ static void on_signal(int number)
     stop_requests++;
 }
 
-static void send_message(void *context, uint64_t peer, struct message *message, const struct frame *frames,
-                         size_t count)
+static void send_message(void *context, uint64_t peer, struct message *message,
+                         const struct frame *frames, size_t count)
 {
     struct driver *driver = context;
     struct error why = {0};
     message->run = driver->run;
     message->sender = PEER_COORDINATOR;
     if (channel_send(driver->channel, peer, message, frames, count, &why) != OK)
-        log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer, why.text);
+        log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer,
+                  why.text);
 }
 
 /* ---- the controller's ports ---- */
 
-static enum status keep_epoch(void *context, const struct values *values, const struct epoch_report *report,
-                              struct error *err)
+static enum status keep_epoch(void *context, const struct values *values,
+                              const struct epoch_report *report, struct error *err)
 {
     struct driver *driver = context;
     return history_keep(driver->history, values, report, err);
@@ -89,9 +91,10 @@ static void note_member(void *context, const struct cluster_member *member)
     static const char *const states[] = {"joining", "ready", "dead"};
     struct driver *driver = context;
     struct error why = {0};
-    struct journal_member row = {member->number,      member->role == ROLE_WORKER ? "worker" : "server",
-                                 member->host,        member->pid,
-                                 member->incarnation, states[member->state]};
+    struct journal_member row = {
+        member->number,      member->role == ROLE_WORKER ? "worker" : "server",
+        member->host,        member->pid,
+        member->incarnation, states[member->state]};
     log_event(LOG_INFO, "member", "number=%u role=%s pid=%llu state=%s", row.number, row.role,
               (unsigned long long)row.pid, row.state);
     if (journal_member(driver->journal, &row, &why) != OK)
@@ -156,8 +159,9 @@ static enum status drain(struct driver *driver, struct error *err)
         if (message->type == MESSAGE_ASK)
             answer(driver);
         else
-            status = controller_handle(driver->controller, clock_ms(), driver->received.peer, message,
-                                       driver->received.frames, driver->received.frame_count, err);
+            status =
+                controller_handle(driver->controller, clock_ms(), driver->received.peer, message,
+                                  driver->received.frames, driver->received.frame_count, err);
         if (status != OK)
             return status;
     }
@@ -184,7 +188,8 @@ static enum status take_stops(struct driver *driver, struct error *err)
         return OK;
     driver->stops_seen = stop_requests;
     if (driver->stops_seen > 1)
-        return error_set(err, ERR_STOPPED, "stopped at once; `--resume` goes on from the last epoch kept");
+        return error_set(err, ERR_STOPPED,
+                         "stopped at once; `--resume` goes on from the last epoch kept");
     progress_clear(&driver->progress, stdout);
     printf("Stopping when this epoch is kept; once more stops now.\n");
     controller_stop(driver->controller);
@@ -242,11 +247,12 @@ static enum status start_members(struct driver *driver, struct error *err)
     char log[PATH_BYTES];
     enum status status = file_path(log, err, "%s/log", driver->job->run.directory);
     for (uint32_t i = 0; i < cluster->servers && status == OK; i++)
-        status = launcher_start(&driver->launcher, "graft-server", channel_endpoint(driver->channel),
-                                cluster->bind, log, 1, err);
+        status = launcher_start(&driver->launcher, "graft-server",
+                                channel_endpoint(driver->channel), cluster->bind, log, 1, err);
     for (uint32_t i = 0; i < cluster->workers && status == OK; i++)
-        status = launcher_start(&driver->launcher, "graft-worker", channel_endpoint(driver->channel),
-                                cluster->bind, log, cluster->threads, err);
+        status =
+            launcher_start(&driver->launcher, "graft-worker", channel_endpoint(driver->channel),
+                           cluster->bind, log, cluster->threads, err);
     return status;
 }
 
@@ -255,7 +261,8 @@ static enum status open_run(struct driver *driver, struct error *err)
 {
     char path[PATH_BYTES];
     const char *directory = driver->job->run.directory;
-    enum status status = journal_open(directory, driver->job, driver->options->resume, &driver->journal, err);
+    enum status status =
+        journal_open(directory, driver->job, driver->options->resume, &driver->journal, err);
     if (status == OK)
         status = history_create(driver->job, driver->journal, &driver->history, err);
     if (status == OK)
@@ -277,7 +284,8 @@ static enum status open_job(struct driver *driver, struct error *err)
     if (status == OK)
         status = manifest_build(job, MANIFEST_COORDINATOR, &driver->manifest, err);
     if (status == OK)
-        status = model_open(&job->model, &job->data.preprocess, job->data.class_count, &driver->model, err);
+        status = model_open(&job->model, &job->data.preprocess, job->data.class_count,
+                            &driver->model, err);
     struct controller_ports ports = {
         .driver = driver,
         .outbox = {driver, send_message},
@@ -287,8 +295,8 @@ static enum status open_job(struct driver *driver, struct error *err)
         .unreadable = note_unreadable,
     };
     if (status == OK)
-        status = controller_create(job, driver->manifest, driver->model, ports, clock_ms(), &driver->controller,
-                                   err);
+        status = controller_create(job, driver->manifest, driver->model, ports, clock_ms(),
+                                   &driver->controller, err);
     if (status == OK && driver->options->resume)
         status = history_restore(driver->history, driver->controller, err);
     return status;
@@ -299,7 +307,8 @@ static enum status open_socket(struct driver *driver, struct error *err)
     const struct cluster_config *cluster = &driver->job->cluster;
     if (!channel_is_loopback(cluster->bind) && !cluster->security_none)
         return error_set(err, ERR_INPUT,
-                         "refusing to listen on %s without keys; say cluster.security = \"none\" if the network is "
+                         "refusing to listen on %s without keys; say cluster.security = \"none\" "
+                         "if the network is "
                          "yours alone",
                          cluster->bind);
     driver->context = channel_context_create();
@@ -307,8 +316,8 @@ static enum status open_socket(struct driver *driver, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
     enum status status =
         channel_listen(driver->context, cluster->bind, cluster->port, &driver->channel, err);
-    return status == OK ? status_note_write(driver->job->run.directory, channel_endpoint(driver->channel),
-                                            driver->run, err)
+    return status == OK ? status_note_write(driver->job->run.directory,
+                                            channel_endpoint(driver->channel), driver->run, err)
                         : status;
 }
 
@@ -364,7 +373,8 @@ static void close_driver(struct driver *driver)
     memory_free(driver);
 }
 
-enum status driver_run(const struct job *job, const struct driver_options *options, struct error *err)
+enum status driver_run(const struct job *job, const struct driver_options *options,
+                       struct error *err)
 {
     struct driver *driver = memory_alloc(1, sizeof *driver);
     if (driver == NULL)

@@ -13,8 +13,10 @@ struct driver_options {
     bool no_members; /* start no local members: they come by themselves */
 };
 
-/* Runs the job to its end: members, training, evaluation, results. Prints progress and the final table to standard output.
- * ERR_STOPPED: ended by a signal or `graft stop`; what was kept can be resumed. No process is left behind. */
-enum status driver_run(const struct job *job, const struct driver_options *options, struct error *err) MUST_CHECK;
+/* Runs the job to its end: members, training, evaluation, results. Prints progress and the final
+ * table to standard output. ERR_STOPPED: ended by a signal or `graft stop`; what was kept can be
+ * resumed. No process is left behind. */
+enum status driver_run(const struct job *job, const struct driver_options *options,
+                       struct error *err) MUST_CHECK;
 
 #endif

@@ -65,22 +65,24 @@ static double score_at(const struct history *history, uint64_t step)
     return 0;
 }
 
-static enum status restore_best(struct history *history, struct controller *controller, size_t stage,
-                                struct error *err)
+static enum status restore_best(struct history *history, struct controller *controller,
+                                size_t stage, struct error *err)
 {
     char path[PATH_BYTES];
     struct values *values = NULL;
     uint64_t step = history->best_steps[stage];
     enum status status = checkpoint_path(path, history->job->run.directory, step, err);
     if (status == OK)
-        status = checkpoint_read(path, history->job, controller_plan(controller, stage), &values, NULL, err);
+        status = checkpoint_read(path, history->job, controller_plan(controller, stage), &values,
+                                 NULL, err);
     if (status == OK)
         status = controller_restore_best(controller, values, score_at(history, step), err);
     values_destroy(&values);
     return status;
 }
 
-enum status history_restore(struct history *history, struct controller *controller, struct error *err)
+enum status history_restore(struct history *history, struct controller *controller,
+                            struct error *err)
 {
     const struct plan *plans[JOB_STAGES_MAX];
     struct values *values = NULL;
@@ -102,7 +104,8 @@ enum status history_restore(struct history *history, struct controller *controll
     return status;
 }
 
-static struct journal_epoch journal_epoch_of(const struct epoch_report *report, const char *checkpoint)
+static struct journal_epoch journal_epoch_of(const struct epoch_report *report,
+                                             const char *checkpoint)
 {
     struct journal_epoch epoch = {
         .stage = report->stage,
@@ -127,7 +130,8 @@ enum status history_keep(struct history *history, const struct values *values,
 {
     char path[PATH_BYTES];
     const struct run_config *run = &history->job->run;
-    enum status status = checkpoint_write(run->directory, history->job, values, report->step, path, err);
+    enum status status =
+        checkpoint_write(run->directory, history->job, values, report->step, path, err);
     if (status != OK)
         return status;
     struct journal_epoch epoch = journal_epoch_of(report, path);

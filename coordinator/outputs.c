@@ -34,8 +34,10 @@ static enum status make_scores(struct work *work, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for %zu labels", count);
     for (size_t i = 0; i < count; i++)
         work->labels[i] = work->outputs->manifest->samples[test_ids(work)[i]].label;
-    enum status status = score_create(work->outcome.source_only, work->labels, &work->source_only, err);
-    return status == OK ? score_create(work->outcome.adapted, work->labels, &work->adapted, err) : status;
+    enum status status =
+        score_create(work->outcome.source_only, work->labels, &work->source_only, err);
+    return status == OK ? score_create(work->outcome.adapted, work->labels, &work->adapted, err)
+                        : status;
 }
 
 static enum status export_tensors(const struct work *work, const char *path, struct error *err)
@@ -53,8 +55,8 @@ static enum status export_tensors(const struct work *work, const char *path, str
     return status;
 }
 
-/* Logits of the evaluated test split before and after, in manifest order, and the index that says which sample each is
- * (manifest.h): so that anybody can check the table, or another runtime. */
+/* Logits of the evaluated test split before and after, in manifest order, and the index that says
+ * which sample each is (manifest.h): so that anybody can check the table, or another runtime. */
 static enum status export_logits(const struct work *work, const char *path, struct error *err)
 {
     size_t count = work->outcome.adapted->count, classes = work->outcome.adapted->classes;
@@ -69,7 +71,8 @@ static enum status export_logits(const struct work *work, const char *path, stru
         {"index", DTYPE_I64, vector, index},
         {"source_only", DTYPE_F32, matrix, work->outcome.source_only->logits},
     };
-    enum status status = safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL, err);
+    enum status status =
+        safetensors_write(path, tensors, sizeof tensors / sizeof *tensors, NULL, err);
     memory_free(index);
     return status;
 }
@@ -81,7 +84,8 @@ static enum status export_model(struct work *work, struct error *err)
     double began = clock_seconds();
     enum status status = file_path(path, err, "%s/adapted.onnx", outputs->job->run.directory);
     if (status == OK)
-        status = model_export(outputs->model, work->outcome.last->plan, work->outcome.last->live, path, err);
+        status = model_export(outputs->model, work->outcome.last->plan, work->outcome.last->live,
+                              path, err);
     if (status == OK)
         status = file_path(path, err, "%s/adapted.safetensors", outputs->job->run.directory);
     if (status == OK)
@@ -197,7 +201,8 @@ static void print_all(const struct work *work, FILE *to)
 {
     const struct job *job = work->outputs->job;
     char hex[DIGEST_HEX_BYTES];
-    struct digest weights = checkpoint_weights_digest(work->outcome.last->plan, work->outcome.last->live);
+    struct digest weights =
+        checkpoint_weights_digest(work->outcome.last->plan, work->outcome.last->live);
     digest_hex(&weights, hex);
     struct score_table table = {
         .domain = job->data.domains[work->outcome.domain].name,

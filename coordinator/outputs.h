@@ -1,4 +1,5 @@
-/* What a finished run leaves and shows: adapted.onnx, adapted.safetensors, test.safetensors, changes.png, result.json, the table. */
+/* What a finished run leaves and shows: adapted.onnx, adapted.safetensors, test.safetensors,
+ * changes.png, result.json, the table. */
 #ifndef GRAFT_COORDINATOR_OUTPUTS_H
 #define GRAFT_COORDINATOR_OUTPUTS_H
 

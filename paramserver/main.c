@@ -30,7 +30,8 @@ static void send_message(void *context, uint64_t peer, struct message *message,
         peer == PEER_COORDINATOR ? link_channel(driver->member.link) : driver->workers;
     /* A worker that is gone is the coordinator's affair: the next view tells. */
     if (channel_send(channel, peer, message, frames, count, &why) != OK)
-        log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer, why.text);
+        log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer,
+                  why.text);
 }
 
 static enum status handle(struct driver *driver, uint64_t peer, struct error *err)
@@ -84,7 +85,8 @@ static enum status serve(struct driver *driver, struct error *err)
     return status;
 }
 
-static enum status run(struct driver *driver, const struct member_options *options, struct error *err)
+static enum status run(struct driver *driver, const struct member_options *options,
+                       struct error *err)
 {
     enum status status = member_open(&driver->member, err);
     if (status == OK)
@@ -92,9 +94,11 @@ static enum status run(struct driver *driver, const struct member_options *optio
     if (status == OK)
         status = member_join(&driver->member, options->coordinator, ROLE_SERVER,
                              channel_endpoint(driver->workers), err);
-    if (status == OK && !channel_is_loopback(options->bind) && !driver->member.job->cluster.security_none)
+    if (status == OK && !channel_is_loopback(options->bind) &&
+        !driver->member.job->cluster.security_none)
         status = error_set(err, ERR_INPUT,
-                           "refusing to serve on %s without keys; say cluster.security = \"none\" if the network is yours alone",
+                           "refusing to serve on %s without keys; say cluster.security = \"none\" "
+                           "if the network is yours alone",
                            options->bind);
     if (status != OK)
         return status;
@@ -108,7 +112,8 @@ int main(int argc, char **argv)
     struct member_options options;
     struct error err = {0};
     platform_prepare(argv);
-    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
+    signal(SIGINT,
+           SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
     enum status status = member_options_read(argc, argv, "graft-server", &options, &err);
     if (status == OK)
         status = log_open(options.log, "server", LOG_INFO, &err);

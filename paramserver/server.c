@@ -12,12 +12,12 @@ struct server {
     const struct job *job;
     struct outbox outbox;
     struct server_counters counters;
-    struct table *table;        /* NULL before the first LOAD */
+    struct table *table; /* NULL before the first LOAD */
     uint32_t view;
     uint32_t generation;
-    uint64_t *workers;          /* incarnations in the view */
+    uint64_t *workers; /* incarnations in the view */
     size_t worker_count;
-    uint64_t *subscribers;      /* workers that sent PULL in this generation */
+    uint64_t *subscribers; /* workers that sent PULL in this generation */
     size_t subscriber_count;
     bool take_pending;
     uint64_t take_version;
@@ -216,8 +216,8 @@ static enum status take_push(struct server *server, const struct message *messag
     }
     bool had_statistics = table_statistics_complete(server->table);
     for (size_t i = 0; i < count; i++) {
-        enum reduction_result result = table_add(server->table, &push->entries[i], push->range_first,
-                                                 push->range_log2, &payloads[i]);
+        enum reduction_result result = table_add(server->table, &push->entries[i],
+                                                 push->range_first, push->range_log2, &payloads[i]);
         server->counters.duplicates += result == REDUCTION_DUPLICATE;
         server->counters.broken += result == REDUCTION_REFUSED;
     }

@@ -1,11 +1,12 @@
-/* The parameter server's state machine: messages go in, messages come out; no socket, clock or file inside.
+/* The parameter server's state machine: messages go in, messages come out; no socket, clock or file
+ * inside.
  *
- * It holds some of the blocks of one stage (LOAD). For the open step, `version`, it gathers pushed sums in shard order:
- *   statistics complete (all blocks, all domains) → STATISTICS to all subscribers
- *   parameters and metrics complete             → version + 1, WEIGHTS to all subscribers
- * A push of another version, generation or incarnation changes nothing. Subscribers are the view's workers that sent PULL
- * in this generation; a PULL is answered with the previous and the current version, so that a late worker finds one
- * version that all servers hold. One thread. */
+ * It holds some of the blocks of one stage (LOAD). For the open step, `version`, it gathers pushed
+ * sums in shard order: statistics complete (all blocks, all domains) → STATISTICS to all
+ * subscribers parameters and metrics complete             → version + 1, WEIGHTS to all subscribers
+ * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
+ * workers that sent PULL in this generation; a PULL is answered with the previous and the current
+ * version, so that a late worker finds one version that all servers hold. One thread. */
 #ifndef GRAFT_PARAMSERVER_SERVER_H
 #define GRAFT_PARAMSERVER_SERVER_H
 
@@ -27,13 +28,16 @@ struct server_counters {
 };
 
 /* `job` is borrowed. */
-enum status server_create(const struct job *job, struct outbox outbox, struct server **out, struct error *err) MUST_CHECK;
+enum status server_create(const struct job *job, struct outbox outbox, struct server **out,
+                          struct error *err) MUST_CHECK;
 void server_destroy(struct server **server);
 
-/* Takes one message from the coordinator (peer PEER_COORDINATOR) or a worker. An error means that this server cannot go
- * on (memory, a poisoned gradient): the driver reports it. Broken or stray messages are no error. */
+/* Takes one message from the coordinator (peer PEER_COORDINATOR) or a worker. An error means that
+ * this server cannot go on (memory, a poisoned gradient): the driver reports it. Broken or stray
+ * messages are no error. */
 enum status server_handle(struct server *server, uint64_t peer, const struct message *message,
-                          const struct frame *payloads, size_t payload_count, struct error *err) MUST_CHECK;
+                          const struct frame *payloads, size_t payload_count,
+                          struct error *err) MUST_CHECK;
 
 struct server_counters server_counters(const struct server *server);
 

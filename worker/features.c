@@ -22,10 +22,10 @@ struct features {
     struct decoder *decoder;
     struct link_progress *progress;
     struct feature_cache *cache;
-    struct trunk *trunk;   /* NULL until the first miss */
-    struct loader *loader; /* likewise */
-    float *inputs;         /* [TRUNK_BATCH, input] */
-    float *outputs;        /* [TRUNK_BATCH, boundary] */
+    struct trunk *trunk;       /* NULL until the first miss */
+    struct loader *loader;     /* likewise */
+    float *inputs;             /* [TRUNK_BATCH, input] */
+    float *outputs;            /* [TRUNK_BATCH, boundary] */
     struct feature_rows *held; /* [domain, split, shard] */
 };
 
@@ -38,7 +38,8 @@ static struct feature_rows *held_rows(struct features *features, size_t domain, 
 
 enum status features_create(const struct job *job, const struct manifest *manifest,
                             const struct plan *plan, struct decoder *decoder,
-                            struct link_progress *progress, struct features **out, struct error *err)
+                            struct link_progress *progress, struct features **out,
+                            struct error *err)
 {
     struct features *features = memory_alloc(1, sizeof *features);
     if (features == NULL)
@@ -53,10 +54,11 @@ enum status features_create(const struct job *job, const struct manifest *manife
     char platform[128], engine[160];
     platform_text(platform, sizeof platform);
     snprintf(engine, sizeof engine, "%s threads=%u", platform, job->cluster.threads);
-    enum status status = features->held == NULL
-                             ? error_set(err, ERR_MEMORY, "no memory for features")
-                             : feature_cache_open(job, manifest, &plan->trunk, plan->boundary_elements,
-                                                  engine, &features->cache, err);
+    enum status status =
+        features->held == NULL
+            ? error_set(err, ERR_MEMORY, "no memory for features")
+            : feature_cache_open(job, manifest, &plan->trunk, plan->boundary_elements, engine,
+                                 &features->cache, err);
     if (status != OK) {
         features_destroy(&features);
         return status;
@@ -94,7 +96,8 @@ static enum status compile_trunk(struct features *features, struct error *err)
         return status;
     size_t input = features->plan->model->input_elements;
     features->inputs = memory_alloc(TRUNK_BATCH * input, sizeof(float));
-    features->outputs = memory_alloc(TRUNK_BATCH * features->plan->boundary_elements, sizeof(float));
+    features->outputs =
+        memory_alloc(TRUNK_BATCH * features->plan->boundary_elements, sizeof(float));
     if (features->inputs == NULL || features->outputs == NULL)
         return error_set(err, ERR_MEMORY, "no memory for a batch of %zu inputs", TRUNK_BATCH);
     return OK;
@@ -107,8 +110,8 @@ static void submit(struct features *features, size_t domain, enum split split, u
     uint32_t ids[TRUNK_BATCH];
     size_t n = count - first < TRUNK_BATCH ? count - first : TRUNK_BATCH;
     for (size_t i = 0; i < n; i++)
-        ids[i] = shard_sample(features->manifest, domain, split, features->job->cluster.shards, shard,
-                              first + i);
+        ids[i] = shard_sample(features->manifest, domain, split, features->job->cluster.shards,
+                              shard, first + i);
     bool taken = loader_submit(features->loader, ids, n);
     CHECK(taken);
 }
@@ -163,7 +166,8 @@ enum status features_get(struct features *features, size_t domain, enum split sp
 {
     struct feature_rows *held = held_rows(features, domain, split, shard);
     if (!held->hit) {
-        size_t count = shard_count(features->manifest, domain, split, features->job->cluster.shards, shard);
+        size_t count =
+            shard_count(features->manifest, domain, split, features->job->cluster.shards, shard);
         enum status status =
             feature_cache_map(features->cache, domain, split, shard, count, held, err);
         if (status == OK && held->hit)

@@ -1,6 +1,6 @@
-/* Features of whole shards: from the cache, else read → decode → trunk, and into the cache. For one stage's plan.
- * Rows are in the shard's order; they are computed in batches that depend on the shard alone, so their bits do not
- * depend on who computes them. One thread. */
+/* Features of whole shards: from the cache, else read → decode → trunk, and into the cache. For one
+ * stage's plan. Rows are in the shard's order; they are computed in batches that depend on the
+ * shard alone, so their bits do not depend on who computes them. One thread. */
 #ifndef GRAFT_WORKER_FEATURES_H
 #define GRAFT_WORKER_FEATURES_H
 
@@ -23,13 +23,15 @@ struct features_rows {
 };
 
 /* All pointers are borrowed. The trunk is compiled on the first miss. */
-enum status features_create(const struct job *job, const struct manifest *manifest, const struct plan *plan,
-                            struct decoder *decoder, struct link_progress *progress, struct features **out,
+enum status features_create(const struct job *job, const struct manifest *manifest,
+                            const struct plan *plan, struct decoder *decoder,
+                            struct link_progress *progress, struct features **out,
                             struct error *err) MUST_CHECK;
 void features_destroy(struct features **features);
 
-/* Rows of a shard; borrowed until features_destroy. Blocks while computing. Errors: ERR_STATE (data changed),
- * ERR_MEMORY, ERR_INPUT (the model cannot be compiled). Samples that could not be read are logged and counted. */
+/* Rows of a shard; borrowed until features_destroy. Blocks while computing. Errors: ERR_STATE (data
+ * changed), ERR_MEMORY, ERR_INPUT (the model cannot be compiled). Samples that could not be read
+ * are logged and counted. */
 enum status features_get(struct features *features, size_t domain, enum split split, uint32_t shard,
                          struct features_rows *out, struct error *err) MUST_CHECK;
 

@@ -39,7 +39,7 @@ struct driver {
     size_t owner_count;
     uint32_t view;
     uint32_t generation;
-    bool begun;             /* the trainer uses the weights of begun_version */
+    bool begun; /* the trainer uses the weights of begun_version */
     uint64_t begun_version;
     struct received received;
     bool stop;
@@ -79,7 +79,8 @@ static void pull(struct driver *driver)
 
 /* ---- from the coordinator ---- */
 
-static enum status connect_servers(struct driver *driver, const struct message_view *view, struct error *err)
+static enum status connect_servers(struct driver *driver, const struct message_view *view,
+                                   struct error *err)
 {
     bool same = view->server_count == driver->server_count;
     for (size_t i = 0; same && i < view->server_count; i++)
@@ -87,8 +88,8 @@ static enum status connect_servers(struct driver *driver, const struct message_v
     if (same)
         return OK;
     if (view->server_count > SERVERS_MAX)
-        return error_set(err, ERR_PEER, "a view of %zu servers; the limit is %d", view->server_count,
-                         SERVERS_MAX);
+        return error_set(err, ERR_PEER, "a view of %zu servers; the limit is %d",
+                         view->server_count, SERVERS_MAX);
     while (driver->server_count > 0)
         channel_close(&driver->servers[--driver->server_count].channel);
     for (size_t i = 0; i < view->server_count; i++) {
@@ -118,20 +119,21 @@ static enum status open_stage(struct driver *driver, uint32_t index, struct erro
     struct stage **stage = &driver->stages[index];
     enum status status = OK;
     if (*stage == NULL)
-        status = stage_open(driver->member.job, driver->model, driver->manifest, index, driver->decoder,
-                            link_counters(driver->member.link), stage, err);
+        status = stage_open(driver->member.job, driver->model, driver->manifest, index,
+                            driver->decoder, link_counters(driver->member.link), stage, err);
     if (status == OK)
         driver->stage = *stage;
     return status;
 }
 
-static enum status take_owners(struct driver *driver, const struct message_task *task, struct error *err)
+static enum status take_owners(struct driver *driver, const struct message_task *task,
+                               struct error *err)
 {
     if (task->kind == TASK_PREPARE || task->kind == TASK_SHOW)
         return OK;
     if (task->owner_count != driver->stage->layout.block_count)
-        return error_set(err, ERR_PEER, "a task with %zu blocks, the stage has %zu", task->owner_count,
-                         driver->stage->layout.block_count);
+        return error_set(err, ERR_PEER, "a task with %zu blocks, the stage has %zu",
+                         task->owner_count, driver->stage->layout.block_count);
     memory_free(driver->owners);
     driver->owners = memory_alloc(task->owner_count, sizeof *driver->owners);
     if (driver->owners == NULL)
@@ -246,7 +248,8 @@ static enum status prepare(struct driver *driver, uint32_t shard, struct error *
         struct features_rows rows;
         if (domain >= driver->member.job->data.domain_count)
             return error_set(err, ERR_PEER, "a task for domain %zu, which the job lacks", domain);
-        enum status status = features_get(driver->stage->features, domain, split, shard, &rows, err);
+        enum status status =
+            features_get(driver->stage->features, domain, split, shard, &rows, err);
         if (status != OK)
             return status;
         for (size_t k = 0; k < rows.count; k++)
@@ -257,7 +260,8 @@ static enum status prepare(struct driver *driver, uint32_t shard, struct error *
     return member_send(&driver->member, &message, NULL, 0, err);
 }
 
-static enum status predict(struct driver *driver, const struct worker_action *action, struct error *err)
+static enum status predict(struct driver *driver, const struct worker_action *action,
+                           struct error *err)
 {
     const struct job *job = driver->member.job;
     size_t domain = action->part / SPLIT_COUNT, classes = job->data.class_count;
@@ -270,14 +274,13 @@ static enum status predict(struct driver *driver, const struct worker_action *ac
     uint8_t *readable = memory_alloc(count, 1);
     enum status status = logits == NULL || readable == NULL
                              ? error_set(err, ERR_MEMORY, "no memory for %zu predictions", count)
-                             : trainer_predict(driver->stage->trainer, domain, split, action->shard, logits,
-                                               readable, err);
+                             : trainer_predict(driver->stage->trainer, domain, split, action->shard,
+                                               logits, readable, err);
     if (status == OK) {
         struct message message = {.type = MESSAGE_PREDICTED, .generation = driver->generation};
         message.body.predicted = (struct message_predicted){driver->worker.task.task, action->shard,
                                                             action->part, (uint32_t)count};
-        struct frame frames[] = {{logits, count * classes * sizeof *logits},
-                                 {readable, count}};
+        struct frame frames[] = {{logits, count * classes * sizeof *logits}, {readable, count}};
         status = member_send(&driver->member, &message, frames, 2, err);
         link_counters(driver->member.link)->samples += count;
     }
@@ -302,7 +305,8 @@ static void pixels_of(const struct preprocess_config *config, const float *input
 static enum status show(struct driver *driver, struct error *err)
 {
     const struct preprocess_config *config = &driver->member.job->data.preprocess;
-    size_t bytes = (size_t)config->width * config->height * 3, count = driver->worker.task.part_count;
+    size_t bytes = (size_t)config->width * config->height * 3,
+           count = driver->worker.task.part_count;
     uint8_t *rgb = memory_alloc(count, bytes);
     float *input = memory_alloc(decoder_elements(driver->decoder), sizeof *input);
     enum status status = rgb == NULL || input == NULL
@@ -310,12 +314,13 @@ static enum status show(struct driver *driver, struct error *err)
                              : OK;
     for (size_t i = 0; status == OK && i < count; i++) {
         uint32_t id = driver->worker.parts[i];
-        if (id < driver->manifest->sample_count && decoder_read(driver->decoder, id, input, NULL) == OK)
+        if (id < driver->manifest->sample_count &&
+            decoder_read(driver->decoder, id, input, NULL) == OK)
             pixels_of(config, input, rgb + i * bytes);
     }
     struct message message = {.type = MESSAGE_PIXELS};
-    message.body.pixels = (struct message_pixels){driver->worker.task.task, config->width, config->height,
-                                                  (uint32_t)count};
+    message.body.pixels = (struct message_pixels){driver->worker.task.task, config->width,
+                                                  config->height, (uint32_t)count};
     struct frame frame = {rgb, count * bytes};
     if (status == OK)
         status = member_send(&driver->member, &message, &frame, 1, err);
@@ -324,22 +329,25 @@ static enum status show(struct driver *driver, struct error *err)
     return status;
 }
 
-static enum status forward(struct driver *driver, const struct worker_action *action, struct error *err)
+static enum status forward(struct driver *driver, const struct worker_action *action,
+                           struct error *err)
 {
     begin(driver, action->version);
     uint32_t step = (uint32_t)(action->version - driver->worker.task.stage_version);
     return trainer_forward(driver->stage->trainer, action->shard, step, err);
 }
 
-static enum status backward(struct driver *driver, const struct worker_action *action, struct error *err)
+static enum status backward(struct driver *driver, const struct worker_action *action,
+                            struct error *err)
 {
     const struct job *job = driver->member.job;
-    link_counters(driver->member.link)->samples +=
-        job->stages[driver->stage->index].micro_batch * job->stages[driver->stage->index].domain_count;
+    link_counters(driver->member.link)->samples += job->stages[driver->stage->index].micro_batch *
+                                                   job->stages[driver->stage->index].domain_count;
     return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
 
-static enum status perform(struct driver *driver, const struct worker_action *action, struct error *err)
+static enum status perform(struct driver *driver, const struct worker_action *action,
+                           struct error *err)
 {
     struct outbox outbox = {driver, send_to_server};
     struct push_route route = route_of(driver);
@@ -377,7 +385,8 @@ static struct worker_action next(struct driver *driver)
     if (stage == NULL)
         return (struct worker_action){.kind = ACTION_WAIT};
     return worker_next(&driver->worker, weights_latest(stage->weights),
-                       stage->statistics != NULL && statistics_complete(stage->statistics, version));
+                       stage->statistics != NULL &&
+                           statistics_complete(stage->statistics, version));
 }
 
 static void wait(struct driver *driver)
@@ -413,7 +422,8 @@ static enum status open_job(struct driver *driver, struct error *err)
     const struct job *job = driver->member.job;
     enum status status = manifest_build(job, MANIFEST_WORKER, &driver->manifest, err);
     if (status == OK)
-        status = model_open(&job->model, &job->data.preprocess, job->data.class_count, &driver->model, err);
+        status = model_open(&job->model, &job->data.preprocess, job->data.class_count,
+                            &driver->model, err);
     if (status == OK)
         status = decoder_open(job, driver->manifest, &driver->decoder, err);
     if (status != OK)
@@ -425,7 +435,8 @@ static enum status open_job(struct driver *driver, struct error *err)
     return member_send(&driver->member, &ready, NULL, 0, err);
 }
 
-static enum status run(struct driver *driver, const struct member_options *options, struct error *err)
+static enum status run(struct driver *driver, const struct member_options *options,
+                       struct error *err)
 {
     enum status status = member_open(&driver->member, err);
     if (status == OK)
@@ -456,7 +467,8 @@ int main(int argc, char **argv)
     struct member_options options;
     struct error err = {0};
     platform_prepare(argv);
-    signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
+    signal(SIGINT,
+           SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
     enum status status = member_options_read(argc, argv, "graft-worker", &options, &err);
     if (status == OK)
         status = log_open(options.log, "worker", LOG_INFO, &err);

@@ -5,14 +5,16 @@
 static enum status make_slices(struct stage *stage, struct error *err)
 {
     const struct layout *layout = &stage->layout;
-    stage->parameter_slices = memory_alloc(layout->parameter_count, sizeof *stage->parameter_slices);
-    stage->statistic_slices = memory_alloc(layout->statistic_count, sizeof *stage->statistic_slices);
+    stage->parameter_slices =
+        memory_alloc(layout->parameter_count, sizeof *stage->parameter_slices);
+    stage->statistic_slices =
+        memory_alloc(layout->statistic_count, sizeof *stage->statistic_slices);
     if (stage->parameter_slices == NULL || stage->statistic_slices == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the blocks of a stage");
     for (size_t i = 0; i < layout->parameter_count; i++) {
         const struct plan_block *block = &stage->plan->blocks[i];
-        stage->parameter_slices[i] = (struct push_slice){
-            (uint32_t)i, block->offset * sizeof(float), block->elements * sizeof(float)};
+        stage->parameter_slices[i] = (struct push_slice){(uint32_t)i, block->offset * sizeof(float),
+                                                         block->elements * sizeof(float)};
     }
     for (size_t i = 0; i < layout->statistic_count; i++)
         stage->statistic_slices[i] = (struct push_slice){
@@ -51,9 +53,11 @@ enum status stage_open(const struct job *job, const struct model *model,
         status = make_slices(stage, err);
     }
     if (status == OK)
-        status = features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
+        status =
+            features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
     if (status == OK)
-        status = trainer_create(job, manifest, stage->plan, index, stage->features, &stage->trainer, err);
+        status = trainer_create(job, manifest, stage->plan, index, stage->features, &stage->trainer,
+                                err);
     if (status == OK)
         status = stage_forget(stage, err);
     if (status != OK) {
@@ -79,8 +83,9 @@ void stage_close(struct stage **stage)
     *stage = NULL;
 }
 
-static void push_kind(const struct stage *stage, enum trainer_sum kind, const struct push_slice *slices,
-                      size_t count, const struct push_route *route, uint64_t version, struct outbox outbox)
+static void push_kind(const struct stage *stage, enum trainer_sum kind,
+                      const struct push_slice *slices, size_t count, const struct push_route *route,
+                      uint64_t version, struct outbox outbox)
 {
     const struct reduction *sums[JOB_DOMAINS_MAX];
     size_t domains = stage->job->stages[stage->index].domain_count;
@@ -94,11 +99,11 @@ void stage_push(const struct stage *stage, bool gradients, const struct push_rou
 {
     const struct layout *layout = &stage->layout;
     if (!gradients) {
-        push_kind(stage, SUM_STATISTICS, stage->statistic_slices, layout->statistic_count, route, version,
-                  outbox);
+        push_kind(stage, SUM_STATISTICS, stage->statistic_slices, layout->statistic_count, route,
+                  version, outbox);
         return;
     }
-    push_kind(stage, SUM_GRADIENTS, stage->parameter_slices, layout->parameter_count, route, version,
-              outbox);
+    push_kind(stage, SUM_GRADIENTS, stage->parameter_slices, layout->parameter_count, route,
+              version, outbox);
     push_kind(stage, SUM_METRICS, &stage->metric_slice, 1, route, version, outbox);
 }

@@ -1,5 +1,6 @@
-/* All that a worker holds for one stage of the job: plan, features, trainer, weights, statistics. Opened when a task first
- * names the stage and kept, so that going back to a stage for its evaluation costs nothing. One thread. */
+/* All that a worker holds for one stage of the job: plan, features, trainer, weights, statistics.
+ * Opened when a task first names the stage and kept, so that going back to a stage for its
+ * evaluation costs nothing. One thread. */
 #ifndef GRAFT_WORKER_STAGE_H
 #define GRAFT_WORKER_STAGE_H
 
@@ -26,15 +27,16 @@ struct stage {
     struct features *features;
     struct trainer *trainer;
     struct weights *weights;
-    struct statistics *statistics; /* NULL when no loss needs them */
+    struct statistics *statistics;       /* NULL when no loss needs them */
     struct push_slice *parameter_slices; /* [layout.parameter_count] */
     struct push_slice *statistic_slices; /* [layout.statistic_count] */
     struct push_slice metric_slice;
 };
 
 /* All pointers are borrowed. */
-enum status stage_open(const struct job *job, const struct model *model, const struct manifest *manifest, size_t index,
-                       struct decoder *decoder, struct link_progress *progress, struct stage **out,
+enum status stage_open(const struct job *job, const struct model *model,
+                       const struct manifest *manifest, size_t index, struct decoder *decoder,
+                       struct link_progress *progress, struct stage **out,
                        struct error *err) MUST_CHECK;
 void stage_close(struct stage **stage);
 
@@ -42,7 +44,7 @@ void stage_close(struct stage **stage);
 enum status stage_forget(struct stage *stage, struct error *err) MUST_CHECK;
 
 /* Pushes what the trainer has summed. `gradients`: gradients and metrics; else statistics. */
-void stage_push(const struct stage *stage, bool gradients, const struct push_route *route, uint64_t version,
-                struct outbox outbox);
+void stage_push(const struct stage *stage, bool gradients, const struct push_route *route,
+                uint64_t version, struct outbox outbox);
 
 #endif

@@ -26,20 +26,20 @@ struct trainer {
     size_t stage_index;
     struct features *source;
     struct layout layout;
-    size_t domains[JOB_DOMAINS_MAX];      /* of the stage's slots */
-    int32_t *pseudo[JOB_DOMAINS_MAX];     /* of unlabelled slots: [training samples] */
+    size_t domains[JOB_DOMAINS_MAX];  /* of the stage's slots */
+    int32_t *pseudo[JOB_DOMAINS_MAX]; /* of unlabelled slots: [training samples] */
     struct head *head;
     struct coral *coral; /* NULL: off */
     bool coral_begun;
     size_t coral_source, coral_target; /* slots */
     struct flight *flights;            /* [shard, slot], made on first use */
     struct reduction *sums[3][JOB_DOMAINS_MAX];
-    uint32_t *scratch;    /* [largest shard] */
-    uint32_t *positions;  /* [micro_batch] */
-    float *gradient;      /* [live_elements] */
-    float *dlogits;       /* [micro_batch, K] */
-    float *dhidden;       /* [micro_batch, d] */
-    double *moments;      /* [statistic_elements] */
+    uint32_t *scratch;   /* [largest shard] */
+    uint32_t *positions; /* [micro_batch] */
+    float *gradient;     /* [live_elements] */
+    float *dlogits;      /* [micro_batch, K] */
+    float *dhidden;      /* [micro_batch, d] */
+    double *moments;     /* [statistic_elements] */
 };
 
 static bool slot_labelled(const struct trainer *trainer, size_t slot)
@@ -54,8 +54,8 @@ static enum status create_sums(struct trainer *trainer, struct error *err)
     const enum reduction_type types[] = {REDUCTION_F64, REDUCTION_F32, REDUCTION_F64};
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
-            enum status status = reduction_create(types[s], trainer->job->cluster.shards, elements[s],
-                                                  &trainer->sums[s][slot], err);
+            enum status status = reduction_create(types[s], trainer->job->cluster.shards,
+                                                  elements[s], &trainer->sums[s][slot], err);
             if (status != OK)
                 return status;
         }
@@ -99,8 +99,8 @@ static enum status create_coral(struct trainer *trainer, struct error *err)
         trainer->coral_source++;
     while (slot_labelled(trainer, trainer->coral_target))
         trainer->coral_target++;
-    return coral_create(trainer->plan->model->feature_count, trainer->stage->micro_batch, &trainer->coral,
-                        err);
+    return coral_create(trainer->plan->model->feature_count, trainer->stage->micro_batch,
+                        &trainer->coral, err);
 }
 
 enum status trainer_create(const struct job *job, const struct manifest *manifest,
@@ -172,7 +172,8 @@ enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, s
             continue;
         size_t samples = trainer->manifest->part_count[trainer->domains[slot]][SPLIT_TRAIN];
         if (bytes < samples * sizeof(int32_t))
-            return error_set(err, ERR_PEER, "pseudo labels for fewer samples than the manifest has");
+            return error_set(err, ERR_PEER,
+                             "pseudo labels for fewer samples than the manifest has");
         memcpy(trainer->pseudo[slot], from, samples * sizeof(int32_t));
         for (size_t i = 0; i < samples; i++)
             if (trainer->pseudo[slot][i] < LABEL_NONE ||
@@ -193,15 +194,16 @@ void trainer_begin_step(struct trainer *trainer, const float *live)
             reduction_reset(trainer->sums[s][slot]);
 }
 
-const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum, size_t slot)
+const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum,
+                                     size_t slot)
 {
     return trainer->sums[sum][slot];
 }
 
 /* ---- forward ---- */
 
-static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t slot, struct flight **out,
-                               struct error *err)
+static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t slot,
+                               struct flight **out, struct error *err)
 {
     struct flight *flight = &trainer->flights[shard * trainer->stage->domain_count + slot];
     size_t batch = trainer->stage->micro_batch;
@@ -215,18 +217,20 @@ static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t s
     return tape_create(trainer->head, &flight->tape, err);
 }
 
-static int32_t label_of(const struct trainer *trainer, size_t slot, uint32_t shard, uint32_t position)
+static int32_t label_of(const struct trainer *trainer, size_t slot, uint32_t shard,
+                        uint32_t position)
 {
     uint32_t shards = trainer->job->cluster.shards;
     if (!slot_labelled(trainer, slot)) /* sample number p of a part lies in shard p mod S */
         return trainer->pseudo[slot][(size_t)position * shards + shard];
-    uint32_t id = shard_sample(trainer->manifest, trainer->domains[slot], SPLIT_TRAIN, shards, shard, position);
+    uint32_t id = shard_sample(trainer->manifest, trainer->domains[slot], SPLIT_TRAIN, shards,
+                               shard, position);
     return trainer->manifest->samples[id].label;
 }
 
 /* Copies the rows of the micro-batch side by side; samples that could not be read are left out. */
-static void gather(struct trainer *trainer, size_t slot, uint32_t shard, const struct features_rows *rows,
-                   size_t count, struct flight *flight)
+static void gather(struct trainer *trainer, size_t slot, uint32_t shard,
+                   const struct features_rows *rows, size_t count, struct flight *flight)
 {
     size_t row = trainer->plan->boundary_elements;
     flight->count = 0;
@@ -240,7 +244,8 @@ static void gather(struct trainer *trainer, size_t slot, uint32_t shard, const s
 }
 
 /* Phase 1 of the losses that look at the whole step. */
-static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard, const struct flight *flight)
+static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard,
+                           const struct flight *flight)
 {
     const struct layout *layout = &trainer->layout;
     size_t classes = trainer->plan->model->class_count;
@@ -252,18 +257,20 @@ static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard,
     reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
 }
 
-enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step, struct error *err)
+enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step,
+                            struct error *err)
 {
     for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
         struct flight *flight;
         struct features_rows rows;
         enum status status = take_flight(trainer, shard, slot, &flight, err);
         if (status == OK)
-            status = features_get(trainer->source, trainer->domains[slot], SPLIT_TRAIN, shard, &rows, err);
+            status = features_get(trainer->source, trainer->domains[slot], SPLIT_TRAIN, shard,
+                                  &rows, err);
         if (status != OK)
             return status;
-        size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index, slot, shard,
-                                         step, trainer->scratch, trainer->positions);
+        size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index,
+                                         slot, shard, step, trainer->scratch, trainer->positions);
         gather(trainer, slot, shard, &rows, count, flight);
         if (flight->count > 0)
             head_forward(trainer->head, flight->tape, flight->features, flight->count);
@@ -321,31 +328,35 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_
         return NULL;
     size_t values = flight->count * trainer->plan->model->feature_count;
     memset(trainer->dhidden, 0, values * sizeof(float));
-    struct loss_sum sum = coral_gradient(trainer->coral, source, tape_hidden(flight->tape), flight->count,
-                                         trainer->stage->losses.coral, trainer->dhidden);
+    struct loss_sum sum =
+        coral_gradient(trainer->coral, source, tape_hidden(flight->tape), flight->count,
+                       trainer->stage->losses.coral, trainer->dhidden);
     /* The loss belongs to the step, not to a sample: one shard reports it. */
     sum.loss = source && shard == 0 ? coral_loss(trainer->coral) : 0.0;
     note(metrics, TERM_CORAL, sum);
     return trainer->dhidden;
 }
 
-enum status trainer_backward(struct trainer *trainer, uint32_t shard, const struct statistics *statistics,
-                             struct error *err)
+enum status trainer_backward(struct trainer *trainer, uint32_t shard,
+                             const struct statistics *statistics, struct error *err)
 {
     (void)err;
     if (trainer->coral != NULL && !trainer->coral_begun)
         begin_coral(trainer, statistics);
     for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
-        const struct flight *flight = &trainer->flights[shard * trainer->stage->domain_count + slot];
+        const struct flight *flight =
+            &trainer->flights[shard * trainer->stage->domain_count + slot];
         double metrics[TERM_COUNT * METRIC_COUNT] = {0};
         CHECK(flight->tape != NULL);
         memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
         if (flight->count > 0) {
             class_losses(trainer, slot, flight, statistics, metrics);
             const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
-            head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
+            head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits,
+                          trainer->gradient);
         }
-        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count, trainer->gradient);
+        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count,
+                      trainer->gradient);
         reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
     }
     return OK;
@@ -353,8 +364,8 @@ enum status trainer_backward(struct trainer *trainer, uint32_t shard, const stru
 
 /* ---- predict ---- */
 
-enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split, uint32_t shard,
-                            float *logits, uint8_t *readable, struct error *err)
+enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split,
+                            uint32_t shard, float *logits, uint8_t *readable, struct error *err)
 {
     struct features_rows rows;
     struct flight *flight;
@@ -368,7 +379,8 @@ enum status trainer_predict(struct trainer *trainer, size_t domain, enum split s
     for (size_t first = 0; first < rows.count; first += batch) {
         size_t count = rows.count - first < batch ? rows.count - first : batch;
         head_forward(trainer->head, flight->tape, rows.rows + first * row, count);
-        memcpy(logits + first * classes, tape_logits(flight->tape), count * classes * sizeof(float));
+        memcpy(logits + first * classes, tape_logits(flight->tape),
+               count * classes * sizeof(float));
     }
     memcpy(readable, rows.valid, rows.count);
     return OK;

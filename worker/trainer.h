@@ -1,5 +1,6 @@
-/* One stage on one worker: the head, the micro-batches of the shards in flight, their losses and gradients, and the
- * sums over shards that are pushed. Everything here is a function of (job, weights, features, step, shard). One thread. */
+/* One stage on one worker: the head, the micro-batches of the shards in flight, their losses and
+ * gradients, and the sums over shards that are pushed. Everything here is a function of (job,
+ * weights, features, step, shard). One thread. */
 #ifndef GRAFT_WORKER_TRAINER_H
 #define GRAFT_WORKER_TRAINER_H
 
@@ -18,31 +19,38 @@
 struct trainer;
 
 /* All pointers are borrowed. */
-enum status trainer_create(const struct job *job, const struct manifest *manifest, const struct plan *plan,
-                           size_t stage, struct features *features, struct trainer **out, struct error *err) MUST_CHECK;
+enum status trainer_create(const struct job *job, const struct manifest *manifest,
+                           const struct plan *plan, size_t stage, struct features *features,
+                           struct trainer **out, struct error *err) MUST_CHECK;
 void trainer_destroy(struct trainer **trainer);
 
-/* Pseudo labels for the unlabelled domains of the stage, one after the other: per domain one number per training
- * sample, in manifest order, LABEL_NONE = takes no part. Copied. ERR_PEER when the count does not fit. */
-enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, size_t bytes, struct error *err) MUST_CHECK;
+/* Pseudo labels for the unlabelled domains of the stage, one after the other: per domain one number
+ * per training sample, in manifest order, LABEL_NONE = takes no part. Copied. ERR_PEER when the
+ * count does not fit. */
+enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, size_t bytes,
+                                  struct error *err) MUST_CHECK;
 
 /* Uses live[live_elements] from now on; forgets the shards in flight and their sums. */
 void trainer_begin_step(struct trainer *trainer, const float *live);
 
-/* Forward of a shard's micro-batches at `step` (0-based in the stage); adds its moments to the statistics. */
-enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step, struct error *err) MUST_CHECK;
+/* Forward of a shard's micro-batches at `step` (0-based in the stage); adds its moments to the
+ * statistics. */
+enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step,
+                            struct error *err) MUST_CHECK;
 
-/* Backward of a shard that was forwarded in this step; adds its gradients and metrics. `statistics` is the finished
- * phase 1, or NULL when the stage needs none. */
-enum status trainer_backward(struct trainer *trainer, uint32_t shard, const struct statistics *statistics,
-                             struct error *err) MUST_CHECK;
+/* Backward of a shard that was forwarded in this step; adds its gradients and metrics. `statistics`
+ * is the finished phase 1, or NULL when the stage needs none. */
+enum status trainer_backward(struct trainer *trainer, uint32_t shard,
+                             const struct statistics *statistics, struct error *err) MUST_CHECK;
 
 /* Sums over shards, per domain of the stage: what there is to push. Borrowed. */
 enum trainer_sum { SUM_STATISTICS, SUM_GRADIENTS, SUM_METRICS };
-const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum, size_t slot);
+const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum,
+                                     size_t slot);
 
 /* Logits of a whole shard of a part, into logits[count, K]; readable[count]. */
-enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split, uint32_t shard, float *logits,
-                            uint8_t *readable, struct error *err) MUST_CHECK;
+enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split,
+                            uint32_t shard, float *logits, uint8_t *readable,
+                            struct error *err) MUST_CHECK;
 
 #endif

@@ -75,8 +75,8 @@ static enum worker_action_kind next_predict(struct worker *worker, uint64_t late
     return ACTION_WAIT;
 }
 
-static enum worker_action_kind next_train(struct worker *worker, uint64_t latest, bool has_statistics,
-                                          struct worker_action *action)
+static enum worker_action_kind next_train(struct worker *worker, uint64_t latest,
+                                          bool has_statistics, struct worker_action *action)
 {
     if (latest > worker->version) {
         begin_step(worker);

@@ -1,5 +1,5 @@
-/* CHECK: what must hold if graft's own code is right. On in release; reports and aborts. Never for bytes
- * that came from outside: those get a status and a sentence (error.h). */
+/* CHECK: what must hold if graft's own code is right. On in release; reports and aborts. Never for
+ * bytes that came from outside: those get a status and a sentence (error.h). */
 #ifndef GRAFT_COMMON_BASE_CHECK_H
 #define GRAFT_COMMON_BASE_CHECK_H
 

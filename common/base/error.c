@@ -25,8 +25,9 @@ enum status error_prefix(struct error *err, const char *format, ...)
     va_start(args, format);
     vsnprintf(where, sizeof where - 2, format, args);
     va_end(args);
-    strcat(where, ": ");
     size_t shift = strlen(where);
+    where[shift++] = ':';
+    where[shift++] = ' ';
     memmove(err->text + shift, err->text, sizeof err->text - shift);
     memcpy(err->text, where, shift);
     err->text[sizeof err->text - 1] = '\0';

@@ -1,9 +1,10 @@
 /* Errors as values.
  *
- * A fallible function returns an enum status and, where the caller should be able to tell a person what
- * happened, takes a `struct error *` that receives ONE sentence: what, where, what to do. The sentence is
- * written once, where the fact is known; callers pass it on untouched; the layer that decides logs it.
- * On failure out-parameters are untouched. `err` may be NULL. Nothing here blocks or allocates.
+ * A fallible function returns an enum status and, where the caller should be able to tell a person
+ * what happened, takes a `struct error *` that receives ONE sentence: what, where, what to do. The
+ * sentence is written once, where the fact is known; callers pass it on untouched; the layer that
+ * decides logs it. On failure out-parameters are untouched. `err` may be NULL. Nothing here blocks
+ * or allocates.
  */
 #ifndef GRAFT_COMMON_BASE_ERROR_H
 #define GRAFT_COMMON_BASE_ERROR_H
@@ -15,7 +16,8 @@ enum status {
     ERR_IO,      /* the operating system refused an operation on a file or socket */
     ERR_SUPPORT, /* well-formed, but graft does not do it (an operator, a format) */
     ERR_PEER,    /* a member of the cluster broke the protocol or disappeared */
-    ERR_STATE,   /* well-formed, but not now (run directory in use, data changed since the manifest) */
+    ERR_STATE,   /* well-formed, but not now (run directory in use, data changed since the manifest)
+                  */
     ERR_STOPPED, /* a person or a deadline ended it */
 };
 
@@ -29,10 +31,13 @@ struct error {
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Writes the sentence (cut at the limit) and returns `status`, so that `return error_set(…)` reads well. */
-enum status error_set(struct error *err, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Writes the sentence (cut at the limit) and returns `status`, so that `return error_set(…)` reads
+ * well. */
+enum status error_set(struct error *err, enum status status, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
-/* Puts "where: " before the sentence already in `err`; for the one layer that knows the file or member. */
+/* Puts "where: " before the sentence already in `err`; for the one layer that knows the file or
+ * member. */
 enum status error_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -62,7 +62,8 @@ enum status file_aside_open(const char *path, struct file_aside *out, struct err
     return OK;
 }
 
-enum status file_aside_write(struct file_aside *file, const void *data, size_t bytes, struct error *err)
+enum status file_aside_write(struct file_aside *file, const void *data, size_t bytes,
+                             struct error *err)
 {
     const uint8_t *from = data;
     while (bytes > 0) {
@@ -173,7 +174,8 @@ enum status file_path(char out[PATH_BYTES], struct error *err, const char *forma
     int length = vsnprintf(path, sizeof path, format, args);
     va_end(args);
     if (length < 0 || (size_t)length >= sizeof path)
-        return error_set(err, ERR_INPUT, "path longer than %d characters: %.80s…", PATH_BYTES - 1, path);
+        return error_set(err, ERR_INPUT, "path longer than %d characters: %.80s…", PATH_BYTES - 1,
+                         path);
     memcpy(out, path, (size_t)length + 1);
     return OK;
 }

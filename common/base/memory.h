@@ -1,6 +1,7 @@
-/* Checked memory. Sizes from outside multiply through size_mul() and size_add(); allocation never aborts:
- * it returns NULL and the caller answers ERR_MEMORY. Memory is zeroed and 64-byte aligned (a cache line, an
- * AVX-512 register). Everything from memory_alloc goes back through memory_free, never free(). */
+/* Checked memory. Sizes from outside multiply through size_mul() and size_add(); allocation never
+ * aborts: it returns NULL and the caller answers ERR_MEMORY. Memory is zeroed and 64-byte aligned
+ * (a cache line, an AVX-512 register). Everything from memory_alloc goes back through memory_free,
+ * never free(). */
 #ifndef GRAFT_COMMON_BASE_MEMORY_H
 #define GRAFT_COMMON_BASE_MEMORY_H
 
@@ -13,11 +14,13 @@
 bool size_mul(size_t a, size_t b, size_t *out);
 bool size_add(size_t a, size_t b, size_t *out);
 
-/* count * bytes zeroed bytes; NULL on overflow or when memory is refused. A zero size gives a valid pointer. */
+/* count * bytes zeroed bytes; NULL on overflow or when memory is refused. A zero size gives a valid
+ * pointer. */
 void *memory_alloc(size_t count, size_t bytes);
 void memory_free(void *memory);
 
-/* Copy of at most `limit` characters of `text`, owned by the caller; NULL when memory is refused. */
+/* Copy of at most `limit` characters of `text`, owned by the caller; NULL when memory is refused.
+ */
 char *memory_dup_text(const char *text, size_t limit);
 
 #endif

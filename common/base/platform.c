@@ -28,10 +28,12 @@ void platform_prepare(char *const *argv)
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (getenv(wanted[i].name) == NULL)
             changed |= setenv(wanted[i].name, wanted[i].value, 1) == 0;
-    /* OpenBLAS 0.3.21 does not know newer cores with AVX-512 and falls back to its Haswell kernels. */
+    /* OpenBLAS 0.3.21 does not know newer cores with AVX-512 and falls back to its Haswell kernels.
+     */
     if (getenv("OPENBLAS_CORETYPE") == NULL)
-        changed |= setenv("OPENBLAS_CORETYPE",
-                          strcmp(instruction_set(), "avx512") == 0 ? "SKYLAKEX" : "HASWELL", 1) == 0;
+        changed |=
+            setenv("OPENBLAS_CORETYPE",
+                   strcmp(instruction_set(), "avx512") == 0 ? "SKYLAKEX" : "HASWELL", 1) == 0;
     if (changed && strcmp(instruction_set(), "sse") != 0)
         execv("/proc/self/exe", argv);
 }

@@ -1,6 +1,7 @@
-/* Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011). A number is a pure function of (seed, purpose, epoch, index, draw): it does not matter who draws it
- * or in which order, so shuffles, dropout and augmentation are the same on any cluster. No state, thread safe. */
+/* Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+ * 1, 2, 3", SC 2011). A number is a pure function of (seed, purpose, epoch, index, draw): it does
+ * not matter who draws it or in which order, so shuffles, dropout and augmentation are the same on
+ * any cluster. No state, thread safe. */
 #ifndef GRAFT_COMMON_BASE_RANDOM_H
 #define GRAFT_COMMON_BASE_RANDOM_H
 

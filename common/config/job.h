@@ -1,10 +1,11 @@
-/* The job: one configuration file as validated, typed values. Every key is declared in ONE table (key_table.c)
- * with type, range, default and help; this file holds the structs that table fills. Words: DESIGN §2.
+/* The job: one configuration file as validated, typed values. Every key is declared in ONE table
+ * (key_table.c) with type, range, default and help; this file holds the structs that table fills.
+ * Words: DESIGN §2.
  *
- * Paths: relative to the current directory; a path that begins with "cache:" lies in the cache folder
- * (GRAFT_CACHE, else ~/.cache/graft) of whichever machine opens it.
- * All arrays and strings are owned by the struct job and live until job_destroy. After job_load every value is
- * inside its declared range and cross-checks hold, so no other code re-validates.
+ * Paths: relative to the current directory; a path that begins with "cache:" lies in the cache
+ * folder (GRAFT_CACHE, else ~/.cache/graft) of whichever machine opens it. All arrays and strings
+ * are owned by the struct job and live until job_destroy. After job_load every value is inside its
+ * declared range and cross-checks hold, so no other code re-validates.
  */
 #ifndef GRAFT_COMMON_CONFIG_JOB_H
 #define GRAFT_COMMON_CONFIG_JOB_H
@@ -26,37 +27,37 @@
 
 struct run_config {
     const char *name;
-    const char *directory;      /* journal, checkpoints, result */
+    const char *directory; /* journal, checkpoints, result */
     uint64_t seed;
-    uint32_t checkpoints_kept;  /* the last k; a stage's selected one is always kept */
+    uint32_t checkpoints_kept; /* the last k; a stage's selected one is always kept */
 };
 
 struct cluster_config {
-    const char *bind;           /* host the coordinator and servers bind, "127.0.0.1" */
-    uint32_t port;              /* coordinator's; 0 = a free one, written to the run directory */
-    uint32_t workers;           /* local processes `graft run` starts */
+    const char *bind; /* host the coordinator and servers bind, "127.0.0.1" */
+    uint32_t port;    /* coordinator's; 0 = a free one, written to the run directory */
+    uint32_t workers; /* local processes `graft run` starts */
     uint32_t servers;
-    uint32_t threads;           /* compute threads of each worker */
-    uint32_t shards;            /* of the job, a power of two not required */
+    uint32_t threads; /* compute threads of each worker */
+    uint32_t shards;  /* of the job, a power of two not required */
     uint32_t heartbeat_ms;
-    uint32_t death_ms;          /* silence after which a member is declared dead */
-    uint32_t join_seconds;      /* how long to wait for the first view's members */
-    bool security_none;         /* security = "none": allow to bind beyond loopback without keys */
+    uint32_t death_ms;     /* silence after which a member is declared dead */
+    uint32_t join_seconds; /* how long to wait for the first view's members */
+    bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };
 
 struct model_config {
-    const char *file;           /* .onnx; "" = none: the samples are feature vectors already */
-    const char *cut;            /* tensor where the pretrained part ends; "" = the graph's first output */
-    enum model_pool pool;       /* mean over the spatial axes of the cut tensor, or flatten */
+    const char *file;     /* .onnx; "" = none: the samples are feature vectors already */
+    const char *cut;      /* tensor where the pretrained part ends; "" = the graph's first output */
+    enum model_pool pool; /* mean over the spatial axes of the cut tensor, or flatten */
 };
 
 struct preprocess_config {
     uint32_t width, height, channels;
-    double mean[4], std[4];     /* per channel, of pixel values 0…255: x = (v - mean) / std */
+    double mean[4], std[4];       /* per channel, of pixel values 0…255: x = (v - mean) / std */
     size_t mean_count, std_count; /* as written: 1 (then repeated for all channels) or channels */
-    bool invert;                /* v = 255 - v before */
+    bool invert;                  /* v = 255 - v before */
 };
 
 enum source_format { FORMAT_IDX, FORMAT_FOLDER, FORMAT_CSV, FORMAT_LIST };
@@ -65,19 +66,22 @@ enum split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_DIVIDE };
 
 struct source_config {
     enum source_format format;
-    enum split split;           /* SPLIT_DIVIDE: divided by the domain's fractions */
-    const char *path;           /* images file, folder, CSV or list file */
-    const char *labels;         /* IDX labels file, "" = none */
-    int32_t label_column;       /* CSV: 0-based, negative = none */
-    uint32_t width, height, channels; /* CSV: shape of the pixel columns, row-major, channels last */
-    double value_max;           /* CSV: the value that stands for white (255) */
-    bool header;                /* CSV, list: skip the first line */
+    enum split split;     /* SPLIT_DIVIDE: divided by the domain's fractions */
+    const char *path;     /* images file, folder, CSV or list file */
+    const char *labels;   /* IDX labels file, "" = none */
+    int32_t label_column; /* CSV: 0-based, negative = none */
+    uint32_t width, height,
+        channels;     /* CSV: shape of the pixel columns, row-major, channels last */
+    double value_max; /* CSV: the value that stands for white (255) */
+    bool header;      /* CSV, list: skip the first line */
 };
 
 struct domain_config {
     const char *name;
-    bool labelled;              /* false: labels never reach a worker; the coordinator uses them for the table only */
-    double divide[SPLIT_COUNT]; /* fractions of train, validation, test for SPLIT_DIVIDE sources; sum 1 */
+    bool labelled; /* false: labels never reach a worker; the coordinator uses them for the table
+                      only */
+    double divide[SPLIT_COUNT]; /* fractions of train, validation, test for SPLIT_DIVIDE sources;
+                                   sum 1 */
     size_t divide_count;        /* SPLIT_COUNT */
     struct source_config *sources;
     size_t source_count;
@@ -98,55 +102,57 @@ struct optimizer_config {
     enum optimizer_kind kind;
     double rate, momentum, beta1, beta2, epsilon, weight_decay;
     bool nesterov;
-    double head_rate;           /* learning rate of the new head; 0 = rate */
+    double head_rate; /* learning rate of the new head; 0 = rate */
 };
 
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_STEP };
 
 struct schedule_config {
     enum schedule_kind kind;
-    uint32_t warmup_steps;      /* linear from 0 */
-    double gamma;               /* step: factor every `every_epochs` epochs */
+    uint32_t warmup_steps; /* linear from 0 */
+    double gamma;          /* step: factor every `every_epochs` epochs */
     uint32_t every_epochs;
-    double final_factor;        /* cosine: rate at the end / rate at the start */
+    double final_factor; /* cosine: rate at the end / rate at the start */
 };
 
 enum merge_kind { MERGE_SUM, MERGE_PCGRAD, MERGE_AGREEMENT };
 enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SELECT_ENTROPY };
 
 struct loss_config {
-    double cross_entropy;       /* weight; on labelled domains */
+    double cross_entropy; /* weight; on labelled domains */
     double label_smoothing;
-    double coral;               /* weight of Deep CORAL with global moments; 0 = off */
-    double information;         /* weight of information maximisation on unlabelled domains; 0 = off */
-    double self_training;       /* weight of pseudo-label cross-entropy on unlabelled domains; 0 = off */
-    double fraction_first;      /* class-balanced share of pseudo labels kept, first epoch … */
-    double fraction_last;       /* … and last epoch, linear between */
-    double confidence_min;      /* and only above this confidence */
+    double coral;          /* weight of Deep CORAL with global moments; 0 = off */
+    double information;    /* weight of information maximisation on unlabelled domains; 0 = off */
+    double self_training;  /* weight of pseudo-label cross-entropy on unlabelled domains; 0 = off */
+    double fraction_first; /* class-balanced share of pseudo labels kept, first epoch … */
+    double fraction_last;  /* … and last epoch, linear between */
+    double confidence_min; /* and only above this confidence */
 };
 
 struct stage_config {
     const char *name;
-    const char **domains;       /* names, in the order of the gradients' domains */
+    const char **domains; /* names, in the order of the gradients' domains */
     size_t domain_count;
-    const char **live;          /* name patterns (fnmatch) of live parameters; the new head is always live */
+    const char **live; /* name patterns (fnmatch) of live parameters; the new head is always live */
     size_t live_count;
-    uint32_t last_blocks;       /* additionally the last N weighted layers (Conv, Gemm, MatMul with their scalars) */
+    uint32_t last_blocks; /* additionally the last N weighted layers (Conv, Gemm, MatMul with their
+                             scalars) */
     uint32_t epochs;
-    uint32_t micro_batch;       /* samples per domain, shard and step */
+    uint32_t micro_batch; /* samples per domain, shard and step */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     struct loss_config losses;
-    double l2sp;                /* α: pull of pretrained live tensors toward their start (Li 2018) */
-    double head_decay;          /* β: decay of the new head */
+    double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
+    double head_decay; /* β: decay of the new head */
     enum merge_kind merge;
-    double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default 1 */
-    size_t domain_weight_count; /* as written: 0 (then all 1) or domain_count */
+    double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default
+                                               1 */
+    size_t domain_weight_count;             /* as written: 0 (then all 1) or domain_count */
     enum select_kind select;
 };
 
 struct cache_config {
-    uint64_t bytes_max;         /* of the feature cache folder; the oldest files go first */
+    uint64_t bytes_max; /* of the feature cache folder; the oldest files go first */
 };
 
 struct job {
@@ -157,19 +163,20 @@ struct job {
     struct cache_config cache;
     struct stage_config *stages;
     size_t stage_count;
-    const char *text;           /* the resolved configuration (after overrides), as libconfig text */
+    const char *text; /* the resolved configuration (after overrides), as libconfig text */
     size_t text_bytes;
-    /* Digest of the resolved text without the sections run.directory, run.name and cluster (which must not
-     * change the result): the same job on another cluster has the same digest. */
+    /* Digest of the resolved text without the sections run.directory, run.name and cluster (which
+     * must not change the result): the same job on another cluster has the same digest. */
     struct digest digest;
-    void *owned;                /* all memory of the job */
+    void *owned; /* all memory of the job */
 };
 
-/* Reads `path` (or `text` when path is NULL: what a member receives), applies `overrides` ("PATH=VALUE", e.g.
- * "cluster.workers=4", "stages.[1].epochs=3"), validates against the table. Does not open any file the job names.
- * Errors: ERR_INPUT "FILE:LINE: key: what was expected; nearest known key", ERR_IO, ERR_MEMORY. */
-enum status job_load(const char *path, const char *text, const char *const *overrides, size_t override_count,
-                     struct job **out, struct error *err) MUST_CHECK;
+/* Reads `path` (or `text` when path is NULL: what a member receives), applies `overrides`
+ * ("PATH=VALUE", e.g. "cluster.workers=4", "stages.[1].epochs=3"), validates against the table.
+ * Does not open any file the job names. Errors: ERR_INPUT "FILE:LINE: key: what was expected;
+ * nearest known key", ERR_IO, ERR_MEMORY. */
+enum status job_load(const char *path, const char *text, const char *const *overrides,
+                     size_t override_count, struct job **out, struct error *err) MUST_CHECK;
 void job_destroy(struct job **job);
 
 /* Prints the key table as Markdown (docs/CONFIG.md is made of it). */

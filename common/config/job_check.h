@@ -1,5 +1,5 @@
-/* Checks that tie several keys together, after the table's checks of each key alone; and values that derive from
- * others (run.directory from run.name). */
+/* Checks that tie several keys together, after the table's checks of each key alone; and values
+ * that derive from others (run.directory from run.name). */
 #ifndef GRAFT_COMMON_CONFIG_JOB_CHECK_H
 #define GRAFT_COMMON_CONFIG_JOB_CHECK_H
 

@@ -1,4 +1,5 @@
-/* All memory of a job: pieces chained at job->owned and freed together by job_destroy. One thread. */
+/* All memory of a job: pieces chained at job->owned and freed together by job_destroy. One thread.
+ */
 #ifndef GRAFT_COMMON_CONFIG_JOB_MEMORY_H
 #define GRAFT_COMMON_CONFIG_JOB_MEMORY_H
 

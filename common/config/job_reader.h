@@ -1,5 +1,5 @@
-/* Fills a struct job from libconfig's tree by walking the key table: unknown keys, types, ranges, defaults. Cross
- * checks between keys are job_check's. */
+/* Fills a struct job from libconfig's tree by walking the key table: unknown keys, types, ranges,
+ * defaults. Cross checks between keys are job_check's. */
 #ifndef GRAFT_COMMON_CONFIG_JOB_READER_H
 #define GRAFT_COMMON_CONFIG_JOB_READER_H
 
@@ -9,6 +9,7 @@
 #include "common/config/job.h"
 
 /* `file` names the text in errors. Errors: ERR_INPUT, ERR_MEMORY. */
-enum status job_reader_fill(struct job *job, const char *file, const config_t *tree, struct error *err) MUST_CHECK;
+enum status job_reader_fill(struct job *job, const char *file, const config_t *tree,
+                            struct error *err) MUST_CHECK;
 
 #endif

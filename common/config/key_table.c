@@ -22,7 +22,7 @@
 #define VALUE(p, kind, f, owner, field, low, high, otherwise, text)                                \
     {                                                                                              \
         .path = (p), .type = (kind), .flags = (f), .offset = offsetof(struct owner, field),        \
-        .size = sizeof(((struct owner *)0)->field), .least = (low), .most = (high),                   \
+        .size = sizeof(((struct owner *)0)->field), .least = (low), .most = (high),                \
         .fallback = (otherwise), .help = (text)                                                    \
     }
 #define WHOLE(p, owner, field, low, high, otherwise, text)                                         \
@@ -38,13 +38,13 @@
 #define CHOICE(p, f, owner, field, names, otherwise, text)                                         \
     {                                                                                              \
         .path = (p), .type = KEY_CHOICE, .flags = (f), .offset = offsetof(struct owner, field),    \
-        .size = sizeof(((struct owner *)0)->field), .choices = (names), .fallback = (otherwise),      \
+        .size = sizeof(((struct owner *)0)->field), .choices = (names), .fallback = (otherwise),   \
         .help = (text)                                                                             \
     }
 #define MANY(p, kind, owner, field, n, low, high, few, many, otherwise, text)                      \
     {                                                                                              \
         .path = (p), .type = (kind), .offset = offsetof(struct owner, field),                      \
-        .size = sizeof(((struct owner *)0)->field), .count_offset = offsetof(struct owner, n),        \
+        .size = sizeof(((struct owner *)0)->field), .count_offset = offsetof(struct owner, n),     \
         .least = (low), .most = (high), .count_least = (few), .count_most = (many),                \
         .fallback = (otherwise), .help = (text)                                                    \
     }

@@ -1,8 +1,10 @@
-/* The key table: every key a job file may hold, with type, range, default, help and the place of its value in struct
- * job. Reading, overriding, writing and the reference manual all walk this one table. Constant; any thread.
+/* The key table: every key a job file may hold, with type, range, default, help and the place of
+ * its value in struct job. Reading, overriding, writing and the reference manual all walk this one
+ * table. Constant; any thread.
  *
- * A key's path joins names with dots; "[]" marks an element of a list: "data.domains[].sources[].path". A group or
- * list stands before its children. Offsets count from the innermost list element's struct, else from struct job.
+ * A key's path joins names with dots; "[]" marks an element of a list:
+ * "data.domains[].sources[].path". A group or list stands before its children. Offsets count from
+ * the innermost list element's struct, else from struct job.
  */
 #ifndef GRAFT_COMMON_CONFIG_KEY_TABLE_H
 #define GRAFT_COMMON_CONFIG_KEY_TABLE_H
@@ -24,12 +26,14 @@ enum key_type {
     KEY_TEXT,   /* const char * */
     KEY_CHOICE, /* one of `choices`, stored as its index in `size` bytes (an enum or a bool) */
     KEY_TEXTS,  /* array of text: const char ** and count */
-    KEY_REALS,  /* number or array of numbers: double[] inside the struct and count; the last value is repeated */
+    KEY_REALS,  /* number or array of numbers: double[] inside the struct and count; the last value
+                   is repeated */
 };
 
 enum key_flag {
     KEY_LOCAL = 1, /* does not change the result: left out of the job's digest */
-    KEY_NAME = 2,  /* letters, digits, '.', '_', '-', not beginning with '.'; becomes part of file names */
+    KEY_NAME =
+        2, /* letters, digits, '.', '_', '-', not beginning with '.'; becomes part of file names */
 };
 
 struct key {
@@ -37,17 +41,18 @@ struct key {
     enum key_type type;
     unsigned flags;
     size_t offset, size;
-    size_t count_offset;          /* list, texts, reals: of a size_t */
-    double least, most;           /* of each number */
+    size_t count_offset; /* list, texts, reals: of a size_t */
+    double least, most;  /* of each number */
     size_t count_least, count_most;
-    const char *fallback;         /* default as libconfig text; NULL: the key is required */
-    const char *const *choices;   /* NULL-terminated */
+    const char *fallback;       /* default as libconfig text; NULL: the key is required */
+    const char *const *choices; /* NULL-terminated */
     const char *help;
 };
 
 const struct key *key_table(size_t *count);
 
-/* Whether `key` is a direct child of the group or list element with table path `parent` ("" is the file itself). */
+/* Whether `key` is a direct child of the group or list element with table path `parent` ("" is the
+ * file itself). */
 bool key_is_child(const struct key *key, const char *parent);
 /* Last name of the key's path. */
 const char *key_name(const struct key *key);

@@ -1,5 +1,6 @@
-/* Lines and fields of separated text (CSV, TSV, list files) in mapped memory. Nothing is copied; any thread.
- * A field may stand in double quotes, but a separator inside quotes is not supported (it counts as a separator). */
+/* Lines and fields of separated text (CSV, TSV, list files) in mapped memory. Nothing is copied;
+ * any thread. A field may stand in double quotes, but a separator inside quotes is not supported
+ * (it counts as a separator). */
 #ifndef GRAFT_COMMON_DATA_CSV_LINE_H
 #define GRAFT_COMMON_DATA_CSV_LINE_H
 
@@ -27,9 +28,11 @@ char csv_line_separator(const struct csv_line *line);
 size_t csv_line_columns(const struct csv_line *line, char separator);
 
 /* The next field of the line; *position starts at 0. False behind the last. */
-bool csv_line_field(const struct csv_line *line, char separator, size_t *position, struct csv_field *out);
+bool csv_line_field(const struct csv_line *line, char separator, size_t *position,
+                    struct csv_field *out);
 
-/* Copies the field into text[bytes], zero-terminated; false when it does not fit or holds a zero byte. */
+/* Copies the field into text[bytes], zero-terminated; false when it does not fit or holds a zero
+ * byte. */
 bool csv_line_copy(const struct csv_field *field, char *text, size_t bytes);
 
 #endif

@@ -1,6 +1,6 @@
-/* Scanning one source of a domain: which samples it holds, in which order, with which labels. One scanner a format,
- * each in its file (scan_idx.c …). A scanner opens headers, listings and lines, hashes the content, decodes nothing,
- * and reads labels only if `want_labels`. */
+/* Scanning one source of a domain: which samples it holds, in which order, with which labels. One
+ * scanner a format, each in its file (scan_idx.c …). A scanner opens headers, listings and lines,
+ * hashes the content, decodes nothing, and reads labels only if `want_labels`. */
 #ifndef GRAFT_COMMON_DATA_SCAN_H
 #define GRAFT_COMMON_DATA_SCAN_H
 
@@ -13,15 +13,16 @@
 #include "common/config/job.h"
 #include "common/data/label_table.h"
 
-#define SCAN_FILE_BYTES_MAX ((size_t)1 << 40) /* of one source file: mapped, so only address space is taken */
+#define SCAN_FILE_BYTES_MAX                                                                        \
+    ((size_t)1 << 40) /* of one source file: mapped, so only address space is taken */
 
 struct scan_request {
     const struct domain_config *domain;
     const struct source_config *source;
-    const char *path;               /* of the source, resolved */
+    const char *path; /* of the source, resolved */
     const struct label_table *labels;
     bool want_labels;
-    struct digest_stream *content;  /* receives order and content, never labels */
+    struct digest_stream *content; /* receives order and content, never labels */
 };
 
 struct scan_entry {
@@ -35,19 +36,25 @@ struct scan {
     size_t count, room;
 };
 
-/* Appends; `path` (copied) may be NULL. Errors: ERR_MEMORY, ERR_INPUT above MANIFEST_SAMPLES_MAX. */
-enum status scan_add(struct scan *scan, uint64_t index, int32_t label, const char *path, struct error *err) MUST_CHECK;
+/* Appends; `path` (copied) may be NULL. Errors: ERR_MEMORY, ERR_INPUT above MANIFEST_SAMPLES_MAX.
+ */
+enum status scan_add(struct scan *scan, uint64_t index, int32_t label, const char *path,
+                     struct error *err) MUST_CHECK;
 void scan_deinit(struct scan *scan);
 
 /* A field's text to a label. `where` ("FILE:LINE") begins the error. */
-enum status scan_label(const struct scan_request *request, const char *text, const char *where, int32_t *label,
-                       struct error *err) MUST_CHECK;
+enum status scan_label(const struct scan_request *request, const char *text, const char *where,
+                       int32_t *label, struct error *err) MUST_CHECK;
 
 /* Each appends to *scan (zeroed by the caller, who calls scan_deinit even after failure).
  * Errors: ERR_INPUT with file (and line), ERR_SUPPORT, ERR_IO, ERR_MEMORY. */
-enum status scan_idx(const struct scan_request *request, struct scan *scan, struct error *err) MUST_CHECK;
-enum status scan_csv(const struct scan_request *request, struct scan *scan, struct error *err) MUST_CHECK;
-enum status scan_folder(const struct scan_request *request, struct scan *scan, struct error *err) MUST_CHECK;
-enum status scan_list(const struct scan_request *request, struct scan *scan, struct error *err) MUST_CHECK;
+enum status scan_idx(const struct scan_request *request, struct scan *scan,
+                     struct error *err) MUST_CHECK;
+enum status scan_csv(const struct scan_request *request, struct scan *scan,
+                     struct error *err) MUST_CHECK;
+enum status scan_folder(const struct scan_request *request, struct scan *scan,
+                        struct error *err) MUST_CHECK;
+enum status scan_list(const struct scan_request *request, struct scan *scan,
+                      struct error *err) MUST_CHECK;
 
 #endif

@@ -10,8 +10,9 @@
 #include "common/config/job.h"
 #include "common/model/plan.h"
 
-/* Statistics of one domain, side by side: for CORAL the sums of features (d) and the upper triangle of the sums of products,
- * row by row (d(d+1)/2); for information maximisation the sums of predicted probabilities (K). */
+/* Statistics of one domain, side by side: for CORAL the sums of features (d) and the upper triangle
+ * of the sums of products, row by row (d(d+1)/2); for information maximisation the sums of
+ * predicted probabilities (K). */
 #define LAYOUT_STATISTIC_ELEMENTS ((size_t)131072) /* of one block: 1 MiB of doubles */
 
 /* One metric triple per loss term, summed over samples. */

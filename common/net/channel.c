@@ -41,7 +41,8 @@ void channel_context_destroy(void *context)
 
 bool channel_is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "[::1]") == 0;
 }
 
 static enum status open_channel(void *context, int type, struct channel **out, struct error *err)
@@ -86,8 +87,10 @@ enum status channel_listen(void *context, const char *host, uint32_t port, struc
         snprintf(address, sizeof address, "tcp://%.80s:%u", host, port);
     size_t bytes = sizeof channel->endpoint;
     if (zmq_bind(channel->socket, address) != 0) {
-        status = error_set(err, ERR_IO, "cannot listen on %s: %s; choose another cluster.port, or 0 for a free one",
-                           address, zmq_strerror(errno));
+        status =
+            error_set(err, ERR_IO,
+                      "cannot listen on %s: %s; choose another cluster.port, or 0 for a free one",
+                      address, zmq_strerror(errno));
         channel_close(&channel);
         return status;
     }
@@ -226,7 +229,8 @@ enum status channel_send(struct channel *channel, uint64_t peer, struct message 
 
 /* ---- receive ---- */
 
-/* All parts of one message into channel->parts; false when there is none. Too many parts: drained, *broken. */
+/* All parts of one message into channel->parts; false when there is none. Too many parts: drained,
+ * *broken. */
 static bool take_parts(struct channel *channel, bool *broken)
 {
     release_parts(channel);
@@ -304,16 +308,16 @@ bool channel_pass(struct channel *from, struct channel *to, uint32_t keep, uint3
     CHECK(!from->listener && !to->listener);
     if (!take_parts(from, &broken))
         return false;
-    if (broken || codec_decode(from->codec, zmq_msg_data(&from->parts[0]),
-                               zmq_msg_size(&from->parts[0]), &message, from->announced,
-                               &frame_count, NULL) != OK) {
+    if (broken ||
+        codec_decode(from->codec, zmq_msg_data(&from->parts[0]), zmq_msg_size(&from->parts[0]),
+                     &message, from->announced, &frame_count, NULL) != OK) {
         from->dropped++;
         return true;
     }
     *type = message.type;
     for (size_t i = 0; message.type != keep && i < from->part_count; i++)
-        if (zmq_msg_send(&from->parts[i], to->socket,
-                         i + 1 < from->part_count ? ZMQ_SNDMORE : 0) < 0)
+        if (zmq_msg_send(&from->parts[i], to->socket, i + 1 < from->part_count ? ZMQ_SNDMORE : 0) <
+            0)
             break;
     return true;
 }

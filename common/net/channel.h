@@ -1,8 +1,9 @@
 /* A ZeroMQ socket that carries graft's messages. One thread owns a channel.
  *
- * Three kinds: a listener (ROUTER) that knows its peers by their 64-bit identity, a connection (DEALER), and one end of
- * a mailbox between two threads (inproc PAIR). Every wait has a deadline, nothing is dropped silently: what cannot be
- * sent is an error, what arrives broken is dropped and counted.
+ * Three kinds: a listener (ROUTER) that knows its peers by their 64-bit identity, a connection
+ * (DEALER), and one end of a mailbox between two threads (inproc PAIR). Every wait has a deadline,
+ * nothing is dropped silently: what cannot be sent is an error, what arrives broken is dropped and
+ * counted.
  */
 #ifndef GRAFT_COMMON_NET_CHANNEL_H
 #define GRAFT_COMMON_NET_CHANNEL_H
@@ -16,7 +17,8 @@
 
 struct channel;
 
-/* A received message; frames and lists are borrowed until the next channel_receive on the same channel. */
+/* A received message; frames and lists are borrowed until the next channel_receive on the same
+ * channel. */
 struct received {
     struct message message;
     uint64_t peer; /* listener: whose; else 0 */
@@ -24,7 +26,8 @@ struct received {
     size_t frame_count;
 };
 
-/* What sockets and mailboxes of one process share. NULL: no memory. Destroying waits for closed sockets to send. */
+/* What sockets and mailboxes of one process share. NULL: no memory. Destroying waits for closed
+ * sockets to send. */
 void *channel_context_create(void);
 void channel_context_destroy(void *context);
 
@@ -35,8 +38,8 @@ bool channel_is_loopback(const char *host);
 enum status channel_listen(void *context, const char *host, uint32_t port, struct channel **out,
                            struct error *err) MUST_CHECK;
 /* Connects (in the background; libzmq reconnects by itself) under this identity, not 0. */
-enum status channel_connect(void *context, const char *endpoint, uint64_t identity, struct channel **out,
-                            struct error *err) MUST_CHECK;
+enum status channel_connect(void *context, const char *endpoint, uint64_t identity,
+                            struct channel **out, struct error *err) MUST_CHECK;
 /* One end of a mailbox; the end with `first` binds and must be made first. */
 enum status channel_mailbox(void *context, const char *name, bool first, struct channel **out,
                             struct error *err) MUST_CHECK;
@@ -50,19 +53,23 @@ void *channel_socket(const struct channel *channel);
 /* Messages dropped because they were broken. */
 uint64_t channel_dropped(const struct channel *channel);
 
-/* Sends `message` (sequence is filled in) with its frames, which are copied. Errors: ERR_PEER when the peer is gone or its queue has been
- * full for a second; ERR_INPUT when the header is too large. */
+/* Sends `message` (sequence is filled in) with its frames, which are copied. Errors: ERR_PEER when
+ * the peer is gone or its queue has been full for a second; ERR_INPUT when the header is too large.
+ */
 enum status channel_send(struct channel *channel, uint64_t peer, struct message *message,
-                         const struct frame *frames, size_t frame_count, struct error *err) MUST_CHECK;
+                         const struct frame *frames, size_t frame_count,
+                         struct error *err) MUST_CHECK;
 
 /* Takes the next message, if one is there (never waits). False: none. */
 bool channel_receive(struct channel *channel, struct received *out);
 
-/* Passes one whole message on from `from` to `to` without decoding it; false when there was none. *type tells what
- * it was (0 when broken: dropped and counted); messages of type `keep` are not passed on. */
+/* Passes one whole message on from `from` to `to` without decoding it; false when there was none.
+ * *type tells what it was (0 when broken: dropped and counted); messages of type `keep` are not
+ * passed on. */
 bool channel_pass(struct channel *from, struct channel *to, uint32_t keep, uint32_t *type);
 
-/* Waits up to timeout_ms for something to receive on any of `channels`. Returns at once when a signal arrives. */
+/* Waits up to timeout_ms for something to receive on any of `channels`. Returns at once when a
+ * signal arrives. */
 void channel_wait(struct channel *const *channels, size_t count, int64_t timeout_ms);
 
 #endif

@@ -27,14 +27,16 @@ struct link {
 
 static void beat(struct link *link)
 {
-    struct message message = {.type = MESSAGE_HEARTBEAT, .run = link->run, .sender = link->identity};
+    struct message message = {
+        .type = MESSAGE_HEARTBEAT, .run = link->run, .sender = link->identity};
     message.body.heartbeat = (struct message_heartbeat){
         .task = link->progress.task,
         .samples = link->progress.samples,
         .unreadable = link->progress.unreadable,
         .dropped = link->progress.dropped,
     };
-    /* A full queue means that the coordinator is away: silence is noticed by its own limit below. */
+    /* A full queue means that the coordinator is away: silence is noticed by its own limit below.
+     */
     enum status ignored = channel_send(link->control, 0, &message, NULL, 0, NULL);
     (void)ignored;
 }

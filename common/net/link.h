@@ -1,6 +1,6 @@
-/* A member's link to the coordinator: a thread that owns the control socket, beats the heart while the member
- * computes, and passes all other messages to and from the member's own thread through a mailbox. So a busy member is
- * not a dead one. The member's thread sees an ordinary channel.
+/* A member's link to the coordinator: a thread that owns the control socket, beats the heart while
+ * the member computes, and passes all other messages to and from the member's own thread through a
+ * mailbox. So a busy member is not a dead one. The member's thread sees an ordinary channel.
  */
 #ifndef GRAFT_COMMON_NET_LINK_H
 #define GRAFT_COMMON_NET_LINK_H
@@ -26,8 +26,9 @@ enum status link_start(void *context, const char *coordinator, uint64_t identity
                        struct error *err) MUST_CHECK;
 void link_stop(struct link **link);
 
-/* The member's end of the mailbox: HELLO goes out through it, WELCOME and all else come in. When nothing was heard from
- * the coordinator for the limit (set by link_limits), a STOP with the reason arrives here as if it had sent it. */
+/* The member's end of the mailbox: HELLO goes out through it, WELCOME and all else come in. When
+ * nothing was heard from the coordinator for the limit (set by link_limits), a STOP with the reason
+ * arrives here as if it had sent it. */
 struct channel *link_channel(struct link *link);
 struct link_progress *link_counters(struct link *link);
 

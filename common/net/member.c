@@ -36,7 +36,8 @@ enum status member_options_read(int argc, char **argv, const char *program,
     }
     if (got.coordinator == NULL || optind != argc)
         return error_set(err, ERR_INPUT,
-                         "usage: %s --coordinator tcp://HOST:PORT [--bind HOST] [--log FILE]", program);
+                         "usage: %s --coordinator tcp://HOST:PORT [--bind HOST] [--log FILE]",
+                         program);
     *out = got;
     return OK;
 }
@@ -114,7 +115,8 @@ static enum status await_welcome(struct member *member, enum member_role role, c
                 return error_set(err, ERR_STATE, "%s", received->message.body.reason.text);
         }
     }
-    return error_set(err, ERR_PEER, "no answer from a coordinator within %d s; is it running there?",
+    return error_set(err, ERR_PEER,
+                     "no answer from a coordinator within %d s; is it running there?",
                      JOIN_MS_MAX / 1000);
 }
 

@@ -1,5 +1,5 @@
-/* How a worker or server becomes a member: finds the coordinator by its address alone, says HELLO, is welcomed with the
- * job's text. Shared by the two roles' main files. */
+/* How a worker or server becomes a member: finds the coordinator by its address alone, says HELLO,
+ * is welcomed with the job's text. Shared by the two roles' main files. */
 #ifndef GRAFT_COMMON_NET_MEMBER_H
 #define GRAFT_COMMON_NET_MEMBER_H
 
@@ -16,7 +16,7 @@ struct member_options {
 };
 
 struct member {
-    void *context;        /* ZeroMQ */
+    void *context; /* ZeroMQ */
     struct link *link;
     uint64_t incarnation; /* random, new at each start */
     uint64_t run;
@@ -25,16 +25,17 @@ struct member {
 };
 
 /* Reads the options; ERR_INPUT with a usage line. */
-enum status member_options_read(int argc, char **argv, const char *program, struct member_options *out,
-                                struct error *err) MUST_CHECK;
+enum status member_options_read(int argc, char **argv, const char *program,
+                                struct member_options *out, struct error *err) MUST_CHECK;
 
 /* A new ZeroMQ context and a random incarnation; the link is not started yet. */
 enum status member_open(struct member *member, struct error *err) MUST_CHECK;
 
-/* Starts the link, says HELLO and waits (at most 30 s) for WELCOME; loads the job. `endpoint` "" for a worker.
- * threads = 0: as the job says. ERR_STATE with the coordinator's reason when refused. */
-enum status member_join(struct member *member, const char *coordinator, enum member_role role, const char *endpoint,
-                        struct error *err) MUST_CHECK;
+/* Starts the link, says HELLO and waits (at most 30 s) for WELCOME; loads the job. `endpoint` ""
+ * for a worker. threads = 0: as the job says. ERR_STATE with the coordinator's reason when refused.
+ */
+enum status member_join(struct member *member, const char *coordinator, enum member_role role,
+                        const char *endpoint, struct error *err) MUST_CHECK;
 
 /* Sends `message` to the coordinator with run and sender filled in. */
 enum status member_send(struct member *member, struct message *message, const struct frame *frames,

@@ -5,7 +5,8 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 
-/* Heap order: node 1 is the root, 2i and 2i+1 are the children of i; leaves are `leaves` … 2*leaves-1. */
+/* Heap order: node 1 is the root, 2i and 2i+1 are the children of i; leaves are `leaves` …
+ * 2*leaves-1. */
 struct reduction {
     enum reduction_type type;
     uint32_t shards;
@@ -187,7 +188,8 @@ struct reduction_node reduction_root(const struct reduction *reduction)
 
 bool reduction_next(const struct reduction *reduction, uint32_t *at, struct reduction_node *out)
 {
-    /* *at is a shard number: the next node held is the one that covers the first covered shard from there. */
+    /* *at is a shard number: the next node held is the one that covers the first covered shard from
+     * there. */
     for (; *at < reduction->shards; (*at)++) {
         for (uint32_t node = reduction->leaves + *at; node >= 1; node /= 2) {
             if (reduction->held[node] == NULL)

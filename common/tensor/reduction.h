@@ -1,14 +1,14 @@
 /* Sum of one vector per shard, always in the same order: a binary tree over shard numbers.
  *
- *            [0,8)                 A node is an aligned power-of-two range of shards; its sum is left + right.
- *        [0,4)   [4,8)             With S shards, a range that lies wholly beyond S is absent, and its parent
- *      [0,2) [2,4) …               equals the other child. The result depends on S alone, not on who added what:
- *     0   1  2   3 …               a worker adds the leaves it owns and sends the nodes it holds then;
- *                                  a server adds those nodes and goes on with the same tree.
+ *            [0,8)                 A node is an aligned power-of-two range of shards; its sum is
+ * left + right. [0,4)   [4,8)             With S shards, a range that lies wholly beyond S is
+ * absent, and its parent [0,2) [2,4) …               equals the other child. The result depends on
+ * S alone, not on who added what: 0   1  2   3 …               a worker adds the leaves it owns and
+ * sends the nodes it holds then; a server adds those nodes and goes on with the same tree.
  *
- * Adding a node that is already covered changes nothing; adding one that covers nodes held replaces them (they are
- * bitwise parts of the same sum). Each node carries a count of samples that is summed along. Not thread safe.
- * Buffers are kept for reuse: a steady step makes no heap call.
+ * Adding a node that is already covered changes nothing; adding one that covers nodes held replaces
+ * them (they are bitwise parts of the same sum). Each node carries a count of samples that is
+ * summed along. Not thread safe. Buffers are kept for reuse: a steady step makes no heap call.
  */
 #ifndef GRAFT_COMMON_TENSOR_REDUCTION_H
 #define GRAFT_COMMON_TENSOR_REDUCTION_H
@@ -43,7 +43,8 @@ enum status reduction_create(enum reduction_type type, uint32_t shards, size_t e
 void reduction_destroy(struct reduction **reduction);
 void reduction_reset(struct reduction *reduction);
 
-/* Adds the node [first, first + 2^log2) with `count` samples. `sum` (elements of the type) is copied. */
+/* Adds the node [first, first + 2^log2) with `count` samples. `sum` (elements of the type) is
+ * copied. */
 enum reduction_result reduction_add(struct reduction *reduction, uint32_t first, uint32_t log2,
                                     uint64_t count, const void *sum);
 

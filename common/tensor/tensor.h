@@ -1,5 +1,5 @@
-/* Shapes and element types. A tensor's data is always dense and row-major here; blocked layouts exist only inside
- * the trunk (worker/engine). Pure arithmetic; nothing allocates. */
+/* Shapes and element types. A tensor's data is always dense and row-major here; blocked layouts
+ * exist only inside the trunk (worker/engine). Pure arithmetic; nothing allocates. */
 #ifndef GRAFT_COMMON_TENSOR_TENSOR_H
 #define GRAFT_COMMON_TENSOR_TENSOR_H
 
@@ -20,7 +20,8 @@ struct shape {
 size_t dtype_bytes(enum dtype dtype);
 const char *dtype_name(enum dtype dtype);
 
-/* Number of elements; false when a dimension is negative or the product exceeds TENSOR_ELEMENTS_MAX. */
+/* Number of elements; false when a dimension is negative or the product exceeds
+ * TENSOR_ELEMENTS_MAX. */
 bool shape_elements(const struct shape *shape, size_t *out);
 bool shape_equal(const struct shape *a, const struct shape *b);
 

@@ -74,8 +74,7 @@ static void pack_list(msgpack_packer *packer, const struct wire_field *field, co
     CHECK(count <= field->limit);
     msgpack_pack_array(packer, count);
     for (size_t i = 0; i < count; i++)
-        pack_fields(packer, field->fields, field->field_count,
-                    elements + i * field->element_bytes);
+        pack_fields(packer, field->fields, field->field_count, elements + i * field->element_bytes);
 }
 
 static void pack_text(msgpack_packer *packer, const struct wire_field *field, const uint8_t *from)
@@ -111,7 +110,8 @@ static void pack_field(msgpack_packer *packer, const struct wire_field *field, c
     }
 }
 
-/* The tables nest two deep (a list of structs of scalars), so this recursion is bounded by our own code. */
+/* The tables nest two deep (a list of structs of scalars), so this recursion is bounded by our own
+ * code. */
 static void pack_fields(msgpack_packer *packer, const struct wire_field *fields, size_t count,
                         const uint8_t *from)
 {
@@ -154,8 +154,9 @@ enum status codec_encode(struct codec *codec, const struct message *message,
 
 /* ---- decode ---- */
 
-/* msgpack-c takes memory for an array before it has seen the elements. This walk over the tokens refuses what we never
- * write, and every count that the bytes at hand cannot hold, before any memory is taken. */
+/* msgpack-c takes memory for an array before it has seen the elements. This walk over the tokens
+ * refuses what we never write, and every count that the bytes at hand cannot hold, before any
+ * memory is taken. */
 static bool tokens_hold(const uint8_t *at, size_t left)
 {
     while (left > 0) {

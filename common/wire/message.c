@@ -1,21 +1,30 @@
 #include "common/wire/message.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define U32(type, member) {.kind = WIRE_U32, .offset = offsetof(struct type, member)}
-#define U64(type, member) {.kind = WIRE_U64, .offset = offsetof(struct type, member)}
-#define DIGEST(type, member) {.kind = WIRE_DIGEST, .offset = offsetof(struct type, member)}
+#define U32(type, member)                                                                          \
+    {                                                                                              \
+        .kind = WIRE_U32, .offset = offsetof(struct type, member)                                  \
+    }
+#define U64(type, member)                                                                          \
+    {                                                                                              \
+        .kind = WIRE_U64, .offset = offsetof(struct type, member)                                  \
+    }
+#define DIGEST(type, member)                                                                       \
+    {                                                                                              \
+        .kind = WIRE_DIGEST, .offset = offsetof(struct type, member)                               \
+    }
 #define TEXT(type, member)                                                                         \
-    {.kind = WIRE_TEXT,                                                                            \
-     .offset = offsetof(struct type, member),                                                      \
-     .limit = sizeof(((struct type *)0)->member)}
+    {                                                                                              \
+        .kind = WIRE_TEXT, .offset = offsetof(struct type, member),                                \
+        .limit = sizeof(((struct type *)0)->member)                                                \
+    }
 #define LIST(type, member, counter, most, layout)                                                  \
-    {.kind = WIRE_LIST,                                                                            \
-     .offset = offsetof(struct type, member),                                                      \
-     .limit = (most),                                                                              \
-     .count_offset = offsetof(struct type, counter),                                               \
-     .element_bytes = sizeof(*((struct type *)0)->member),                                         \
-     .fields = (layout),                                                                           \
-     .field_count = COUNT(layout)}
+    {                                                                                              \
+        .kind = WIRE_LIST, .offset = offsetof(struct type, member), .limit = (most),               \
+        .count_offset = offsetof(struct type, counter),                                            \
+        .element_bytes = sizeof(*((struct type *)0)->member), .fields = (layout),                  \
+        .field_count = COUNT(layout)                                                               \
+    }
 
 static const struct wire_field number[] = {{.kind = WIRE_U32, .offset = 0}};
 static const struct wire_field view_member[] = {
@@ -28,9 +37,9 @@ static const struct wire_field snapshot_block[] = {U32(snapshot_block, block),
 static const struct wire_field push_entry[] = {U32(push_entry, block), U32(push_entry, domain),
                                                U64(push_entry, count)};
 
-static const struct wire_field hello[] = {
-    U32(message_hello, role), U64(message_hello, pid), TEXT(message_hello, host),
-    TEXT(message_hello, endpoint), TEXT(message_hello, platform)};
+static const struct wire_field hello[] = {U32(message_hello, role), U64(message_hello, pid),
+                                          TEXT(message_hello, host), TEXT(message_hello, endpoint),
+                                          TEXT(message_hello, platform)};
 static const struct wire_field ready[] = {DIGEST(message_ready, manifest),
                                           DIGEST(message_ready, model)};
 static const struct wire_field reason[] = {TEXT(message_reason, text)};
@@ -48,8 +57,7 @@ static const struct wire_field predicted[] = {
     U32(message_predicted, task), U32(message_predicted, shard), U32(message_predicted, part),
     U32(message_predicted, count)};
 static const struct wire_field pixels[] = {U32(message_pixels, task), U32(message_pixels, width),
-                                           U32(message_pixels, height),
-                                           U32(message_pixels, count)};
+                                           U32(message_pixels, height), U32(message_pixels, count)};
 static const struct wire_field trained[] = {U32(message_trained, task)};
 static const struct wire_field welcome[] = {U32(message_welcome, member),
                                             U32(message_welcome, heartbeat_ms),
@@ -59,10 +67,14 @@ static const struct wire_field view[] = {
     LIST(message_view, workers, worker_count, WIRE_MEMBERS_MAX, view_member),
     LIST(message_view, shard_owners, shard_count, WIRE_SHARDS_MAX, number)};
 static const struct wire_field load[] = {
-    U32(message_load, stage),         U32(message_load, shards),
-    U32(message_load, domains),       U64(message_load, version),
-    U64(message_load, stage_version), U32(message_load, steps_per_epoch),
-    U32(message_load, part),          U32(message_load, parts),
+    U32(message_load, stage),
+    U32(message_load, shards),
+    U32(message_load, domains),
+    U64(message_load, version),
+    U64(message_load, stage_version),
+    U32(message_load, steps_per_epoch),
+    U32(message_load, part),
+    U32(message_load, parts),
     LIST(message_load, blocks, block_count, WIRE_FRAMES_MAX, load_block)};
 static const struct wire_field take[] = {U64(message_take, version)};
 static const struct wire_field task[] = {
@@ -90,14 +102,29 @@ static const struct wire_field ask[] = {U32(message_ask, what)};
 #define EMPTY(type) [MESSAGE_##type] = {#type, none, 0}
 
 static const struct wire_layout layouts[] = {
-    LAYOUT(HELLO, hello),         LAYOUT(READY, ready),         LAYOUT(FAILED, reason),
-    LAYOUT(HEARTBEAT, heartbeat), EMPTY(LOADED),                LAYOUT(SNAPSHOT, snapshot),
-    LAYOUT(PREPARED, prepared),   LAYOUT(PREDICTED, predicted), LAYOUT(TRAINED, trained),
-    LAYOUT(WELCOME, welcome),     LAYOUT(REFUSE, reason),       LAYOUT(VIEW, view),
-    LAYOUT(LOAD, load),           LAYOUT(TAKE, take),           LAYOUT(TASK, task),
-    LAYOUT(STOP, reason),         EMPTY(PULL),                  LAYOUT(PUSH, push),
-    LAYOUT(WEIGHTS, weights),     LAYOUT(STATISTICS, statistics), LAYOUT(ASK, ask),
-    EMPTY(TELL),                  EMPTY(VIEWED),
+    LAYOUT(HELLO, hello),
+    LAYOUT(READY, ready),
+    LAYOUT(FAILED, reason),
+    LAYOUT(HEARTBEAT, heartbeat),
+    EMPTY(LOADED),
+    LAYOUT(SNAPSHOT, snapshot),
+    LAYOUT(PREPARED, prepared),
+    LAYOUT(PREDICTED, predicted),
+    LAYOUT(TRAINED, trained),
+    LAYOUT(WELCOME, welcome),
+    LAYOUT(REFUSE, reason),
+    LAYOUT(VIEW, view),
+    LAYOUT(LOAD, load),
+    LAYOUT(TAKE, take),
+    LAYOUT(TASK, task),
+    LAYOUT(STOP, reason),
+    EMPTY(PULL),
+    LAYOUT(PUSH, push),
+    LAYOUT(WEIGHTS, weights),
+    LAYOUT(STATISTICS, statistics),
+    LAYOUT(ASK, ask),
+    EMPTY(TELL),
+    EMPTY(VIEWED),
     LAYOUT(PIXELS, pixels),
 };
 

@@ -1,10 +1,13 @@
-/* Every message of graft's protocol, as C structs. This one file declares them all; codec.c turns them into one
- * MessagePack header frame and back by the field tables in message.c; raw payload frames follow it.
+/* Every message of graft's protocol, as C structs. This one file declares them all; codec.c turns
+ * them into one MessagePack header frame and back by the field tables in message.c; raw payload
+ * frames follow it.
  *
- *   header frame: [PROTOCOL, type, run, sender, view, generation, sequence, [payload frame sizes], [body fields]]
+ *   header frame: [PROTOCOL, type, run, sender, view, generation, sequence, [payload frame sizes],
+ * [body fields]]
  *
- * Limits below hold on both sides: before encoding (CHECK: our own fault) and after decoding (status: theirs).
- * Lists point into the message's arena or, when sending, into the caller's memory.
+ * Limits below hold on both sides: before encoding (CHECK: our own fault) and after decoding
+ * (status: theirs). Lists point into the message's arena or, when sending, into the caller's
+ * memory.
  */
 #ifndef GRAFT_COMMON_WIRE_MESSAGE_H
 #define GRAFT_COMMON_WIRE_MESSAGE_H
@@ -16,9 +19,10 @@
 
 #define WIRE_PROTOCOL 1
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
-#define WIRE_FRAMES_MAX 1024                       /* payload frames of one message */
-#define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20)    /* one payload frame */
-#define WIRE_MESSAGE_BYTES_SOFT ((size_t)8 << 20)  /* senders begin a new message beyond this payload */
+#define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
+#define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
+#define WIRE_MESSAGE_BYTES_SOFT                                                                    \
+    ((size_t)8 << 20) /* senders begin a new message beyond this payload */
 #define WIRE_TEXT_BYTES 128
 #define WIRE_REASON_BYTES 512
 #define WIRE_MEMBERS_MAX 16384
@@ -34,42 +38,45 @@ struct frame {
 
 enum message_type {
     /* member → coordinator */
-    MESSAGE_HELLO = 1,   /* first word of a member */
-    MESSAGE_READY,       /* job read, model and data opened */
-    MESSAGE_FAILED,      /* the member cannot go on; says why and leaves */
-    MESSAGE_HEARTBEAT,   /* both ways; a member's carries its progress */
-    MESSAGE_LOADED,      /* server: all parts of the LOAD are in */
-    MESSAGE_SNAPSHOT,    /* server: blocks at the version that was asked for */
-    MESSAGE_PREPARED,    /* worker: the features of one shard are at hand */
-    MESSAGE_PREDICTED,   /* worker: logits of one shard */
-    MESSAGE_TRAINED,     /* worker: holds the task's last version */
-    MESSAGE_PIXELS,      /* worker: frame 0: uint8 RGB [count, height, width, 3] of the samples asked for */
-    MESSAGE_VIEWED,      /* server: knows the view in the header; workers are told of it only then */
+    MESSAGE_HELLO = 1, /* first word of a member */
+    MESSAGE_READY,     /* job read, model and data opened */
+    MESSAGE_FAILED,    /* the member cannot go on; says why and leaves */
+    MESSAGE_HEARTBEAT, /* both ways; a member's carries its progress */
+    MESSAGE_LOADED,    /* server: all parts of the LOAD are in */
+    MESSAGE_SNAPSHOT,  /* server: blocks at the version that was asked for */
+    MESSAGE_PREPARED,  /* worker: the features of one shard are at hand */
+    MESSAGE_PREDICTED, /* worker: logits of one shard */
+    MESSAGE_TRAINED,   /* worker: holds the task's last version */
+    MESSAGE_PIXELS, /* worker: frame 0: uint8 RGB [count, height, width, 3] of the samples asked for
+                     */
+    MESSAGE_VIEWED, /* server: knows the view in the header; workers are told of it only then */
     /* coordinator → member */
     MESSAGE_WELCOME = 32, /* frame 0: the job's text */
     MESSAGE_REFUSE,
     MESSAGE_VIEW,
-    MESSAGE_LOAD,        /* server: blocks with values; frames per PARAM block: weights, anchor, state */
-    MESSAGE_TAKE,        /* server: send a SNAPSHOT once the blocks reach this version */
-    MESSAGE_TASK,        /* worker; frame 0: pseudo labels (int32 per training sample of the unlabelled domain) */
+    MESSAGE_LOAD, /* server: blocks with values; frames per PARAM block: weights, anchor, state */
+    MESSAGE_TAKE, /* server: send a SNAPSHOT once the blocks reach this version */
+    MESSAGE_TASK, /* worker; frame 0: pseudo labels (int32 per training sample of the unlabelled
+                     domain) */
     MESSAGE_STOP,
     /* worker ↔ server */
-    MESSAGE_PULL = 64,   /* worker → server: subscribe, and send what you hold */
-    MESSAGE_PUSH,        /* worker → server; frame i: sums of entry i */
-    MESSAGE_WEIGHTS,     /* server → worker; frame i: block of entry i */
-    MESSAGE_STATISTICS,  /* server → worker; frame i: finished sums of entry i */
+    MESSAGE_PULL = 64,  /* worker → server: subscribe, and send what you hold */
+    MESSAGE_PUSH,       /* worker → server; frame i: sums of entry i */
+    MESSAGE_WEIGHTS,    /* server → worker; frame i: block of entry i */
+    MESSAGE_STATISTICS, /* server → worker; frame i: finished sums of entry i */
     /* a person's program ↔ coordinator */
-    MESSAGE_ASK = 96,    /* what: status, stop, stop now */
-    MESSAGE_TELL,        /* frame 0: JSON */
+    MESSAGE_ASK = 96, /* what: status, stop, stop now */
+    MESSAGE_TELL,     /* frame 0: JSON */
 };
 
 enum member_role { ROLE_COORDINATOR, ROLE_WORKER, ROLE_SERVER, ROLE_PERSON };
 
 /* Blocks of all kinds are numbered together: parameters first, then statistics, then metrics. */
 enum block_kind {
-    BLOCK_PARAMETER,  /* float32; merged and applied; published as a version */
-    BLOCK_STATISTIC,  /* float64; summed over the shards and sent back in the first phase of a step */
-    BLOCK_METRIC,     /* float64; summed over shards and steps, handed out with the snapshot */
+    BLOCK_PARAMETER, /* float32; merged and applied; published as a version */
+    BLOCK_STATISTIC, /* float64; summed over the shards and sent back in the first phase of a step
+                      */
+    BLOCK_METRIC,    /* float64; summed over shards and steps, handed out with the snapshot */
 };
 
 struct message_hello {
@@ -77,7 +84,8 @@ struct message_hello {
     uint64_t pid;
     char host[WIRE_TEXT_BYTES];
     char endpoint[WIRE_TEXT_BYTES]; /* server: where workers reach it */
-    char platform[WIRE_TEXT_BYTES]; /* version, instruction set, threads: must agree for bitwise sameness */
+    char platform[WIRE_TEXT_BYTES]; /* version, instruction set, threads: must agree for bitwise
+                                       sameness */
 };
 
 struct message_ready {
@@ -143,7 +151,8 @@ struct message_take {
 
 struct snapshot_block {
     uint32_t block;
-    uint32_t state_frames; /* parameter: frames are weights, then so many vectors; metric: one frame */
+    uint32_t
+        state_frames; /* parameter: frames are weights, then so many vectors; metric: one frame */
 };
 
 struct message_snapshot {
@@ -157,7 +166,7 @@ enum task_kind {
     TASK_PREPARE, /* have the features of these parts at hand */
     TASK_TRAIN,
     TASK_PREDICT,
-    TASK_SHOW,    /* send pixels of samples; the parts are their ids */
+    TASK_SHOW, /* send pixels of samples; the parts are their ids */
 };
 
 struct message_task {
@@ -167,8 +176,8 @@ struct message_task {
     uint32_t epoch;
     uint64_t version; /* of the weights at the start */
     uint64_t stage_version;
-    uint32_t steps;   /* of this task; 0 unless TASK_TRAIN */
-    uint32_t *parts;  /* predict, prepare: domain * SPLIT_COUNT + split; show: sample ids */
+    uint32_t steps;  /* of this task; 0 unless TASK_TRAIN */
+    uint32_t *parts; /* predict, prepare: domain * SPLIT_COUNT + split; show: sample ids */
     size_t part_count;
     uint32_t *owners; /* server (position in the view) of each block */
     size_t owner_count;
@@ -231,8 +240,8 @@ struct message_ask {
 
 struct message {
     enum message_type type;
-    uint64_t run;        /* random, of one run directory: strays from other runs are dropped */
-    uint64_t sender;     /* incarnation; 0: the coordinator */
+    uint64_t run;    /* random, of one run directory: strays from other runs are dropped */
+    uint64_t sender; /* incarnation; 0: the coordinator */
     uint32_t view;
     uint32_t generation; /* counts LOADs: data-plane messages of another generation are dropped */
     uint64_t sequence;

@@ -1,6 +1,6 @@
-/* How a state machine's messages leave it: a function that its driver gives. In a process it writes to a socket; in a
- * test or simulation it goes to a queue. The machine fills type, view, generation and body; the driver adds run, sender and
- * sequence. Frames are borrowed for the call. */
+/* How a state machine's messages leave it: a function that its driver gives. In a process it writes
+ * to a socket; in a test or simulation it goes to a queue. The machine fills type, view, generation
+ * and body; the driver adds run, sender and sequence. Frames are borrowed for the call. */
 #ifndef GRAFT_COMMON_WIRE_OUTBOX_H
 #define GRAFT_COMMON_WIRE_OUTBOX_H
 

@@ -11,30 +11,34 @@
 #define ANSWER_MS_MAX 5000
 #define ANSWER_BYTES_MAX ((size_t)1 << 20)
 
-static enum status await_answer(struct channel *channel, const char *run_directory, char **answer, struct error *err)
+static enum status await_answer(struct channel *channel, const char *run_directory, char **answer,
+                                struct error *err)
 {
     struct received *received = memory_alloc(1, sizeof *received);
     if (received == NULL)
         return error_set(err, ERR_MEMORY, "no memory for an answer");
     int64_t deadline = clock_ms() + ANSWER_MS_MAX;
-    enum status status = error_set(err, ERR_PEER,
-                                   "the coordinator of %s does not answer; if it is gone, `graft run CONFIG --resume` goes on",
-                                   run_directory);
+    enum status status = error_set(
+        err, ERR_PEER,
+        "the coordinator of %s does not answer; if it is gone, `graft run CONFIG --resume` goes on",
+        run_directory);
     while (status != OK && clock_ms() < deadline) {
         channel_wait(&channel, 1, deadline - clock_ms());
         if (!channel_receive(channel, received) || received->message.type != MESSAGE_TELL ||
             received->frame_count != 1)
             continue;
-        *answer = memory_dup_text(received->frames[0].data,
-                                  received->frames[0].bytes < ANSWER_BYTES_MAX ? received->frames[0].bytes
-                                                                               : ANSWER_BYTES_MAX);
+        *answer =
+            memory_dup_text(received->frames[0].data, received->frames[0].bytes < ANSWER_BYTES_MAX
+                                                          ? received->frames[0].bytes
+                                                          : ANSWER_BYTES_MAX);
         status = *answer != NULL ? OK : ERR_MEMORY;
     }
     memory_free(received);
     return status;
 }
 
-enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer, struct error *err)
+enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer,
+                            struct error *err)
 {
     char endpoint[STATUS_ENDPOINT_BYTES];
     struct message message = {.type = MESSAGE_ASK};

@@ -5,8 +5,10 @@
 #include "common/base/error.h"
 #include "common/wire/message.h"
 
-/* Sends ASK to the coordinator of a run directory and waits up to 5 s; *answer is JSON, owned by the caller (memory_free).
- * Errors: ERR_STATE when no job runs there, ERR_PEER when it does not answer. */
-enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer, struct error *err) MUST_CHECK;
+/* Sends ASK to the coordinator of a run directory and waits up to 5 s; *answer is JSON, owned by
+ * the caller (memory_free). Errors: ERR_STATE when no job runs there, ERR_PEER when it does not
+ * answer. */
+enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer,
+                            struct error *err) MUST_CHECK;
 
 #endif

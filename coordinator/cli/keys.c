@@ -1,4 +1,5 @@
-/* `graft keys`: the reference of all configuration keys, in Markdown (docs/CONFIG.md is its output). */
+/* `graft keys`: the reference of all configuration keys, in Markdown (docs/CONFIG.md is its
+ * output). */
 #include <stdlib.h>
 #include <unistd.h>
 

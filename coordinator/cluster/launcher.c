@@ -60,12 +60,14 @@ static void become(const char *path, const char *program, const char *coordinato
 }
 
 enum status launcher_start(struct launcher *launcher, const char *program, const char *coordinator,
-                           const char *bind, const char *log_directory, unsigned threads, struct error *err)
+                           const char *bind, const char *log_directory, unsigned threads,
+                           struct error *err)
 {
     char path[PATH_BYTES], log[PATH_BYTES];
     if (launcher->count == LAUNCHER_CHILDREN_MAX)
         return error_set(err, ERR_INPUT, "more than %d local processes", LAUNCHER_CHILDREN_MAX);
-    enum status status = file_path(log, err, "%s/%s-%zu.log", log_directory, program, launcher->count + 1);
+    enum status status =
+        file_path(log, err, "%s/%s-%zu.log", log_directory, program, launcher->count + 1);
     if (status != OK)
         return status;
     find_program(program, path, sizeof path);

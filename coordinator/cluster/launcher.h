@@ -1,6 +1,6 @@
 /* Local members as child processes: started, watched and, whatever happens, ended.
- * Each child gets its own log file and dies with its parent (PR_SET_PDEATHSIG), so that not even a kill -9 of the
- * coordinator leaves one behind. One thread. */
+ * Each child gets its own log file and dies with its parent (PR_SET_PDEATHSIG), so that not even a
+ * kill -9 of the coordinator leaves one behind. One thread. */
 #ifndef GRAFT_COORDINATOR_CLUSTER_LAUNCHER_H
 #define GRAFT_COORDINATOR_CLUSTER_LAUNCHER_H
 
@@ -17,15 +17,19 @@ struct launcher {
     size_t count;
 };
 
-/* Starts graft-worker or graft-server (the file beside this program, else by PATH) with the coordinator's endpoint; its
- * output goes to log_directory/NAME-NUMBER.log. threads: what OpenMP may use. Errors: ERR_IO, ERR_INPUT (too many). */
-enum status launcher_start(struct launcher *launcher, const char *program, const char *coordinator, const char *bind,
-                           const char *log_directory, unsigned threads, struct error *err) MUST_CHECK;
+/* Starts graft-worker or graft-server (the file beside this program, else by PATH) with the
+ * coordinator's endpoint; its output goes to log_directory/NAME-NUMBER.log. threads: what OpenMP
+ * may use. Errors: ERR_IO, ERR_INPUT (too many). */
+enum status launcher_start(struct launcher *launcher, const char *program, const char *coordinator,
+                           const char *bind, const char *log_directory, unsigned threads,
+                           struct error *err) MUST_CHECK;
 
-/* One child that has ended since the last call, or 0. *failed: other than by exit status 0. Never waits. */
+/* One child that has ended since the last call, or 0. *failed: other than by exit status 0. Never
+ * waits. */
 pid_t launcher_ended(struct launcher *launcher, bool *failed);
 
-/* Waits up to grace_ms for the children to end by themselves, then SIGTERM, then SIGKILL; all are reaped. */
+/* Waits up to grace_ms for the children to end by themselves, then SIGTERM, then SIGKILL; all are
+ * reaped. */
 void launcher_stop(struct launcher *launcher, int64_t grace_ms);
 
 #endif

@@ -64,8 +64,8 @@ struct cluster_member *membership_silent(struct membership *membership, int64_t 
     return NULL;
 }
 
-size_t membership_list(struct membership *membership, enum member_role role, enum member_state state,
-                       struct cluster_member **out)
+size_t membership_list(struct membership *membership, enum member_role role,
+                       enum member_state state, struct cluster_member **out)
 {
     size_t count = 0;
     for (size_t i = 0; i < membership->count; i++)

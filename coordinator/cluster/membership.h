@@ -1,6 +1,6 @@
-/* Who is in the cluster. Members come by HELLO, are ready after READY, and are dead after too long a silence (or when
- * their process is known to have ended). Each change makes the membership `changed`, and the controller then makes the next
- * view. Pure: time comes with the calls. */
+/* Who is in the cluster. Members come by HELLO, are ready after READY, and are dead after too long
+ * a silence (or when their process is known to have ended). Each change makes the membership
+ * `changed`, and the controller then makes the next view. Pure: time comes with the calls. */
 #ifndef GRAFT_COORDINATOR_CLUSTER_MEMBERSHIP_H
 #define GRAFT_COORDINATOR_CLUSTER_MEMBERSHIP_H
 
@@ -49,7 +49,7 @@ void membership_heard(struct cluster_member *member, int64_t now_ms);
 struct cluster_member *membership_silent(struct membership *membership, int64_t now_ms);
 
 /* Members of a role in a state, in order of number; returns how many. */
-size_t membership_list(struct membership *membership, enum member_role role, enum member_state state,
-                       struct cluster_member **out);
+size_t membership_list(struct membership *membership, enum member_role role,
+                       enum member_state state, struct cluster_member **out);
 
 #endif

@@ -13,11 +13,13 @@ static size_t load_of(uint32_t member, const uint32_t *owners, size_t shards)
 }
 
 /* The member with least (most) shards; ties go to the first. */
-static uint32_t extreme(const uint32_t *members, size_t count, const uint32_t *owners, size_t shards, int most)
+static uint32_t extreme(const uint32_t *members, size_t count, const uint32_t *owners,
+                        size_t shards, int most)
 {
     uint32_t best = members[0];
     for (size_t i = 1; i < count; i++) {
-        size_t load = load_of(members[i], owners, shards), best_load = load_of(best, owners, shards);
+        size_t load = load_of(members[i], owners, shards),
+               best_load = load_of(best, owners, shards);
         if (most ? load > best_load : load < best_load)
             best = members[i];
     }
@@ -32,7 +34,8 @@ static int is_member(const uint32_t *members, size_t count, uint32_t member)
     return 0;
 }
 
-size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners, size_t shards)
+size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners,
+                        size_t shards)
 {
     size_t moved = 0;
     CHECK(member_count >= 1);
@@ -67,7 +70,8 @@ static size_t bytes_of(uint32_t server, const size_t *bytes, const uint32_t *own
     return sum;
 }
 
-void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers, uint32_t *owners)
+void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers,
+                      uint32_t *owners)
 {
     CHECK(servers >= 1 && parameters >= 1);
     for (size_t i = 0; i < blocks; i++) {

@@ -7,14 +7,18 @@
 
 #define PLACEMENT_NOBODY UINT32_MAX
 
-/* Moves as few shards as possible: owners that live keep theirs, orphans go to whoever has least, and only then does the
- * most loaded give to the least loaded, until their numbers differ by at most one. members[member_count >= 1] in
- * ascending order; owners[shards] is member numbers (PLACEMENT_NOBODY at first) and is updated. Returns how many moved. */
-size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners, size_t shards);
+/* Moves as few shards as possible: owners that live keep theirs, orphans go to whoever has least,
+ * and only then does the most loaded give to the least loaded, until their numbers differ by at
+ * most one. members[member_count >= 1] in ascending order; owners[shards] is member numbers
+ * (PLACEMENT_NOBODY at first) and is updated. Returns how many moved. */
+size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners,
+                        size_t shards);
 
-/* Each block, in order, to the server with the least bytes so far (ties: the first): owners[i] = 0 … servers-1. Blocks from
- * `parameters` on (statistics, metrics) go only to servers that own a parameter block: workers wait for the parameters of a
- * step and for nothing else, so a server without any could fall behind them. parameters >= 1. */
-void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers, uint32_t *owners);
+/* Each block, in order, to the server with the least bytes so far (ties: the first): owners[i] = 0
+ * … servers-1. Blocks from `parameters` on (statistics, metrics) go only to servers that own a
+ * parameter block: workers wait for the parameters of a step and for nothing else, so a server
+ * without any could fall behind them. parameters >= 1. */
+void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers,
+                      uint32_t *owners);
 
 #endif

@@ -14,7 +14,8 @@ static bool is_statistic(const struct layout *layout, size_t block)
     return block >= layout->parameter_count && block < layout->metric_block;
 }
 
-void loading_block_bytes(const struct plan *plan, const struct layout *layout, size_t domains, size_t *bytes)
+void loading_block_bytes(const struct plan *plan, const struct layout *layout, size_t domains,
+                         size_t *bytes)
 {
     for (size_t i = 0; i < layout->block_count; i++) {
         if (i < layout->parameter_count)
@@ -76,8 +77,8 @@ static void fill_part(const struct loading *loading, uint32_t server, size_t *at
     for (; *at < loading->layout->block_count; (*at)++) {
         if (loading->owners[*at] != server)
             continue;
-        if (part->payload_count + frames_most > WIRE_FRAMES_MAX || bytes >= WIRE_MESSAGE_BYTES_SOFT ||
-            part->block_count == WIRE_FRAMES_MAX)
+        if (part->payload_count + frames_most > WIRE_FRAMES_MAX ||
+            bytes >= WIRE_MESSAGE_BYTES_SOFT || part->block_count == WIRE_FRAMES_MAX)
             return;
         part->blocks[part->block_count++] = describe(loading, *at);
         if (*at >= loading->layout->parameter_count)
@@ -97,7 +98,8 @@ static uint32_t count_parts(const struct loading *loading, uint32_t server)
     return parts;
 }
 
-void loading_send(const struct loading *loading, uint32_t server, uint64_t peer, struct outbox outbox)
+void loading_send(const struct loading *loading, uint32_t server, uint64_t peer,
+                  struct outbox outbox)
 {
     struct part part;
     struct message message = {.type = MESSAGE_LOAD};

@@ -1,4 +1,5 @@
-/* Values out to the servers (LOAD) and back from them (SNAPSHOT). Knows blocks and messages, not when they are sent. */
+/* Values out to the servers (LOAD) and back from them (SNAPSHOT). Knows blocks and messages, not
+ * when they are sent. */
 #ifndef GRAFT_COORDINATOR_JOB_LOADING_H
 #define GRAFT_COORDINATOR_JOB_LOADING_H
 
@@ -22,19 +23,21 @@ struct loading {
 };
 
 /* Bytes that each block moves in a step, for placement; bytes[layout->block_count]. */
-void loading_block_bytes(const struct plan *plan, const struct layout *layout, size_t domains, size_t *bytes);
+void loading_block_bytes(const struct plan *plan, const struct layout *layout, size_t domains,
+                         size_t *bytes);
 
 /* Sends all blocks that server number `server` owns, in as many messages as it takes. */
-void loading_send(const struct loading *loading, uint32_t server, uint64_t peer, struct outbox outbox);
+void loading_send(const struct loading *loading, uint32_t server, uint64_t peer,
+                  struct outbox outbox);
 
 /* Snapshots of all servers, put together. */
 struct gathering {
-    struct values *values;  /* written */
-    double *metrics;        /* [domains, layout->metric_elements], written */
+    struct values *values; /* written */
+    double *metrics;       /* [domains, layout->metric_elements], written */
     const struct layout *layout;
     size_t domains;
     uint64_t version;
-    bool *has;              /* per block; owned by the caller, [layout->block_count] */
+    bool *has; /* per block; owned by the caller, [layout->block_count] */
     size_t missing;
 };
 

@@ -9,7 +9,8 @@
 double pseudo_labels_fraction(const struct loss_config *losses, uint32_t epoch, uint32_t epochs)
 {
     double done = epochs > 1 ? (double)epoch / (double)(epochs - 1) : 1.0;
-    return losses->fraction_first + (losses->fraction_last - losses->fraction_first) * fmin(1.0, done);
+    return losses->fraction_first +
+           (losses->fraction_last - losses->fraction_first) * fmin(1.0, done);
 }
 
 static struct guess guess_of(const float *logits, size_t classes, uint32_t sample)
@@ -33,8 +34,8 @@ static int compare_guesses(const void *left, const void *right)
     return a->sample < b->sample ? -1 : 1;
 }
 
-size_t pseudo_labels_choose(const struct predictions *predictions, double fraction, double confidence_min,
-                            struct guess *room, int32_t *labels)
+size_t pseudo_labels_choose(const struct predictions *predictions, double fraction,
+                            double confidence_min, struct guess *room, int32_t *labels)
 {
     size_t guessed = 0, chosen = 0, classes = predictions->classes;
     for (size_t i = 0; i < predictions->count; i++) {
@@ -47,7 +48,8 @@ size_t pseudo_labels_choose(const struct predictions *predictions, double fracti
         for (end = first; end < guessed && room[end].label == room[first].label;)
             end++;
         size_t most = (size_t)ceil(fraction * (double)(end - first));
-        for (size_t i = first; i < first + most && room[i].confidence >= confidence_min; i++, chosen++)
+        for (size_t i = first; i < first + most && room[i].confidence >= confidence_min;
+             i++, chosen++)
             labels[room[i].sample] = room[i].label;
     }
     return chosen;

@@ -18,11 +18,11 @@ struct guess {
     double confidence; /* largest softmax probability */
 };
 
-/* labels[count]: the predicted class of the samples that take part, LABEL_NONE for the others. Per predicted class the
- * ceil(fraction · size) most confident ones, and of those only with confidence ≥ confidence_min (class-balanced
- * self-training, Zou 2018: the class's share is its threshold). Ties: the earlier sample. room[count].
- * Returns how many take part. */
-size_t pseudo_labels_choose(const struct predictions *predictions, double fraction, double confidence_min,
-                            struct guess *room, int32_t *labels);
+/* labels[count]: the predicted class of the samples that take part, LABEL_NONE for the others. Per
+ * predicted class the ceil(fraction · size) most confident ones, and of those only with confidence
+ * ≥ confidence_min (class-balanced self-training, Zou 2018: the class's share is its threshold).
+ * Ties: the earlier sample. room[count]. Returns how many take part. */
+size_t pseudo_labels_choose(const struct predictions *predictions, double fraction,
+                            double confidence_min, struct guess *room, int32_t *labels);
 
 #endif

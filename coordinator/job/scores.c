@@ -9,7 +9,8 @@
 #include "common/data/manifest.h"
 #include "common/tensor/softmax.h"
 
-enum status predictions_create(size_t count, size_t classes, struct predictions **out, struct error *err)
+enum status predictions_create(size_t count, size_t classes, struct predictions **out,
+                               struct error *err)
 {
     size_t values;
     struct predictions *predictions = memory_alloc(1, sizeof *predictions);
@@ -22,7 +23,8 @@ enum status predictions_create(size_t count, size_t classes, struct predictions 
         }
     }
     predictions_destroy(&predictions);
-    return error_set(err, ERR_MEMORY, "no memory for %zu predictions of %zu classes", count, classes);
+    return error_set(err, ERR_MEMORY, "no memory for %zu predictions of %zu classes", count,
+                     classes);
 }
 
 void predictions_destroy(struct predictions **predictions)
@@ -45,7 +47,8 @@ size_t predictions_class(const struct predictions *predictions, size_t i)
     return best;
 }
 
-static void count_confusion(const struct predictions *predictions, const int32_t *labels, struct score *score)
+static void count_confusion(const struct predictions *predictions, const int32_t *labels,
+                            struct score *score)
 {
     for (size_t i = 0; i < predictions->count; i++) {
         if (!predictions->readable[i] || labels[i] == LABEL_NONE)
@@ -78,8 +81,8 @@ static void summarise(struct score *score)
     score->macro_f1 = present > 0 ? f1 / (double)present : 0.0;
 }
 
-enum status score_create(const struct predictions *predictions, const int32_t *labels, struct score **out,
-                         struct error *err)
+enum status score_create(const struct predictions *predictions, const int32_t *labels,
+                         struct score **out, struct error *err)
 {
     struct score *score = memory_alloc(1, sizeof *score);
     size_t n = predictions->classes;

@@ -14,7 +14,8 @@ struct predictions {
     uint8_t *readable; /* [count]: 0 = the sample could not be decoded and takes no part */
 };
 
-enum status predictions_create(size_t count, size_t classes, struct predictions **out, struct error *err) MUST_CHECK;
+enum status predictions_create(size_t count, size_t classes, struct predictions **out,
+                               struct error *err) MUST_CHECK;
 void predictions_destroy(struct predictions **predictions);
 
 /* Class with the largest logit (the first of equals) of sample i. */
@@ -30,12 +31,13 @@ struct score {
 };
 
 /* labels[count]; LABEL_NONE takes no part. */
-enum status score_create(const struct predictions *predictions, const int32_t *labels, struct score **out,
-                         struct error *err) MUST_CHECK;
+enum status score_create(const struct predictions *predictions, const int32_t *labels,
+                         struct score **out, struct error *err) MUST_CHECK;
 void score_destroy(struct score **score);
 
-/* Label-free criteria, in nats; lower is better. entropy: mean H(p_i). information: mean H(p_i) − H(mean p), information
- * maximisation (Krause 2010, as SHOT uses it). NAN without readable samples. */
+/* Label-free criteria, in nats; lower is better. entropy: mean H(p_i). information: mean H(p_i) −
+ * H(mean p), information maximisation (Krause 2010, as SHOT uses it). NAN without readable samples.
+ */
 double score_entropy(const struct predictions *predictions);
 double score_information(const struct predictions *predictions);
 

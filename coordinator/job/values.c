@@ -64,7 +64,8 @@ void values_start(struct values *values, uint64_t seed, const struct values *bef
         const struct live_tensor *to = &plan->tensors[i];
         const struct live_tensor *from = find_tensor(before->plan, to->name);
         if (from != NULL)
-            memcpy(values->live + to->offset, before->live + from->offset, to->elements * sizeof(float));
+            memcpy(values->live + to->offset, before->live + from->offset,
+                   to->elements * sizeof(float));
     }
     for (size_t i = 0; i < values->state_count; i++)
         memset(values->states[i], 0, plan->live_elements * sizeof(float));

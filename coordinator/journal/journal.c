@@ -20,8 +20,9 @@ static const char *const state_names[] = {"running", "stopped", "failed", "done"
 /* What a run leaves in its directory and a new one takes away, run.db last: as long as it is there,
  * the directory is known to be graft's, even if this is interrupted. log/ stays. */
 static const char *const leavings[] = {
-    "checkpoints", "result.json", "adapted.onnx", "adapted.safetensors",
-    "changes.png", "test.safetensors", "run.db-wal",  "run.db-shm",   "run.db",
+    "checkpoints",         "result.json", "adapted.onnx",
+    "adapted.safetensors", "changes.png", "test.safetensors",
+    "run.db-wal",          "run.db-shm",  "run.db",
 };
 #define LEAVINGS (sizeof leavings / sizeof *leavings)
 

@@ -12,9 +12,9 @@
 static const char *phase_name(enum controller_phase phase)
 {
     static const char *const names[] = {
-        [PHASE_JOIN] = "join",   [PHASE_PREPARE] = "prepare", [PHASE_LOAD] = "load",
-        [PHASE_PREDICT] = "predict", [PHASE_TRAIN] = "train", [PHASE_SHOW] = "show",
-        [PHASE_DONE] = "done",   [PHASE_STOPPED] = "stopped",
+        [PHASE_JOIN] = "join",       [PHASE_PREPARE] = "prepare", [PHASE_LOAD] = "load",
+        [PHASE_PREDICT] = "predict", [PHASE_TRAIN] = "train",     [PHASE_SHOW] = "show",
+        [PHASE_DONE] = "done",       [PHASE_STOPPED] = "stopped",
     };
     return names[phase];
 }
@@ -23,9 +23,10 @@ static json_t *member_json(const struct cluster_member *member)
 {
     static const char *const states[] = {"joining", "ready", "dead"};
     return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I}", "number", (int)member->number, "role",
-                     member->role == ROLE_WORKER ? "worker" : "server", "state", states[member->state],
-                     "host", member->host, "pid", (json_int_t)member->pid, "samples",
-                     (json_int_t)member->progress.samples, "dropped", (json_int_t)member->progress.dropped);
+                     member->role == ROLE_WORKER ? "worker" : "server", "state",
+                     states[member->state], "host", member->host, "pid", (json_int_t)member->pid,
+                     "samples", (json_int_t)member->progress.samples, "dropped",
+                     (json_int_t)member->progress.dropped);
 }
 
 char *status_json(const struct job *job, const struct controller_view *view)
@@ -33,10 +34,11 @@ char *status_json(const struct job *job, const struct controller_view *view)
     json_t *members = json_array();
     for (size_t i = 0; i < view->members->count; i++)
         json_array_append_new(members, member_json(&view->members->members[i]));
-    json_t *root = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:i, s:o}", "name", job->run.name, "phase",
-                             phase_name(view->phase), "stage", view->stage, "epoch", (int)view->epoch,
-                             "epochs", (int)view->epochs, "done", (json_int_t)view->done, "total",
-                             (json_int_t)view->total, "view", (int)view->view, "members", members);
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:i, s:o}", "name", job->run.name, "phase",
+                  phase_name(view->phase), "stage", view->stage, "epoch", (int)view->epoch,
+                  "epochs", (int)view->epochs, "done", (json_int_t)view->done, "total",
+                  (json_int_t)view->total, "view", (int)view->view, "members", members);
     char *text = root != NULL ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     return text;

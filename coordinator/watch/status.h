@@ -1,4 +1,5 @@
-/* A running coordinator in JSON, for `graft status`; and the note in the run directory by which it is found. */
+/* A running coordinator in JSON, for `graft status`; and the note in the run directory by which it
+ * is found. */
 #ifndef GRAFT_COORDINATOR_WATCH_STATUS_H
 #define GRAFT_COORDINATOR_WATCH_STATUS_H
 
@@ -14,11 +15,12 @@
 /* One JSON object, owned by the caller (free). NULL when memory is refused. */
 char *status_json(const struct job *job, const struct controller_view *view);
 
-/* RUN/endpoint: where the coordinator listens, and the run's number that every message must carry. Readable by its
- * owner only: who can read it may stop the job. */
-enum status status_note_write(const char *run_directory, const char *endpoint, uint64_t run, struct error *err) MUST_CHECK;
-enum status status_note_read(const char *run_directory, char endpoint[STATUS_ENDPOINT_BYTES], uint64_t *run,
-                             struct error *err) MUST_CHECK;
+/* RUN/endpoint: where the coordinator listens, and the run's number that every message must carry.
+ * Readable by its owner only: who can read it may stop the job. */
+enum status status_note_write(const char *run_directory, const char *endpoint, uint64_t run,
+                              struct error *err) MUST_CHECK;
+enum status status_note_read(const char *run_directory, char endpoint[STATUS_ENDPOINT_BYTES],
+                             uint64_t *run, struct error *err) MUST_CHECK;
 void status_note_remove(const char *run_directory);
 
 #endif

@@ -9,8 +9,9 @@ static double dot(const float *a, const float *b, size_t elements)
     return sum;
 }
 
-/* All projections of g_i use the original gradients, so they reduce to coefficients: with c_ij that multiplies g_j,
- * ⟨g_i^now, g_j⟩ = Σ_k c_ik ⟨g_k, g_j⟩. The Gram matrix is all that is needed; the vectors are read twice. */
+/* All projections of g_i use the original gradients, so they reduce to coefficients: with c_ij that
+ * multiplies g_j, ⟨g_i^now, g_j⟩ = Σ_k c_ik ⟨g_k, g_j⟩. The Gram matrix is all that is needed; the
+ * vectors are read twice. */
 void merge_pcgrad(float *const *gradients, size_t domains, size_t elements, float *out)
 {
     double gram[JOB_DOMAINS_MAX][JOB_DOMAINS_MAX];

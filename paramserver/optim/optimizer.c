@@ -29,7 +29,8 @@ static void apply_adam(const struct optimizer_config *config, double rate, uint6
     float correct2 = (float)(1.0 / (1.0 - pow(config->beta2, (double)step)));
     float epsilon = (float)config->epsilon, size = (float)rate;
     float l2 = config->kind == OPTIMIZER_ADAM ? (float)config->weight_decay : 0.0f;
-    float keep = config->kind == OPTIMIZER_ADAMW ? (float)(1.0 - rate * config->weight_decay) : 1.0f;
+    float keep =
+        config->kind == OPTIMIZER_ADAMW ? (float)(1.0 - rate * config->weight_decay) : 1.0f;
     for (size_t i = 0; i < elements; i++) {
         float g = gradient[i] + l2 * from[i];
         float m = beta1 * states[0][i] + (1.0f - beta1) * g;

@@ -4,7 +4,8 @@
 
 #include "common/base/check.h"
 
-static double cosine_factor(const struct schedule_config *config, uint64_t step, uint64_t steps_total)
+static double cosine_factor(const struct schedule_config *config, uint64_t step,
+                            uint64_t steps_total)
 {
     uint64_t span = steps_total > config->warmup_steps ? steps_total - config->warmup_steps : 1;
     double done = fmin(1.0, (double)(step - config->warmup_steps) / (double)span);

@@ -17,7 +17,8 @@ static bool allocate_values(struct block *block, size_t states)
             all &= (block->anchor = memory_alloc(block->elements, sizeof(float))) != NULL;
     }
     if (block->kind == BLOCK_METRIC)
-        all &= (block->totals = memory_alloc(block->elements * block->domains, sizeof(double))) != NULL;
+        all &= (block->totals = memory_alloc(block->elements * block->domains, sizeof(double))) !=
+               NULL;
     return all;
 }
 

@@ -17,27 +17,27 @@ struct block {
     uint32_t id;
     enum block_kind kind;
     size_t elements;
-    float *weights[2];  /* parameter: version v lies in weights[v % 2] */
-    float *anchor;      /* parameter: w⁰ when pretrained, else NULL */
+    float *weights[2]; /* parameter: version v lies in weights[v % 2] */
+    float *anchor;     /* parameter: w⁰ when pretrained, else NULL */
     bool pretrained;
     float *states[OPTIMIZER_STATES_MAX];
-    double *totals;     /* metric: [domains, elements], over the steps since the last snapshot */
+    double *totals; /* metric: [domains, elements], over the steps since the last snapshot */
     struct reduction *sums[JOB_DOMAINS_MAX];
     size_t domains;
     size_t domains_complete; /* in the open step */
 };
 
 /* Allocates everything for the kind, zeroed. */
-enum status block_init(struct block *block, const struct load_block *load, size_t domains, uint32_t shards,
-                       size_t states, struct error *err) MUST_CHECK;
+enum status block_init(struct block *block, const struct load_block *load, size_t domains,
+                       uint32_t shards, size_t states, struct error *err) MUST_CHECK;
 void block_deinit(struct block *block);
 
 /* Bytes of one value of its kind: 4 for parameters, 8 for sums. */
 size_t block_value_bytes(const struct block *block);
 
 /* Adds one pushed node; when it completes the block (all domains), returns REDUCTION_COMPLETE. */
-enum reduction_result block_add(struct block *block, uint32_t domain, uint32_t first, uint32_t log2, uint64_t count,
-                                const void *sum);
+enum reduction_result block_add(struct block *block, uint32_t domain, uint32_t first, uint32_t log2,
+                                uint64_t count, const void *sum);
 /* Forgets the open step's sums. */
 void block_reset(struct block *block);
 

@@ -101,8 +101,8 @@ static bool take_parameter(struct table *table, struct block *block, uint32_t st
 
 static bool fits_table(const struct table *table, const struct load_block *load)
 {
-    bool ascending = table->block_count == 0 ||
-                     load->block > table->blocks[table->block_count - 1].id;
+    bool ascending =
+        table->block_count == 0 || load->block > table->blocks[table->block_count - 1].id;
     return ascending && load->kind <= BLOCK_METRIC && load->elements >= 1 &&
            load->elements <= TABLE_ELEMENTS_MAX && load->block < WIRE_BLOCKS_MAX;
 }
@@ -212,8 +212,9 @@ enum status table_advance(struct table *table, struct error *err)
         struct block *block = &table->blocks[i];
         enum status status = OK;
         if (block->kind == BLOCK_PARAMETER)
-            status = update_block(block, table->stage, &table->room, table->version,
-                                  table->version - table->stage_version, table->steps_per_epoch, err);
+            status =
+                update_block(block, table->stage, &table->room, table->version,
+                             table->version - table->stage_version, table->steps_per_epoch, err);
         else if (block->kind == BLOCK_METRIC)
             add_metric(block);
         if (status != OK)
@@ -275,7 +276,8 @@ static void snapshot_block_payloads(const struct table *table, const struct bloc
                                     struct frame *payloads)
 {
     if (block->kind == BLOCK_METRIC) {
-        payloads[0] = (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
+        payloads[0] =
+            (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
         return;
     }
     size_t bytes = block->elements * sizeof(float);

@@ -1,5 +1,6 @@
-/* All blocks that one server holds for one stage, and the open step. Sizes and numbers come from LOAD, which the
- * coordinator sends; pushes come from workers and are checked against the blocks. One thread. */
+/* All blocks that one server holds for one stage, and the open step. Sizes and numbers come from
+ * LOAD, which the coordinator sends; pushes come from workers and are checked against the blocks.
+ * One thread. */
 #ifndef GRAFT_PARAMSERVER_TABLE_TABLE_H
 #define GRAFT_PARAMSERVER_TABLE_TABLE_H
 
@@ -18,14 +19,16 @@
 struct table;
 
 /* An empty table for `load`'s stage (the parts bring the blocks). `stage` is borrowed. */
-enum status table_create(const struct stage_config *stage, const struct message_load *load, struct table **out,
-                         struct error *err) MUST_CHECK;
+enum status table_create(const struct stage_config *stage, const struct message_load *load,
+                         struct table **out, struct error *err) MUST_CHECK;
 void table_destroy(struct table **table);
 
-/* Takes the blocks of one part. Per PARAMETER block the payloads are: weights, anchor (when pretrained), state vectors
- * (state_frames of them: none = start at zero). Errors: ERR_PEER when a size does not fit. */
-enum status table_load_part(struct table *table, const struct message_load *load, const struct frame *payloads,
-                            size_t count, struct error *err) MUST_CHECK;
+/* Takes the blocks of one part. Per PARAMETER block the payloads are: weights, anchor (when
+ * pretrained), state vectors (state_frames of them: none = start at zero). Errors: ERR_PEER when a
+ * size does not fit. */
+enum status table_load_part(struct table *table, const struct message_load *load,
+                            const struct frame *payloads, size_t count,
+                            struct error *err) MUST_CHECK;
 /* After the last part: makes room for updates. */
 enum status table_ready(struct table *table, struct error *err) MUST_CHECK;
 
@@ -38,16 +41,17 @@ bool table_statistics_complete(const struct table *table);
 bool table_step_complete(const struct table *table);
 
 /* One pushed sum. REDUCTION_REFUSED when it fits no block here. */
-enum reduction_result table_add(struct table *table, const struct push_entry *entry, uint32_t range_first,
-                                uint32_t range_log2, const struct frame *sum);
+enum reduction_result table_add(struct table *table, const struct push_entry *entry,
+                                uint32_t range_first, uint32_t range_log2, const struct frame *sum);
 
-/* Updates all parameter blocks, adds metrics to their totals, opens the next step. Only when the step is complete.
- * Errors: ERR_INPUT for a gradient that is not finite (the run must stop: blocks may differ in version then). */
+/* Updates all parameter blocks, adds metrics to their totals, opens the next step. Only when the
+ * step is complete. Errors: ERR_INPUT for a gradient that is not finite (the run must stop: blocks
+ * may differ in version then). */
 enum status table_advance(struct table *table, struct error *err) MUST_CHECK;
 
-/* The three below fill one message's entries and payloads from where *at stands, within WIRE_FRAMES_MAX frames and
- * WIRE_MESSAGE_BYTES_SOFT bytes, and return the number of entries; 0 at the end. Payloads are borrowed until the next
- * change of the table. */
+/* The three below fill one message's entries and payloads from where *at stands, within
+ * WIRE_FRAMES_MAX frames and WIRE_MESSAGE_BYTES_SOFT bytes, and return the number of entries; 0 at
+ * the end. Payloads are borrowed until the next change of the table. */
 size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
                           struct frame *payloads);
 
@@ -55,8 +59,8 @@ struct table_cursor {
     size_t block;
     size_t domain;
 };
-size_t table_statistics_part(const struct table *table, struct table_cursor *at, struct push_entry *entries,
-                             struct frame *payloads);
+size_t table_statistics_part(const struct table *table, struct table_cursor *at,
+                             struct push_entry *entries, struct frame *payloads);
 size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
                            struct frame *payloads, size_t *payload_count);
 /* Number of parts that table_snapshot_part will make. */

@@ -30,7 +30,8 @@ void update_room_deinit(struct update_room *room)
 }
 
 /* out = sum · weight / count; false when a value is not finite. */
-static bool mean_gradient(const struct reduction_node *root, double weight, size_t elements, float *out)
+static bool mean_gradient(const struct reduction_node *root, double weight, size_t elements,
+                          float *out)
 {
     const float *sum = root->sum;
     float scale = root->count > 0 ? (float)(weight / (double)root->count) : 0.0f;
@@ -50,16 +51,17 @@ enum status update_block(struct block *block, const struct stage_config *stage,
     for (size_t d = 0; d < block->domains; d++) {
         struct reduction_node root = reduction_root(block->sums[d]);
         if (!mean_gradient(&root, stage->domain_weights[d], block->elements, room->gradients[d]))
-            return error_set(err, ERR_INPUT,
-                             "the gradient of block %u for domain '%s' is not finite at step %llu; lower "
-                             "the learning rate or look for broken samples",
-                             block->id, stage->domains[d], (unsigned long long)stage_step);
+            return error_set(
+                err, ERR_INPUT,
+                "the gradient of block %u for domain '%s' is not finite at step %llu; lower "
+                "the learning rate or look for broken samples",
+                block->id, stage->domains[d], (unsigned long long)stage_step);
     }
     const float *from = block->weights[version % 2];
     float *to = block->weights[(version + 1) % 2];
     merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
-    anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor, room->merged,
-                block->elements);
+    anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
+                room->merged, block->elements);
     bool head = !block->pretrained && stage->optimizer.head_rate > 0;
     double base = head ? stage->optimizer.head_rate : stage->optimizer.rate;
     double rate = schedule_rate(&stage->schedule, base, stage_step,

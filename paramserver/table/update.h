@@ -15,12 +15,15 @@ struct update_room {
     float *merged;
 };
 
-enum status update_room_init(struct update_room *room, size_t domains, size_t elements_max, struct error *err) MUST_CHECK;
+enum status update_room_init(struct update_room *room, size_t domains, size_t elements_max,
+                             struct error *err) MUST_CHECK;
 void update_room_deinit(struct update_room *room);
 
-/* Reads weights[version % 2], writes weights[(version + 1) % 2]. stage_step: 0-based step of the stage, for schedule and
- * bias correction. Errors: ERR_INPUT when a sum is not finite; nothing has changed then. */
-enum status update_block(struct block *block, const struct stage_config *stage, struct update_room *room,
-                         uint64_t version, uint64_t stage_step, uint32_t steps_per_epoch, struct error *err) MUST_CHECK;
+/* Reads weights[version % 2], writes weights[(version + 1) % 2]. stage_step: 0-based step of the
+ * stage, for schedule and bias correction. Errors: ERR_INPUT when a sum is not finite; nothing has
+ * changed then. */
+enum status update_block(struct block *block, const struct stage_config *stage,
+                         struct update_room *room, uint64_t version, uint64_t stage_step,
+                         uint32_t steps_per_epoch, struct error *err) MUST_CHECK;
 
 #endif

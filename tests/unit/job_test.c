@@ -270,8 +270,9 @@ static void keys_that_contradict_each_other_are_refused(void **state)
     refused_with(
         "stages.two.domains=[\"tgt\"]",
         "job text: stages.two.losses.cross_entropy: none of the stage's domains is labelled");
-    refused_with("stages.two.losses.coral=0", "job text: stages.two.losses: no term uses the "
-                                              "unlabelled domains; set coral, information or self_training");
+    refused_with("stages.two.losses.coral=0",
+                 "job text: stages.two.losses: no term uses the "
+                 "unlabelled domains; set coral, information or self_training");
     refused_with("stages.one.losses.cross_entropy=0",
                  "job text: stages.one.losses: all are 0, nothing would be learned");
     refused_with("stages.two.domain_weights=[1, 2, 3]",

@@ -63,8 +63,8 @@ void coral_moments(struct coral *coral, const float *hidden, size_t count, doubl
         }
     memset(coral->product, 0, d * d * sizeof(double));
     if (count > 0)
-        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)d, (int)count, 1.0, coral->rows, (int)d,
-                    0.0, coral->product, (int)d);
+        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)d, (int)count, 1.0, coral->rows,
+                    (int)d, 0.0, coral->product, (int)d);
     double *packed = sums + d;
     for (size_t j = 0; j < d; j++) {
         memcpy(packed, coral->product + j * d + j, (d - j) * sizeof *packed);
@@ -87,8 +87,8 @@ static void add_covariance(struct coral *coral, bool source, const double *sums,
     coral->counts[source] = count;
 }
 
-void coral_begin(struct coral *coral, const double *source, uint64_t source_count, const double *target,
-                 uint64_t target_count)
+void coral_begin(struct coral *coral, const double *source, uint64_t source_count,
+                 const double *target, uint64_t target_count)
 {
     size_t d = coral->d;
     coral->loss = 0;

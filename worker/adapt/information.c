@@ -22,8 +22,8 @@ static double log_mean(const double *sums, size_t k, uint64_t total)
     return log(fmax(sums[k] / (double)total, 1e-12));
 }
 
-static double add_sample(const float *z, size_t classes, const double *sums, uint64_t total, double weight,
-                         float *dz, double *square)
+static double add_sample(const float *z, size_t classes, const double *sums, uint64_t total,
+                         double weight, float *dz, double *square)
 {
     double normaliser = softmax_log_normaliser(z, classes), mean = 0, entropy = 0;
     for (size_t k = 0; k < classes; k++) {
@@ -40,8 +40,9 @@ static double add_sample(const float *z, size_t classes, const double *sums, uin
     return entropy;
 }
 
-struct loss_sum information_gradient(const float *logits, size_t count, size_t classes, const double *sums,
-                                     uint64_t total, double weight, float *dlogits)
+struct loss_sum information_gradient(const float *logits, size_t count, size_t classes,
+                                     const double *sums, uint64_t total, double weight,
+                                     float *dlogits)
 {
     struct loss_sum sum = {.samples = count};
     double diversity = 0;
@@ -50,8 +51,8 @@ struct loss_sum information_gradient(const float *logits, size_t count, size_t c
     for (size_t k = 0; k < classes; k++)
         diversity += sums[k] / (double)total * log_mean(sums, k, total);
     for (size_t i = 0; i < count; i++)
-        sum.loss += add_sample(logits + i * classes, classes, sums, total, weight, dlogits + i * classes,
-                               &sum.gradient_square);
+        sum.loss += add_sample(logits + i * classes, classes, sums, total, weight,
+                               dlogits + i * classes, &sum.gradient_square);
     sum.loss += (double)count * diversity;
     return sum;
 }

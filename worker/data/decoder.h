@@ -1,5 +1,6 @@
-/* Decodes samples of a manifest into the network's input form. Opens the sources once; image files are opened as they
- * are read. Owned by one thread at a time. No heap call in the steady state but what libjpeg and libpng make. */
+/* Decodes samples of a manifest into the network's input form. Opens the sources once; image files
+ * are opened as they are read. Owned by one thread at a time. No heap call in the steady state but
+ * what libjpeg and libpng make. */
 #ifndef GRAFT_WORKER_DATA_DECODER_H
 #define GRAFT_WORKER_DATA_DECODER_H
 
@@ -12,18 +13,19 @@
 
 struct decoder;
 
-/* `job` and `manifest` are borrowed until decoder_close. Errors: ERR_IO, ERR_INPUT, ERR_STATE (a file no longer has the
- * form it had), ERR_MEMORY. */
-enum status decoder_open(const struct job *job, const struct manifest *manifest, struct decoder **out,
-                         struct error *err) MUST_CHECK;
+/* `job` and `manifest` are borrowed until decoder_close. Errors: ERR_IO, ERR_INPUT, ERR_STATE (a
+ * file no longer has the form it had), ERR_MEMORY. */
+enum status decoder_open(const struct job *job, const struct manifest *manifest,
+                         struct decoder **out, struct error *err) MUST_CHECK;
 void decoder_close(struct decoder **decoder);
 
 /* Floats of one sample: channels * height * width of data.preprocess. */
 size_t decoder_elements(const struct decoder *decoder);
 
-/* Writes out[channels, height, width], preprocessed; undefined content on failure. Blocks on the disk. Errors, with the
- * file's name: ERR_INPUT, ERR_SUPPORT, ERR_IO: this sample can't be read, others may; ERR_STATE: the data changed since
- * the manifest was made; ERR_MEMORY. */
-enum status decoder_read(struct decoder *decoder, uint32_t sample_id, float *out, struct error *err) MUST_CHECK;
+/* Writes out[channels, height, width], preprocessed; undefined content on failure. Blocks on the
+ * disk. Errors, with the file's name: ERR_INPUT, ERR_SUPPORT, ERR_IO: this sample can't be read,
+ * others may; ERR_STATE: the data changed since the manifest was made; ERR_MEMORY. */
+enum status decoder_read(struct decoder *decoder, uint32_t sample_id, float *out,
+                         struct error *err) MUST_CHECK;
 
 #endif

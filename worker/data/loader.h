@@ -1,11 +1,13 @@
-/* Batches of decoded samples, decoded ahead by one thread while the caller computes. First in, first out.
+/* Batches of decoded samples, decoded ahead by one thread while the caller computes. First in,
+ * first out.
  *
  *     loader_submit(loader, ids, count)      up to LOADER_QUEUE batches ahead
  *     loader_take(loader, &batch, &err)      the oldest; waits for it
  *
- * A sample that fails to decode doesn't fail its batch: its row is zeros, valid[i] is 0, and it is listed with the
- * reason; the caller skips, counts and reports it. All functions are for one thread; the decoder belongs to the
- * loader's own thread from create to destroy. Memory is taken at creation. */
+ * A sample that fails to decode doesn't fail its batch: its row is zeros, valid[i] is 0, and it is
+ * listed with the reason; the caller skips, counts and reports it. All functions are for one
+ * thread; the decoder belongs to the loader's own thread from create to destroy. Memory is taken at
+ * creation. */
 #ifndef GRAFT_WORKER_DATA_LOADER_H
 #define GRAFT_WORKER_DATA_LOADER_H
 
@@ -41,15 +43,17 @@ enum status loader_create(struct decoder *decoder, size_t batch_max, struct load
 /* Stops after the sample being decoded; what was submitted and not taken is dropped. */
 void loader_destroy(struct loader **loader);
 
-/* Copies ids[count], count ≤ batch_max. False when LOADER_QUEUE batches are waiting already. Doesn't block. */
+/* Copies ids[count], count ≤ batch_max. False when LOADER_QUEUE batches are waiting already.
+ * Doesn't block. */
 bool loader_submit(struct loader *loader, const uint32_t *ids, size_t count) MUST_CHECK;
 
-/* The oldest batch submitted; there must be one. Waits for the disk. Errors: ERR_STATE (the data changed since the
- * manifest was made), ERR_MEMORY; the batch is then gone. */
-enum status loader_take(struct loader *loader, struct loader_batch *out, struct error *err) MUST_CHECK;
+/* The oldest batch submitted; there must be one. Waits for the disk. Errors: ERR_STATE (the data
+ * changed since the manifest was made), ERR_MEMORY; the batch is then gone. */
+enum status loader_take(struct loader *loader, struct loader_batch *out,
+                        struct error *err) MUST_CHECK;
 
 /* Submit and take in one, when nothing is waiting. */
-enum status loader_load(struct loader *loader, const uint32_t *ids, size_t count, struct loader_batch *out,
-                        struct error *err) MUST_CHECK;
+enum status loader_load(struct loader *loader, const uint32_t *ids, size_t count,
+                        struct loader_batch *out, struct error *err) MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
-/* A source file read by position. pread, not a mapping: if somebody cuts the file short during the run, that is an
- * error here instead of a SIGBUS. One thread. */
+/* A source file read by position. pread, not a mapping: if somebody cuts the file short during the
+ * run, that is an error here instead of a SIGBUS. One thread. */
 #ifndef GRAFT_WORKER_DATA_SOURCE_FILE_H
 #define GRAFT_WORKER_DATA_SOURCE_FILE_H
 
@@ -18,16 +18,18 @@ struct source_file {
 };
 
 /* `path` is borrowed until source_file_close. Errors: ERR_IO. */
-enum status source_file_open(const char *path, struct source_file *out, struct error *err) MUST_CHECK;
+enum status source_file_open(const char *path, struct source_file *out,
+                             struct error *err) MUST_CHECK;
 void source_file_close(struct source_file *file);
 
 /* Exactly `bytes` at `offset`. Errors: ERR_STATE when the file ends before, ERR_IO. */
-enum status source_file_read(const struct source_file *file, uint64_t offset, void *out, size_t bytes,
-                             struct error *err) MUST_CHECK;
+enum status source_file_read(const struct source_file *file, uint64_t offset, void *out,
+                             size_t bytes, struct error *err) MUST_CHECK;
 
-/* The line that begins at `offset`, without its line end; valid until the next call. Errors: ERR_STATE when the file
- * ends before, ERR_INPUT for a line beyond the limit, ERR_IO, ERR_MEMORY. */
-enum status source_file_line(struct source_file *file, uint64_t offset, const char **line, size_t *length,
-                             struct error *err) MUST_CHECK;
+/* The line that begins at `offset`, without its line end; valid until the next call. Errors:
+ * ERR_STATE when the file ends before, ERR_INPUT for a line beyond the limit, ERR_IO, ERR_MEMORY.
+ */
+enum status source_file_line(struct source_file *file, uint64_t offset, const char **line,
+                             size_t *length, struct error *err) MUST_CHECK;
 
 #endif

@@ -32,8 +32,9 @@ static void add_slice(struct parcel *parcel, const struct push_slice *slice, uin
     parcel->bytes += slice->bytes;
 }
 
-static void push_node(const struct reduction_node *nodes, size_t domains, const struct push_slice *slices,
-                      size_t slice_count, const struct push_route *route, size_t server, uint64_t version,
+static void push_node(const struct reduction_node *nodes, size_t domains,
+                      const struct push_slice *slices, size_t slice_count,
+                      const struct push_route *route, size_t server, uint64_t version,
                       struct outbox outbox)
 {
     struct parcel parcel = {.message = {.type = MESSAGE_PUSH}};
@@ -52,7 +53,8 @@ static void push_node(const struct reduction_node *nodes, size_t domains, const 
 }
 
 void push_sums(const struct reduction *const *sums, size_t domains, const struct push_slice *slices,
-               size_t slice_count, const struct push_route *route, uint64_t version, struct outbox outbox)
+               size_t slice_count, const struct push_route *route, uint64_t version,
+               struct outbox outbox)
 {
     uint32_t at[JOB_DOMAINS_MAX] = {0};
     struct reduction_node nodes[JOB_DOMAINS_MAX];

@@ -1,5 +1,5 @@
-/* Turns sums over shards into PUSH messages: for every node held (a range of shards), the blocks of one server together.
- * Knows no socket. */
+/* Turns sums over shards into PUSH messages: for every node held (a range of shards), the blocks of
+ * one server together. Knows no socket. */
 #ifndef GRAFT_WORKER_SYNC_PUSH_H
 #define GRAFT_WORKER_SYNC_PUSH_H
 
@@ -10,10 +10,11 @@
 #include "common/tensor/reduction.h"
 #include "common/wire/outbox.h"
 
-/* Where the blocks live: server (position in the view) of each block, and the peer of each server. */
+/* Where the blocks live: server (position in the view) of each block, and the peer of each server.
+ */
 struct push_route {
-    const uint32_t *owners;   /* [layout->block_count] */
-    const uint64_t *servers;  /* [server_count] peers for outbox.send */
+    const uint32_t *owners;  /* [layout->block_count] */
+    const uint64_t *servers; /* [server_count] peers for outbox.send */
     size_t server_count;
 };
 
@@ -24,8 +25,10 @@ struct push_slice {
     size_t bytes;
 };
 
-/* sums[domains]: nodes of all are the same ranges. Sends at least one message per (node, server that owns a slice). */
-void push_sums(const struct reduction *const *sums, size_t domains, const struct push_slice *slices, size_t slice_count,
-               const struct push_route *route, uint64_t version, struct outbox outbox);
+/* sums[domains]: nodes of all are the same ranges. Sends at least one message per (node, server
+ * that owns a slice). */
+void push_sums(const struct reduction *const *sums, size_t domains, const struct push_slice *slices,
+               size_t slice_count, const struct push_route *route, uint64_t version,
+               struct outbox outbox);
 
 #endif

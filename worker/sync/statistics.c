@@ -11,8 +11,8 @@ struct statistics {
     uint64_t version;
     bool begun;
     size_t missing;
-    bool *has;      /* [domains, statistic_count] */
-    double *sums;   /* [domains, statistic_elements] */
+    bool *has;    /* [domains, statistic_count] */
+    double *sums; /* [domains, statistic_elements] */
     uint64_t counts[JOB_DOMAINS_MAX];
 };
 
@@ -54,11 +54,12 @@ static void begin_version(struct statistics *statistics, uint64_t version)
     statistics->begun = true;
 }
 
-bool statistics_take(struct statistics *statistics, uint64_t version, uint32_t block, uint32_t domain,
-                     uint64_t count, const void *data, size_t bytes)
+bool statistics_take(struct statistics *statistics, uint64_t version, uint32_t block,
+                     uint32_t domain, uint64_t count, const void *data, size_t bytes)
 {
     const struct layout *layout = &statistics->layout;
-    if (block < layout->parameter_count || block >= layout->metric_block || domain >= statistics->domains)
+    if (block < layout->parameter_count || block >= layout->metric_block ||
+        domain >= statistics->domains)
         return false;
     size_t part = block - layout->parameter_count;
     if (bytes != layout_statistic_size(layout, part) * sizeof(double))
@@ -67,8 +68,8 @@ bool statistics_take(struct statistics *statistics, uint64_t version, uint32_t b
         return true;
     if (!statistics->begun || version > statistics->version)
         begin_version(statistics, version);
-    memcpy(statistics->sums + domain * layout->statistic_elements + layout_statistic_offset(part), data,
-           bytes);
+    memcpy(statistics->sums + domain * layout->statistic_elements + layout_statistic_offset(part),
+           data, bytes);
     statistics->counts[domain] = count;
     bool *has = &statistics->has[domain * layout->statistic_count + part];
     statistics->missing -= !*has;

@@ -7,8 +7,8 @@
 
 struct slot {
     float *live;
-    uint64_t version;  /* that is being collected here */
-    bool *has;         /* per block */
+    uint64_t version; /* that is being collected here */
+    bool *has;        /* per block */
     size_t missing;
 };
 
@@ -49,7 +49,8 @@ void weights_destroy(struct weights **weights)
     *weights = NULL;
 }
 
-bool weights_take(struct weights *weights, uint64_t version, uint32_t block, const void *data, size_t bytes)
+bool weights_take(struct weights *weights, uint64_t version, uint32_t block, const void *data,
+                  size_t bytes)
 {
     const struct plan *plan = weights->plan;
     if (block >= plan->block_count || bytes != plan->blocks[block].elements * sizeof(float))
