@@ -18,7 +18,7 @@ static enum status check_inputs(const struct graph *graph, const struct node *no
         return error_set(err, ERR_INPUT, "%zu inputs, expected %zu to %zu", node->input_count,
                          row->inputs_min, row->inputs_max);
     for (size_t i = 0; i < node->input_count; i++) {
-        if (node->inputs[i] == GRAPH_NONE && i < row->inputs_min)
+        if (i < row->inputs_min && node->inputs[i] == GRAPH_NONE)
             return error_set(err, ERR_INPUT, "input %zu is left out", i);
         if (node->inputs[i] != GRAPH_NONE && graph->values[node->inputs[i]].dtype != DTYPE_F32)
             return error_set(err, ERR_SUPPORT, "input %s is %s, only float32 is computed",
