@@ -231,10 +231,11 @@ def stop_by_command_keeps_the_epoch():
 
 def strangers_bytes_on_every_port_change_nothing():
     with directory() as path:
-        with started(small_job(path), path / "calm") as run:
+        longer = {"stage": "epochs = 200; micro_batch = 4;"}
+        with started(small_job(path, **longer), path / "calm") as run:
             expected = run.ok()["weights_sha256"]
         chance = random.Random(3)
-        with started(small_job(path), path / "run") as run:
+        with started(small_job(path, **longer), path / "run") as run:
             status = run.until(lambda s: len(s["members"]) == 4)
             ports = {int((path / "run/endpoint").read_text().split()[0].rsplit(":", 1)[1])}
             for member in status["members"]:
