@@ -120,7 +120,7 @@ fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)
 fuzz-%: tests/fuzz/%_fuzz.c $(BUILD)/gen/onnx.pb-c.h
 	@mkdir -p build/fuzz/$*
 	$(FUZZ_CC) $< $(FUZZ_$*) $(if $(filter onnx,$*),$(BUILD)/gen/onnx.pb-c.c) $(LDLIBS) -o build/fuzz/$*_fuzz
-	build/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 build/fuzz/$* tests/fuzz/corpus/$*
+	build/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- build/fuzz/$* tests/fuzz/corpus/$*
 
 bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, same cut, one thread, in turns
 	@scripts/setup referee

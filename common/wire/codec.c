@@ -233,9 +233,11 @@ static bool unpack_text(const msgpack_object *object, const struct wire_field *f
 {
     if (object->type != MSGPACK_OBJECT_STR || object->via.str.size >= field->limit)
         return false;
+    memset(to + field->offset, 0, field->limit);
+    if (object->via.str.size == 0) /* msgpack-c may give no pointer then */
+        return true;
     if (memchr(object->via.str.ptr, 0, object->via.str.size) != NULL)
         return false;
-    memset(to + field->offset, 0, field->limit);
     memcpy(to + field->offset, object->via.str.ptr, object->via.str.size);
     return true;
 }

@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Writes the seeds of message_fuzz into corpus/message: one header of each shape, in MessagePack by hand."""
+import pathlib
+import struct
+
+OUT = pathlib.Path(__file__).parent / "corpus/message"
+
+
+def pack(value):
+    if isinstance(value, int):
+        return bytes([value]) if value < 128 else b"\xcf" + struct.pack(">Q", value)
+    if isinstance(value, str):
+        return bytes([0xA0 + len(value)]) + value.encode()
+    if isinstance(value, bytes):
+        return b"\xc4" + bytes([len(value)]) + value
+    return bytes([0x90 + len(value)]) + b"".join(pack(item) for item in value)
+
+
+def header(kind, frames, body):
+    return pack([1, kind, 2**63 + 5, 7, 1, 2, 3, frames, body])
+
+
+SEEDS = {
+    "hello": header(1, [], [1, 4711, "host", "tcp://127.0.0.1:1", "graft"]),
+    "ready": header(2, [], [bytes(32), bytes(range(32))]),
+    "failed": header(3, [], ["out of luck"]),
+    "heartbeat": header(4, [], [1, 2, 3, 4]),
+    "loaded": header(5, [], []),
+    "snapshot": header(6, [8, 8], [9, 0, 1, [[0, 1]]]),
+    "view": header(34, [], [[[1, 5, "tcp://a:1"]], [[2, 6, ""], [3, 7, ""]], [2, 3, 2, 3]]),
+    "load": header(35, [400, 400], [0, 8, 2, 1, 1, 7, 0, 1, [[0, 0, 100, 0, 1], [1, 2, 12, 0, 0]]]),
+    "task": header(37, [4000], [3, 1, 1, 2, 30, 1, 7, [1, 2], [0, 1, 0]]),
+    "push": header(65, [400, 400], [9, 4, 2, [[0, 0, 16], [0, 1, 16]]]),
+    "weights": header(66, [400], [10, [0]]),
+    "ask": header(96, [], [0]),
+}
+
+OUT.mkdir(parents=True, exist_ok=True)
+for name, data in SEEDS.items():
+    (OUT / name).write_bytes(data)

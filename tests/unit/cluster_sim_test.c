@@ -1,0 +1,249 @@
+/* The cluster's promise: the result does not depend on who computed it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/log.h"
+#include "tests/unit/net_fixture.h"
+#include "tests/unit/sim_fixture.h"
+
+#define INPUTS 5
+#define CLASSES 3
+#define SEEDS 12 /* of each kind of fault */
+#define CALM                                                                                       \
+    .kill_worker_at = SIM_NEVER, .kill_server_at = SIM_NEVER, .freeze_worker_at = SIM_NEVER,       \
+    .join_worker_at = SIM_NEVER
+
+static const char job_text[] =
+    "model = { file = \"made-in-memory.onnx\"; };\n"
+    "data = { classes = [\"a\", \"b\", \"c\"];\n"
+    "  preprocess = { width = 5; height = 1; channels = 1; mean = [100.0]; std = [50.0]; };\n"
+    "  domains = (\n"
+    "    { name = \"s\"; divide = [0.7, 0.2, 0.1]; sources = ( { format = \"csv\";\n"
+    "      path = \"cache:s\"; width = 5; height = 1; label_column = 5; } ); },\n"
+    "    { name = \"t\"; labelled = false; divide = [0.7, 0.0, 0.3]; sources = ( {\n"
+    "      format = \"csv\"; path = \"cache:t\"; width = 5; height = 1; label_column = 5; } ); }\n"
+    "  ); };\n"
+    "cluster = { shards = 6; death_ms = 600000; join_seconds = 1000; };\n"
+    "stages = (\n"
+    "  { name = \"source\"; domains = [\"s\"]; epochs = 2; micro_batch = 4;\n"
+    "    optimizer = { kind = \"sgd\"; rate = 0.1; }; select = \"source_validation\"; },\n"
+    "  { name = \"adapt\"; domains = [\"s\", \"t\"]; live = [\"fc2\"]; epochs = 3;\n"
+    "    micro_batch = 3; merge = \"pcgrad\"; optimizer = { kind = \"adam\"; rate = 0.01; };\n"
+    "    losses = { coral = 1.0; information = 0.1; self_training = 0.5; fraction_first = 0.5;\n"
+    "               confidence_min = 0.3; }; select = \"information\"; }\n"
+    ");\n";
+
+static struct sim_world world;
+static struct sim_result calm; /* one worker, one server, nothing happens */
+
+/* Rows of class k lie around another corner; the target's are shifted. */
+static void write_rows(const char *name, int count, uint64_t seed, int shift)
+{
+    char text[16384];
+    size_t used = 0;
+    for (int i = 0; i < count; i++) {
+        for (int k = 0; k < INPUTS; k++) {
+            struct random_key key = {.seed = seed, .purpose = RANDOM_SPLIT, .index = (uint64_t)i};
+            int value = (k == i % CLASSES ? 150 : 60) + shift +
+                        (int)(60 * random_uniform(key, (uint32_t)k));
+            used += (size_t)snprintf(text + used, sizeof text - used, "%d,", value);
+        }
+        used += (size_t)snprintf(text + used, sizeof text - used, "%c\n", 'a' + i % CLASSES);
+    }
+    fixture_text(name, text);
+}
+
+/* input → fc1 → ReLU → fc2 → ReLU → head. */
+static struct model *make_model(void)
+{
+    struct net net = net_create(net_shape(2, -1, INPUTS));
+    uint32_t fc1 = net_constant(&net, "fc1", net_shape(2, INPUTS, 8), 0, 0.5);
+    uint32_t fc2 = net_constant(&net, "fc2", net_shape(2, 8, 7), 0, 0.5);
+    uint32_t h1 = net_node(&net, OP_MATMUL, "m1", NULL, 2, net.graph->input, fc1);
+    uint32_t r1 = net_node(&net, OP_RELU, "r1", NULL, 1, h1);
+    uint32_t h2 = net_node(&net, OP_MATMUL, "m2", NULL, 2, r1, fc2);
+    uint32_t r2 = net_node(&net, OP_RELU, "r2", NULL, 1, h2);
+    return net_model(&net, r2, CLASSES);
+}
+
+static int setup(void **state)
+{
+    struct error err;
+    fixture_setup(state);
+    write_rows("s", 60, 1, 0);
+    write_rows("t", 50, 2, 25);
+    assert_int_equal(log_open("/dev/null", "test", LOG_ERROR, &err), OK);
+    if (job_load(NULL, job_text, NULL, 0, &world.job, &err) != OK)
+        fail_msg("%s", err.text);
+    world.manifest = fixture_manifest(world.job, MANIFEST_COORDINATOR);
+    world.blind = fixture_manifest(world.job, MANIFEST_WORKER);
+    world.model = make_model();
+    if (decoder_open(world.job, world.blind, &world.decoder, &err) != OK)
+        fail_msg("%s", err.text);
+    struct sim_plan plan = {.seed = 1, .workers = 1, .servers = 1, CALM};
+    calm = sim_run(&world, &plan);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    decoder_close(&world.decoder);
+    model_destroy(&world.model);
+    manifest_destroy(&world.manifest);
+    manifest_destroy(&world.blind);
+    job_destroy(&world.job);
+    log_close();
+    return fixture_teardown(state);
+}
+
+static uint64_t draw(uint64_t seed, uint32_t number, uint64_t below)
+{
+    struct random_key key = {.seed = seed, .purpose = RANDOM_AUGMENT};
+    return random_bits(key, number) % below;
+}
+
+static struct sim_result same_as_calm(const struct sim_plan *plan)
+{
+    struct sim_result result = sim_run(&world, plan);
+    bool same = result.epoch_count == calm.epoch_count &&
+                memcmp(&result.outcome, &calm.outcome, sizeof calm.outcome) == 0;
+    for (size_t i = 0; same && i < calm.epoch_count; i++)
+        same = memcmp(&result.epochs[i], &calm.epochs[i], sizeof calm.epochs[i]) == 0;
+    if (!same) {
+        struct sim failed = {.plan = *plan, .result = result};
+        sim_fail(&failed, "another result");
+    }
+    return result;
+}
+
+static void the_job_runs_all_epochs_and_learns(void **state)
+{
+    (void)state;
+    assert_int_equal(calm.epoch_count, 5);
+    for (size_t i = 1; i < calm.epoch_count; i++)
+        assert_memory_not_equal(&calm.epochs[i], &calm.epochs[i - 1], sizeof calm.epochs[i]);
+}
+
+static void the_result_is_the_same_for_any_number_of_workers_and_servers(void **state)
+{
+    const uint32_t workers[] = {1, 2, 4};
+    (void)state;
+    for (size_t w = 0; w < 3; w++)
+        for (uint32_t servers = 1; servers <= 3; servers++) {
+            struct sim_plan plan = {
+                .seed = 10 + 10 * w + servers, .workers = workers[w], .servers = servers, CALM};
+            struct sim_result result = same_as_calm(&plan);
+            assert_int_equal(result.views, 1);
+            assert_int_equal(result.duplicates, 0);
+            assert_int_equal(result.broken, 0);
+        }
+}
+
+static void the_order_of_delivery_does_not_matter(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 106; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 3, .servers = 2, CALM};
+        same_as_calm(&plan);
+    }
+}
+
+/* Number of events of an undisturbed run, from the first view to the end. */
+static uint64_t length_of(uint32_t workers, uint32_t servers)
+{
+    struct sim_plan plan = {.seed = 2, .workers = workers, .servers = servers, CALM};
+    return sim_run(&world, &plan).events;
+}
+
+static void a_worker_may_die_at_any_moment(void **state)
+{
+    uint64_t events = length_of(3, 2);
+    (void)state;
+    for (uint64_t seed = 200; seed < 200 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 3, .servers = 2, CALM};
+        plan.kill_worker_at = draw(seed, 0, events);
+        assert_true(same_as_calm(&plan).views >= 2);
+    }
+}
+
+static void a_server_may_die_at_any_moment(void **state)
+{
+    uint64_t events = length_of(2, 3);
+    (void)state;
+    for (uint64_t seed = 300; seed < 300 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 3, CALM};
+        plan.kill_server_at = draw(seed, 0, events);
+        assert_true(same_as_calm(&plan).views >= 2);
+    }
+}
+
+static void a_worker_may_join_at_any_moment(void **state)
+{
+    uint64_t events = length_of(1, 2);
+    (void)state;
+    for (uint64_t seed = 400; seed < 400 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 1, .servers = 2, CALM};
+        plan.join_worker_at = draw(seed, 0, events * 9 / 10);
+        same_as_calm(&plan);
+    }
+}
+
+static void a_worker_that_was_declared_dead_and_goes_on_changes_nothing(void **state)
+{
+    uint64_t events = length_of(3, 2), fenced = 0;
+    (void)state;
+    for (uint64_t seed = 500; seed < 500 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 3, .servers = 2, CALM};
+        plan.freeze_worker_at = draw(seed, 0, events);
+        fenced += same_as_calm(&plan).fenced;
+    }
+    assert_true(fenced > 0);
+}
+
+static void deaths_of_workers_and_servers_together_change_nothing(void **state)
+{
+    uint64_t events = length_of(4, 3);
+    (void)state;
+    for (uint64_t seed = 600; seed < 600 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 4, .servers = 3, CALM, .doubled = true};
+        plan.kill_worker_at = draw(seed, 0, events);
+        plan.kill_server_at = plan.kill_worker_at + 1 + draw(seed, 1, 200);
+        plan.join_worker_at = plan.kill_server_at + draw(seed, 2, 200);
+        same_as_calm(&plan);
+    }
+}
+
+static void pushes_that_come_twice_count_once(void **state)
+{
+    struct sim_plan plan = {.seed = 3, .workers = 2, .servers = 2, CALM, .doubled = true};
+    (void)state;
+    assert_true(same_as_calm(&plan).duplicates > 100);
+}
+
+static void strangers_are_fenced_off(void **state)
+{
+    struct sim_plan plan = {.seed = 4, .workers = 2, .servers = 2, CALM, .strangers = true};
+    (void)state;
+    assert_true(same_as_calm(&plan).fenced > 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_job_runs_all_epochs_and_learns),
+        cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
+        cmocka_unit_test(the_order_of_delivery_does_not_matter),
+        cmocka_unit_test(pushes_that_come_twice_count_once),
+        cmocka_unit_test(strangers_are_fenced_off),
+        cmocka_unit_test(a_worker_may_die_at_any_moment),
+        cmocka_unit_test(a_server_may_die_at_any_moment),
+        cmocka_unit_test(a_worker_may_join_at_any_moment),
+        cmocka_unit_test(a_worker_that_was_declared_dead_and_goes_on_changes_nothing),
+        cmocka_unit_test(deaths_of_workers_and_servers_together_change_nothing),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
