@@ -93,8 +93,8 @@ struct sim {
     size_t member_count;
     struct sim_queue queues[SIM_MEMBERS][SIM_MEMBERS]; /* [from][to] */
     struct sim_letter *held[SIM_MEMBERS][SIM_MEMBERS]; /* an old push that comes once more */
-    size_t obituary; /* member whose end the coordinator is about to hear of; 0: nobody */
-    size_t frozen;
+    size_t obituaries[SIM_MEMBERS]; /* members whose end the coordinator is yet to hear of */
+    size_t obituary_count;
     int64_t now_ms;
     uint32_t draws;
 };
@@ -535,7 +535,7 @@ static void sim_kill(struct sim *sim, enum member_role role)
     if (victim == 0)
         return;
     sim->members[victim].running = false;
-    sim->obituary = victim;
+    sim->obituaries[sim->obituary_count++] = victim;
     for (size_t to = 0; to < sim->member_count; to++)
         if (sim_draw(sim, 2) == 0)
             sim_cut_queue(&sim->queues[victim][to], sim_draw(sim, 4));
@@ -549,7 +549,6 @@ static void sim_freeze(struct sim *sim)
     struct message beat = {.type = MESSAGE_HEARTBEAT};
     if (victim == 0)
         return;
-    sim->frozen = victim;
     sim->members[victim].deaf = true;
     sim->now_ms += sim->world->job->cluster.death_ms + 1;
     for (size_t i = 1; i < sim->member_count; i++)
@@ -687,7 +686,7 @@ static size_t sim_choices(const struct sim *sim, struct sim_choice *out)
         if (sim->members[i].running && sim->members[i].role == ROLE_WORKER &&
             !sim->members[i].worker->idle)
             out[count++] = (struct sim_choice){i, i};
-    if (sim->obituary != 0)
+    if (sim->obituary_count > 0)
         out[count++] = (struct sim_choice){0, 0};
     return count;
 }
@@ -724,8 +723,7 @@ static bool sim_step(struct sim *sim)
     else if (choice.from != 0)
         sim_worker_act(&sim->members[choice.from]);
     else {
-        uint64_t pid = sim->members[sim->obituary].identity;
-        sim->obituary = 0;
+        uint64_t pid = sim->members[sim->obituaries[--sim->obituary_count]].identity;
         sim_check(sim, controller_process_ended(sim->controller, sim->now_ms, pid, &err), &err);
     }
     if (controller_look(sim->controller).view > 0)
