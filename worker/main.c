@@ -1,6 +1,5 @@
 /* graft-worker: one worker. Sockets, files and computation around the state machine of worker.c. */
 #include <math.h>
-#include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,10 @@
 #include "common/net/member.h"
 #include "worker/stage.h"
 #include "worker/worker.h"
+
+/* Of OpenMP's run-time library, in which oneDNN works; clang keeps its omp.h in a package of its
+ * own. */
+void omp_set_num_threads(int threads);
 
 #define SERVERS_MAX 256
 #define WAIT_MS 1000
