@@ -116,12 +116,11 @@ static void submit(struct features *features, size_t domain, enum split split, u
     CHECK(taken);
 }
 
-static void report_failures(struct features *features, const struct loader_batch *batch)
+static void report_failures(const struct loader_batch *batch)
 {
     for (size_t i = 0; i < batch->failure_count; i++)
         log_event(LOG_WARN, "unreadable", "sample=%u why=\"%s\"", batch->failures[i].id,
                   batch->failures[i].error.text);
-    features->progress->unreadable += batch->failure_count;
 }
 
 static void run_batch(struct features *features, const struct loader_batch *batch, float *rows,
@@ -153,7 +152,7 @@ static enum status compute_rows(struct features *features, size_t domain, enum s
         status = loader_take(features->loader, &batch, err);
         if (status != OK)
             break;
-        report_failures(features, &batch);
+        report_failures(&batch);
         run_batch(features, &batch, held->rows + first * held->row_elements, held->valid + first);
     }
     if (status == OK)

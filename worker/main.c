@@ -340,13 +340,11 @@ static enum status forward(struct driver *driver, const struct worker_action *ac
     return trainer_forward(driver->stage->trainer, action->shard, step, err);
 }
 
-static enum status backward(struct driver *driver, const struct worker_action *action,
-                            struct error *err)
+static void backward(struct driver *driver, const struct worker_action *action)
 {
-    const struct job *job = driver->member.job;
-    link_counters(driver->member.link)->samples += job->stages[driver->stage->index].micro_batch *
-                                                   job->stages[driver->stage->index].domain_count;
-    return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
+    const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
+    trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics);
+    link_counters(driver->member.link)->samples += config->micro_batch * config->domain_count;
 }
 
 static enum status perform(struct driver *driver, const struct worker_action *action,
@@ -354,7 +352,6 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
 {
     struct outbox outbox = {driver, send_to_server};
     struct push_route route = route_of(driver);
-    struct message trained = {.type = MESSAGE_TRAINED, .generation = driver->generation};
     switch (action->kind) {
     case ACTION_WAIT:
         return OK;
@@ -367,16 +364,14 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
     case ACTION_FORWARD:
         return forward(driver, action, err);
     case ACTION_BACKWARD:
-        return backward(driver, action, err);
+        backward(driver, action);
+        return OK;
     case ACTION_PUSH_STATISTICS:
         stage_push(driver->stage, false, &route, action->version, outbox);
         return OK;
     case ACTION_PUSH_GRADIENTS:
         stage_push(driver->stage, true, &route, action->version, outbox);
         return OK;
-    case ACTION_TRAINED:
-        trained.body.trained.task = driver->worker.task.task;
-        return member_send(&driver->member, &trained, NULL, 0, err);
     }
     return OK;
 }

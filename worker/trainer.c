@@ -337,10 +337,8 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_
     return trainer->dhidden;
 }
 
-enum status trainer_backward(struct trainer *trainer, uint32_t shard,
-                             const struct statistics *statistics, struct error *err)
+void trainer_backward(struct trainer *trainer, uint32_t shard, const struct statistics *statistics)
 {
-    (void)err;
     if (trainer->coral != NULL && !trainer->coral_begun)
         begin_coral(trainer, statistics);
     for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
@@ -359,7 +357,6 @@ enum status trainer_backward(struct trainer *trainer, uint32_t shard,
                       trainer->gradient);
         reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
     }
-    return OK;
 }
 
 /* ---- predict ---- */

@@ -40,8 +40,7 @@ enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t st
 
 /* Backward of a shard that was forwarded in this step; adds its gradients and metrics. `statistics`
  * is the finished phase 1, or NULL when the stage needs none. */
-enum status trainer_backward(struct trainer *trainer, uint32_t shard,
-                             const struct statistics *statistics, struct error *err) MUST_CHECK;
+void trainer_backward(struct trainer *trainer, uint32_t shard, const struct statistics *statistics);
 
 /* Sums over shards, per domain of the stage: what there is to push. Borrowed. */
 enum trainer_sum { SUM_STATISTICS, SUM_GRADIENTS, SUM_METRICS };

@@ -85,7 +85,7 @@ static enum worker_action_kind next_train(struct worker *worker, uint64_t latest
     }
     if (worker->version >= worker->task.version + worker->task.steps) {
         worker->active = false;
-        return ACTION_TRAINED;
+        return ACTION_WAIT;
     }
     if (latest < worker->version)
         return ACTION_WAIT;

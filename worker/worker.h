@@ -23,7 +23,6 @@ enum worker_action_kind {
     ACTION_PUSH_STATISTICS,
     ACTION_BACKWARD,
     ACTION_PUSH_GRADIENTS,
-    ACTION_TRAINED, /* the last version of the task is here */
 };
 
 struct worker_action {

@@ -32,7 +32,6 @@ static void beat(struct link *link)
     message.body.heartbeat = (struct message_heartbeat){
         .task = link->progress.task,
         .samples = link->progress.samples,
-        .unreadable = link->progress.unreadable,
         .dropped = link->progress.dropped,
     };
     /* A full queue means that the coordinator is away: silence is noticed by its own limit below.

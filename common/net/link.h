@@ -17,7 +17,6 @@ struct link;
 struct link_progress {
     _Atomic uint32_t task;
     _Atomic uint64_t samples;
-    _Atomic uint64_t unreadable;
     _Atomic uint64_t dropped;
 };
 

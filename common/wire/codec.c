@@ -6,7 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 
-#define ARENA_BYTES ((size_t)4 << 20) /* above what the lists of one full header can need */
+#define ARENA_BYTES ((size_t)5 << 20) /* a VIEW of two times WIRE_MEMBERS_MAX members needs most */
 #define ZONE_CHUNK_BYTES ((size_t)1 << 16)
 #define HEADER_FIELDS 9
 

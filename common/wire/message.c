@@ -44,8 +44,7 @@ static const struct wire_field ready[] = {DIGEST(message_ready, manifest),
                                           DIGEST(message_ready, model)};
 static const struct wire_field reason[] = {TEXT(message_reason, text)};
 static const struct wire_field heartbeat[] = {
-    U32(message_heartbeat, task), U64(message_heartbeat, samples),
-    U64(message_heartbeat, unreadable), U64(message_heartbeat, dropped)};
+    U32(message_heartbeat, task), U64(message_heartbeat, samples), U64(message_heartbeat, dropped)};
 static const struct wire_field none[] = {{.kind = WIRE_U32, .offset = 0}};
 static const struct wire_field snapshot[] = {
     U64(message_snapshot, version), U32(message_snapshot, part), U32(message_snapshot, parts),
@@ -58,7 +57,6 @@ static const struct wire_field predicted[] = {
     U32(message_predicted, count)};
 static const struct wire_field pixels[] = {U32(message_pixels, task), U32(message_pixels, width),
                                            U32(message_pixels, height), U32(message_pixels, count)};
-static const struct wire_field trained[] = {U32(message_trained, task)};
 static const struct wire_field welcome[] = {U32(message_welcome, member),
                                             U32(message_welcome, heartbeat_ms),
                                             U32(message_welcome, lost_ms)};
@@ -110,7 +108,6 @@ static const struct wire_layout layouts[] = {
     LAYOUT(SNAPSHOT, snapshot),
     LAYOUT(PREPARED, prepared),
     LAYOUT(PREDICTED, predicted),
-    LAYOUT(TRAINED, trained),
     LAYOUT(WELCOME, welcome),
     LAYOUT(REFUSE, reason),
     LAYOUT(VIEW, view),

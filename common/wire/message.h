@@ -46,7 +46,6 @@ enum message_type {
     MESSAGE_SNAPSHOT,  /* server: blocks at the version that was asked for */
     MESSAGE_PREPARED,  /* worker: the features of one shard are at hand */
     MESSAGE_PREDICTED, /* worker: logits of one shard */
-    MESSAGE_TRAINED,   /* worker: holds the task's last version */
     MESSAGE_PIXELS, /* worker: frame 0: uint8 RGB [count, height, width, 3] of the samples asked for
                      */
     MESSAGE_VIEWED, /* server: knows the view in the header; workers are told of it only then */
@@ -69,7 +68,7 @@ enum message_type {
     MESSAGE_TELL,     /* frame 0: JSON */
 };
 
-enum member_role { ROLE_COORDINATOR, ROLE_WORKER, ROLE_SERVER, ROLE_PERSON };
+enum member_role { ROLE_WORKER = 1, ROLE_SERVER };
 
 /* Blocks of all kinds are numbered together: parameters first, then statistics, then metrics. */
 enum block_kind {
@@ -100,7 +99,6 @@ struct message_reason {
 struct message_heartbeat {
     uint32_t task;
     uint64_t samples;    /* processed in this task */
-    uint64_t unreadable; /* samples that did not decode, in this run */
     uint64_t dropped;    /* messages that were refused */
 };
 
@@ -202,10 +200,6 @@ struct message_pixels {
     uint32_t width, height, count;
 };
 
-struct message_trained {
-    uint32_t task;
-};
-
 struct push_entry {
     uint32_t block;
     uint32_t domain; /* position in the stage's domains */
@@ -259,7 +253,6 @@ struct message {
         struct message_prepared prepared;
         struct message_predicted predicted;
         struct message_pixels pixels;
-        struct message_trained trained;
         struct message_push push;
         struct message_weights weights;
         struct message_statistics statistics;

@@ -198,7 +198,7 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
     case MESSAGE_PIXELS:
         return controller_take_pixels(c, message, payloads, count, err);
     default:
-        return OK; /* TRAINED and what is not for a coordinator */
+        return OK; /* not for a coordinator */
     }
 }
 

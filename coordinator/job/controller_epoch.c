@@ -27,9 +27,8 @@ static void choose_pseudo_labels(struct controller *c)
     c->pseudo_share = c->pseudo_count > 0 ? (double)chosen / (double)c->pseudo_count : 0.0;
 }
 
-enum status controller_enter_train(struct controller *c, struct error *err)
+void controller_enter_train(struct controller *c)
 {
-    (void)err;
     struct stage_state *stage = &c->stages[c->stage];
     uint32_t steps = shard_steps_per_epoch(c->job, c->manifest, c->stage);
     c->pseudo_count = 0;
@@ -55,7 +54,6 @@ enum status controller_enter_train(struct controller *c, struct error *err)
     for (size_t i = 0; i < c->server_count; i++)
         controller_send(c, c->servers[i]->incarnation, &take, NULL, 0);
     controller_spread_task(c);
-    return OK;
 }
 
 enum status controller_take_snapshot(struct controller *c, const struct message *message,

@@ -73,8 +73,10 @@ static enum status settle_view(struct controller *c, struct error *err)
     c->view_settled = true;
     send_view(c, false);
     if (c->phase == PHASE_JOIN) {
-        bool resumed = c->current != NULL;
-        return resumed ? controller_enter_prepare(c) : controller_begin_stage(c, 0, err);
+        if (c->current == NULL)
+            return controller_begin_stage(c, 0, err);
+        controller_enter_prepare(c); /* resumed */
+        return OK;
     }
     bool needs_servers =
         c->phase == PHASE_TRAIN || c->phase == PHASE_PREDICT || c->phase == PHASE_LOAD;

@@ -25,7 +25,9 @@ enum status controller_begin_stage(struct controller *c, size_t stage, struct er
     enum status status = start_values(c, stage, err);
     for (size_t i = 0; i < PARTS_MAX; i++)
         predictions_destroy(&c->parts[i]);
-    return status == OK ? controller_enter_prepare(c) : status;
+    if (status == OK)
+        controller_enter_prepare(c);
+    return status;
 }
 
 static enum status begin_evaluation(struct controller *c, enum purpose purpose, struct error *err)
@@ -55,7 +57,10 @@ static enum status go_on(struct controller *c, struct error *err)
         c->phase = PHASE_STOPPED;
         return OK;
     }
-    return c->current->epoch < config->epochs ? controller_enter_train(c, err) : end_stage(c, err);
+    if (c->current->epoch >= config->epochs)
+        return end_stage(c, err);
+    controller_enter_train(c);
+    return OK;
 }
 
 static enum status finish_evaluation(struct controller *c, struct error *err)
@@ -67,7 +72,8 @@ static enum status finish_evaluation(struct controller *c, struct error *err)
     if (c->purpose == PURPOSE_ADAPTED)
         return begin_evaluation(c, PURPOSE_SOURCE_ONLY, err);
     c->evaluate_seconds = (double)(c->now_ms - c->stage_began_ms) / 1000.0;
-    return controller_enter_show(c, err);
+    controller_enter_show(c);
+    return OK;
 }
 
 static enum status after_load(struct controller *c, struct error *err)

@@ -125,7 +125,7 @@ void controller_spread_task(struct controller *c);
  */
 void controller_begin_task(struct controller *c, enum task_kind kind, size_t part_count);
 /* Asks for the features of the current stage. */
-enum status controller_enter_prepare(struct controller *c) MUST_CHECK;
+void controller_enter_prepare(struct controller *c);
 enum status controller_take_prepared(struct controller *c, const struct message_prepared *prepared,
                                      struct error *err) MUST_CHECK;
 /* Asks for predictions with the values in the servers. */
@@ -135,7 +135,7 @@ enum status controller_take_predicted(struct controller *c, const struct message
                                       const struct frame *payloads, size_t count,
                                       struct error *err) MUST_CHECK;
 /* Asks for the pixels of test samples that show what changed. */
-enum status controller_enter_show(struct controller *c, struct error *err) MUST_CHECK;
+void controller_enter_show(struct controller *c);
 enum status controller_take_pixels(struct controller *c, const struct message *message,
                                    const struct frame *payloads, size_t count,
                                    struct error *err) MUST_CHECK;
@@ -150,7 +150,7 @@ void controller_mark_server(struct controller *c, bool *flags, uint64_t peer);
 
 /* ---- controller_epoch.c ---- */
 /* Chooses pseudo labels and begins an epoch. */
-enum status controller_enter_train(struct controller *c, struct error *err) MUST_CHECK;
+void controller_enter_train(struct controller *c);
 enum status controller_take_snapshot(struct controller *c, const struct message *message,
                                      const struct frame *payloads, size_t count,
                                      struct error *err) MUST_CHECK;

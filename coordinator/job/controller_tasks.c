@@ -78,7 +78,7 @@ static void add_score_parts(struct controller *c, size_t *count)
     }
 }
 
-enum status controller_enter_prepare(struct controller *c)
+void controller_enter_prepare(struct controller *c)
 {
     size_t count = 0;
     const struct stage_config *config = controller_config(c, c->stage);
@@ -92,7 +92,6 @@ enum status controller_enter_prepare(struct controller *c)
     controller_begin_task(c, TASK_PREPARE, count);
     c->pieces_left = c->job->cluster.shards;
     controller_spread_task(c);
-    return OK;
 }
 
 enum status controller_take_prepared(struct controller *c, const struct message_prepared *prepared,
@@ -190,9 +189,9 @@ enum status controller_take_predicted(struct controller *c, const struct message
     return c->pieces_left == 0 ? controller_advance(c, err) : OK;
 }
 
-enum status controller_enter_show(struct controller *c, struct error *err)
+void controller_enter_show(struct controller *c)
 {
-    size_t domain = controller_test_domain(c), count = c->adapted->count, same = 0;
+    size_t domain = controller_test_domain(c), count = c->adapted->count;
     c->shown_count = 0;
     for (int changed = 1; changed >= 0; changed--)
         for (size_t i = 0; i < count && c->shown_count < CONTROLLER_SHOWN_MAX; i++) {
@@ -201,20 +200,17 @@ enum status controller_enter_show(struct controller *c, struct error *err)
             if (differs != (changed == 1) ||
                 (changed && c->shown_count >= CONTROLLER_SHOWN_MAX * 3 / 4))
                 continue;
-            same += !differs;
             c->shown[c->shown_count] = c->manifest->part[domain][SPLIT_TEST][i];
             c->task_parts[c->shown_count] = c->shown[c->shown_count];
             c->shown_count++;
         }
     if (c->shown_count == 0) {
         c->phase = PHASE_DONE;
-        return OK;
+        return;
     }
-    (void)err, (void)same;
     c->phase = PHASE_SHOW;
     controller_begin_task(c, TASK_SHOW, c->shown_count);
     controller_spread_task(c);
-    return OK;
 }
 
 enum status controller_take_pixels(struct controller *c, const struct message *message,
