@@ -68,7 +68,7 @@ enum message_type {
     MESSAGE_TELL,     /* frame 0: JSON */
 };
 
-enum member_role { ROLE_WORKER = 1, ROLE_SERVER };
+enum member_role { ROLE_COORDINATOR, ROLE_WORKER, ROLE_SERVER };
 
 /* Blocks of all kinds are numbered together: parameters first, then statistics, then metrics. */
 enum block_kind {

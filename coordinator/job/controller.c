@@ -100,6 +100,7 @@ void controller_destroy(struct controller **controller)
     if (c == NULL)
         return;
     values_destroy(&c->current);
+    values_destroy(&c->incoming);
     for (size_t i = 0; i < JOB_STAGES_MAX; i++) {
         values_destroy(&c->stages[i].best);
         memory_free(c->stages[i].anchor);

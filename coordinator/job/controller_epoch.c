@@ -27,33 +27,42 @@ static void choose_pseudo_labels(struct controller *c)
     c->pseudo_share = c->pseudo_count > 0 ? (double)chosen / (double)c->pseudo_count : 0.0;
 }
 
-void controller_enter_train(struct controller *c)
+/* The servers hand out their blocks when they reach the epoch's last version. */
+static void ask_for_snapshot(struct controller *c, uint64_t version)
 {
-    struct stage_state *stage = &c->stages[c->stage];
-    uint32_t steps = shard_steps_per_epoch(c->job, c->manifest, c->stage);
+    struct message take = {.type = MESSAGE_TAKE};
+    take.body.take.version = version;
+    c->gathering = (struct gathering){
+        .values = c->incoming,
+        .metrics = c->metrics,
+        .layout = &c->stages[c->stage].layout,
+        .domains = controller_config(c, c->stage)->domain_count,
+        .has = c->gathering_has,
+    };
+    gathering_begin(&c->gathering, version);
+    for (size_t i = 0; i < c->server_count; i++)
+        controller_send(c, c->servers[i]->incarnation, &take, NULL, 0);
+}
+
+enum status controller_enter_train(struct controller *c, struct error *err)
+{
+    const struct stage_config *config = controller_config(c, c->stage);
+    enum status status = controller_keep_values(&c->incoming, c->current, err);
+    if (status != OK)
+        return status;
     c->pseudo_count = 0;
     c->pseudo_share = 0;
-    if (controller_config(c, c->stage)->losses.self_training > 0)
+    if (config->losses.self_training > 0)
         choose_pseudo_labels(c);
     c->phase = PHASE_TRAIN;
     c->epoch_began_ms = c->now_ms;
     controller_begin_task(c, TASK_TRAIN, 0);
-    c->task_body.steps = steps;
-    c->task_samples = (uint64_t)steps * controller_config(c, c->stage)->micro_batch *
-                      controller_config(c, c->stage)->domain_count * c->job->cluster.shards;
-    c->gathering = (struct gathering){
-        .values = c->current,
-        .metrics = c->metrics,
-        .layout = &stage->layout,
-        .domains = controller_config(c, c->stage)->domain_count,
-        .has = c->gathering_has,
-    };
-    gathering_begin(&c->gathering, c->task_body.version + steps);
-    struct message take = {.type = MESSAGE_TAKE};
-    take.body.take.version = c->task_body.version + steps;
-    for (size_t i = 0; i < c->server_count; i++)
-        controller_send(c, c->servers[i]->incarnation, &take, NULL, 0);
+    c->task_body.steps = shard_steps_per_epoch(c->job, c->manifest, c->stage);
+    c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->domain_count *
+                      c->job->cluster.shards;
+    ask_for_snapshot(c, c->task_body.version + c->task_body.steps);
     controller_spread_task(c);
+    return OK;
 }
 
 enum status controller_take_snapshot(struct controller *c, const struct message *message,
@@ -83,14 +92,14 @@ static double validation_accuracy(const struct controller *c, size_t slot)
     return seen > 0 ? (double)right / (double)seen : NAN;
 }
 
-static void collect_terms(const struct controller *c, struct epoch_report *report)
+void controller_collect_terms(struct controller *c)
 {
     size_t domains = controller_config(c, c->stage)->domain_count,
            n = (size_t)TERM_COUNT * METRIC_COUNT;
-    memset(report->terms, 0, sizeof report->terms);
+    memset(c->terms, 0, sizeof c->terms);
     for (size_t d = 0; d < domains; d++)
         for (size_t i = 0; i < n; i++)
-            report->terms[i / METRIC_COUNT][i % METRIC_COUNT] += c->metrics[d * n + i];
+            c->terms[i / METRIC_COUNT][i % METRIC_COUNT] += c->metrics[d * n + i];
 }
 
 /* Lower is better. */
@@ -157,7 +166,7 @@ static void fill_report(struct controller *c, struct epoch_report *report)
             report->information = score_information(target);
         }
     }
-    collect_terms(c, report);
+    memcpy(report->terms, c->terms, sizeof report->terms);
     report->score = criterion(c, report);
 }
 

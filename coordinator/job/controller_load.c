@@ -57,6 +57,7 @@ enum status controller_enter_load(struct controller *c, struct error *err)
     };
     struct outbox outbox = {c, send_load};
     c->generation++;
+    c->servers_lost = false;
     c->phase = PHASE_LOAD;
     c->phase_began_ms = c->now_ms;
     c->task_sent = false;

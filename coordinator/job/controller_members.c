@@ -34,13 +34,6 @@ static void send_view(struct controller *c, bool to_servers)
                         &message, NULL, 0);
 }
 
-/* Servers changed: their blocks must be loaded again, from the values after the last epoch. */
-static void forget_servers(struct controller *c)
-{
-    c->server_count = membership_list(&c->members, ROLE_SERVER, MEMBER_READY, c->servers);
-    memset(c->server_loaded, 0, sizeof c->server_loaded);
-}
-
 static enum status make_view(struct controller *c, struct error *err)
 {
     struct cluster_member *workers[MEMBERSHIP_MAX];
@@ -80,10 +73,10 @@ static enum status settle_view(struct controller *c, struct error *err)
     }
     bool needs_servers =
         c->phase == PHASE_TRAIN || c->phase == PHASE_PREDICT || c->phase == PHASE_LOAD;
-    if (needs_servers && !controller_all_servers(c, c->server_loaded))
+    if (needs_servers && c->servers_lost)
         return controller_enter_load(c, err);
     controller_spread_task(c);
-    return OK;
+    return controller_advance(c, err);
 }
 
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
@@ -134,7 +127,7 @@ enum status controller_declare_dead(struct controller *c, struct cluster_member 
                                text)
                    : OK;
     if (member->role == ROLE_SERVER)
-        forget_servers(c);
+        c->servers_lost = true;
     return members_changed(c, err);
 }
 

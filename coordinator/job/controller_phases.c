@@ -59,8 +59,7 @@ static enum status go_on(struct controller *c, struct error *err)
     }
     if (c->current->epoch >= config->epochs)
         return end_stage(c, err);
-    controller_enter_train(c);
-    return OK;
+    return controller_enter_train(c, err);
 }
 
 static enum status finish_evaluation(struct controller *c, struct error *err)
@@ -102,9 +101,13 @@ static enum status after_predict(struct controller *c, struct error *err)
 
 static enum status after_train(struct controller *c, struct error *err)
 {
+    struct values *before = c->current;
+    c->current = c->incoming;
+    c->incoming = before;
     c->current->epoch++;
     c->current->stage_step += c->task_body.steps;
     c->unscored = true;
+    controller_collect_terms(c);
     return controller_enter_predict(c, PREDICT_SCORES, err);
 }
 
@@ -118,8 +121,9 @@ enum status controller_advance(struct controller *c, struct error *err)
         c->prepare_seconds += (double)(c->now_ms - c->phase_began_ms) / 1000.0;
         return controller_enter_load(c, err);
     case PHASE_LOAD:
-        return controller_all_servers(c, c->server_loaded) && c->view_settled ? after_load(c, err)
-                                                                              : OK;
+        return controller_all_servers(c, c->server_loaded) && c->view_settled && !c->servers_lost
+                   ? after_load(c, err)
+                   : OK;
     case PHASE_PREDICT:
         return c->pieces_left == 0 ? after_predict(c, err) : OK;
     case PHASE_TRAIN:

@@ -49,17 +49,22 @@ struct controller {
     struct cluster_member *servers[MEMBERSHIP_MAX];
     bool server_seen[MEMBERSHIP_MAX], server_loaded[MEMBERSHIP_MAX];
     size_t server_count;
+    bool servers_lost; /* one died since the last LOAD: what the others hold is not enough */
     bool worker_tasked[MEMBERSHIP_MAX + 1]; /* by member number: has the current task */
 
     /* values and stages */
     struct stage_state stages[JOB_STAGES_MAX];
     size_t stage;           /* in the servers or about to be */
     struct values *current; /* after the last epoch of `stage` */
+    /* What comes back after the epoch in work. Not `current`: a server may die when only some
+     * blocks are back, and then the epoch begins again from `current`. */
+    struct values *incoming;
     uint32_t generation;
     uint32_t *block_owners;
     struct gathering gathering;
     bool *gathering_has;
-    double *metrics;
+    double *metrics; /* as the servers summed them, [domains, metric_elements] */
+    double terms[TERM_COUNT][METRIC_COUNT]; /* over all domains, of the last epoch trained */
 
     /* the task in work */
     uint32_t task;
@@ -150,11 +155,13 @@ void controller_mark_server(struct controller *c, bool *flags, uint64_t peer);
 
 /* ---- controller_epoch.c ---- */
 /* Chooses pseudo labels and begins an epoch. */
-void controller_enter_train(struct controller *c);
+enum status controller_enter_train(struct controller *c, struct error *err) MUST_CHECK;
 enum status controller_take_snapshot(struct controller *c, const struct message *message,
                                      const struct frame *payloads, size_t count,
                                      struct error *err) MUST_CHECK;
 /* Scores the values, keeps them and, when best, selects them. */
+/* Takes the epoch's metrics, which a later LOAD forgets. */
+void controller_collect_terms(struct controller *c);
 enum status controller_finish_epoch(struct controller *c, struct error *err) MUST_CHECK;
 
 /* ---- controller_phases.c ---- */

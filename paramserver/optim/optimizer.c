@@ -25,6 +25,8 @@ static void apply_adam(const struct optimizer_config *config, double rate, uint6
                        size_t elements)
 {
     float beta1 = (float)config->beta1, beta2 = (float)config->beta2;
+    /* Not 1.0f - beta2: for 0.999 that is off by 5e-5, and the bias correction does not undo it. */
+    float rest1 = (float)(1.0 - config->beta1), rest2 = (float)(1.0 - config->beta2);
     float correct1 = (float)(1.0 / (1.0 - pow(config->beta1, (double)step)));
     float correct2 = (float)(1.0 / (1.0 - pow(config->beta2, (double)step)));
     float epsilon = (float)config->epsilon, size = (float)rate;
@@ -33,8 +35,8 @@ static void apply_adam(const struct optimizer_config *config, double rate, uint6
         config->kind == OPTIMIZER_ADAMW ? (float)(1.0 - rate * config->weight_decay) : 1.0f;
     for (size_t i = 0; i < elements; i++) {
         float g = gradient[i] + l2 * from[i];
-        float m = beta1 * states[0][i] + (1.0f - beta1) * g;
-        float v = beta2 * states[1][i] + (1.0f - beta2) * g * g;
+        float m = beta1 * states[0][i] + rest1 * g;
+        float v = beta2 * states[1][i] + rest2 * g * g;
         states[0][i] = m;
         states[1][i] = v;
         to[i] = keep * from[i] - size * (m * correct1) / (sqrtf(v * correct2) + epsilon);

@@ -12,7 +12,7 @@
 
 #define INPUTS 5
 #define CLASSES 3
-#define SEEDS 12 /* of each kind of fault */
+#define SEEDS 30 /* of each kind of fault */
 #define CALM                                                                                       \
     .kill_worker_at = SIM_NEVER, .kill_server_at = SIM_NEVER, .freeze_worker_at = SIM_NEVER,       \
     .join_worker_at = SIM_NEVER
@@ -183,6 +183,23 @@ static void a_server_may_die_at_any_moment(void **state)
     assert_true(disturbed > SEEDS / 2);
 }
 
+/* Few runs meet the short moment between LOAD and LOADED: this one goes through it event by event. */
+static void members_may_die_or_join_while_the_servers_load(void **state)
+{
+    (void)state;
+    for (uint64_t at = 0; at < 60; at++) {
+        struct sim_plan plan = {.seed = 700 + at, .workers = 2, .servers = 3, CALM};
+        plan.kill_server_at = at;
+        same_as_calm(&plan);
+        plan = (struct sim_plan){.seed = 800 + at, .workers = 2, .servers = 2, CALM};
+        plan.kill_worker_at = at;
+        same_as_calm(&plan);
+        plan = (struct sim_plan){.seed = 900 + at, .workers = 1, .servers = 2, CALM};
+        plan.join_worker_at = at;
+        same_as_calm(&plan);
+    }
+}
+
 static void a_worker_may_join_at_any_moment(void **state)
 {
     uint64_t events = length_of(1, 2);
@@ -243,6 +260,7 @@ int main(void)
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),
         cmocka_unit_test(a_server_may_die_at_any_moment),
+        cmocka_unit_test(members_may_die_or_join_while_the_servers_load),
         cmocka_unit_test(a_worker_may_join_at_any_moment),
         cmocka_unit_test(a_worker_that_was_declared_dead_and_goes_on_changes_nothing),
         cmocka_unit_test(deaths_of_workers_and_servers_together_change_nothing),

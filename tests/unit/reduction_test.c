@@ -1,3 +1,4 @@
+/* The fixed tree: whoever adds whatever in whichever order, the bits are those of the tree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,139 +11,239 @@
 #include "common/tensor/reduction.h"
 
 #define ELEMENTS 5
-#define SHARDS_MAX 13u
+#define SHARDS_MOST 256
+#define WORKERS_MOST 5
 
-/* Numbers of very different size: any other order of addition shows in the last bits. */
-static void leaf(uint32_t shard, float *out)
+static const uint32_t shard_numbers[] = {1, 2, 3, 5, 6, 7, 8, 12, 13, 255, 256};
+#define SHARD_NUMBERS (sizeof shard_numbers / sizeof *shard_numbers)
+
+static float leaves[SHARDS_MOST][ELEMENTS];
+
+/* Values of very different sizes, so that another order of adding gives other bits. */
+static int setup(void **state)
 {
-    struct random_key key = {7, RANDOM_INIT, 0, shard};
-    for (uint32_t i = 0; i < ELEMENTS; i++)
-        out[i] = (float)(random_normal(key, i) * (i % 2 ? 1e4 : 1e-3));
+    (void)state;
+    for (uint32_t s = 0; s < SHARDS_MOST; s++)
+        for (uint32_t i = 0; i < ELEMENTS; i++) {
+            struct random_key key = {.seed = 5, .purpose = RANDOM_INIT, .index = s};
+            double size = (double)(1u << (random_bits(key, 100 + i) % 24));
+            leaves[s][i] = (float)(size * random_normal(key, i));
+        }
+    return 0;
+}
+
+static uint32_t draw(uint64_t seed, uint32_t number, uint32_t below)
+{
+    struct random_key key = {.seed = seed, .purpose = RANDOM_SHUFFLE};
+    return (uint32_t)(random_bits(key, number) % below);
+}
+
+static uint64_t count_of(uint32_t shard)
+{
+    return shard % 7;
+}
+
+/* The definition: left + right, absent when beyond the shards. */
+static bool tree_sum(uint32_t shards, uint32_t first, uint32_t log2, float *out)
+{
+    float right[ELEMENTS];
+    if (first >= shards)
+        return false;
+    if (log2 == 0) {
+        memcpy(out, leaves[first], sizeof right);
+        return true;
+    }
+    tree_sum(shards, first, log2 - 1, out);
+    if (tree_sum(shards, first + (1u << (log2 - 1)), log2 - 1, right))
+        for (size_t i = 0; i < ELEMENTS; i++)
+            out[i] += right[i];
+    return true;
+}
+
+static uint32_t log2_of(uint32_t shards)
+{
+    uint32_t log2 = 0;
+    while ((1u << log2) < shards)
+        log2++;
+    return log2;
 }
 
 static struct reduction *make(uint32_t shards)
 {
-    struct reduction *reduction;
+    struct reduction *reduction = NULL;
     assert_int_equal(reduction_create(REDUCTION_F32, shards, ELEMENTS, &reduction, NULL), OK);
     return reduction;
 }
 
-static enum reduction_result add_leaf(struct reduction *reduction, uint32_t shard)
+static void assert_root(const struct reduction *reduction, uint32_t shards)
 {
-    float values[ELEMENTS];
-    leaf(shard, values);
-    return reduction_add(reduction, shard, 0, shard + 1, values);
-}
-
-static void expected_sum(uint32_t shards, float *out, uint64_t *count)
-{
-    struct reduction *reduction = make(shards);
-    for (uint32_t s = 0; s < shards; s++)
-        add_leaf(reduction, s);
+    float expected[ELEMENTS];
+    uint64_t count = 0;
     assert_true(reduction_complete(reduction));
     struct reduction_node root = reduction_root(reduction);
-    memcpy(out, root.sum, ELEMENTS * sizeof *out);
-    *count = root.count;
-    reduction_destroy(&reduction);
+    tree_sum(shards, 0, log2_of(shards), expected);
+    for (uint32_t s = 0; s < shards; s++)
+        count += count_of(s);
+    assert_memory_equal(root.sum, expected, sizeof expected);
+    assert_int_equal(root.first, 0);
+    assert_int_equal(root.count, count);
 }
 
-static void push_nodes(struct reduction *from, struct reduction *to)
+static void any_order_of_leaves_gives_the_trees_bits(void **state)
 {
-    struct reduction_node node;
-    for (uint32_t at = 0; reduction_next(from, &at, &node);)
-        assert_int_not_equal(reduction_add(to, node.first, node.log2, node.count, node.sum),
-                             REDUCTION_REFUSED);
+    uint32_t order[SHARDS_MOST];
+    (void)state;
+    for (size_t n = 0; n < SHARD_NUMBERS; n++) {
+        struct reduction *reduction = make(shard_numbers[n]);
+        for (uint32_t round = 0; round < 5; round++) {
+            struct random_key key = {.seed = round, .purpose = RANDOM_SHUFFLE};
+            random_permutation(key, shard_numbers[n], order);
+            for (uint32_t i = 0; i < shard_numbers[n]; i++) {
+                assert_false(reduction_complete(reduction));
+                enum reduction_result result =
+                    reduction_add(reduction, order[i], 0, count_of(order[i]), leaves[order[i]]);
+                assert_int_equal(result, i + 1 == shard_numbers[n] ? REDUCTION_COMPLETE
+                                                                   : REDUCTION_ADDED);
+            }
+            assert_root(reduction, shard_numbers[n]);
+            reduction_reset(reduction);
+        }
+        reduction_destroy(&reduction);
+    }
 }
 
-/* Each shard to a random worker, workers push what they hold in random order, some of it twice. */
-static void check_split(uint32_t shards, uint64_t seed)
+/* Every worker adds what it owns; the server adds their nodes in any order, some of them twice. */
+static void add_in_two_levels(uint32_t shards, uint64_t seed)
 {
-    struct random_key key = {seed, RANDOM_SPLIT, 0, shards};
-    struct reduction *workers[4], *server = make(shards);
-    float expected[ELEMENTS];
-    uint64_t count;
-    uint32_t order[SHARDS_MAX];
-    expected_sum(shards, expected, &count);
-    random_permutation(key, shards, order);
-    for (int w = 0; w < 4; w++)
+    struct reduction *workers[WORKERS_MOST], *server = make(shards);
+    struct reduction_node nodes[SHARDS_MOST];
+    uint32_t order[SHARDS_MOST], count = 0, at;
+    for (uint32_t w = 0; w < WORKERS_MOST; w++)
         workers[w] = make(shards);
     for (uint32_t s = 0; s < shards; s++)
-        add_leaf(workers[random_bits(key, 100 + s) % 4], order[s]);
-    for (int w = 0; w < 4; w++)
-        push_nodes(workers[(uint64_t)(w + 1) * seed % 4], server);
-    for (int w = 0; w < 4; w++)
-        push_nodes(workers[w], server);
-    assert_true(reduction_complete(server));
-    struct reduction_node root = reduction_root(server);
-    assert_memory_equal(root.sum, expected, sizeof expected);
-    assert_int_equal(root.count, count);
-    for (int w = 0; w < 4; w++)
+        reduction_add(workers[draw(seed, s, WORKERS_MOST)], s, 0, count_of(s), leaves[s]);
+    for (uint32_t w = 0; w < WORKERS_MOST; w++)
+        for (at = 0; reduction_next(workers[w], &at, &nodes[count]);)
+            count++;
+    random_permutation((struct random_key){.seed = seed, .purpose = RANDOM_INIT}, count, order);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct reduction_node *node = &nodes[order[i]];
+        assert_int_equal(node->first % (1u << node->log2), 0);
+        reduction_add(server, node->first, node->log2, node->count, node->sum);
+        assert_int_equal(
+            reduction_add(server, node->first, node->log2, node->count + 1, leaves[0]),
+            REDUCTION_DUPLICATE);
+    }
+    assert_root(server, shards);
+    for (uint32_t w = 0; w < WORKERS_MOST; w++)
         reduction_destroy(&workers[w]);
     reduction_destroy(&server);
 }
 
-static void any_split_over_workers_gives_the_same_bits(void **state)
+static void any_split_into_workers_gives_the_trees_bits(void **state)
 {
     (void)state;
-    for (uint32_t shards = 1; shards <= SHARDS_MAX; shards++)
-        for (uint64_t seed = 1; seed <= 50; seed++)
-            check_split(shards, seed);
+    for (size_t n = 0; n < SHARD_NUMBERS; n++)
+        for (uint64_t seed = 0; seed < 10; seed++)
+            add_in_two_levels(shard_numbers[n], seed);
 }
 
-static void a_sum_seen_twice_counts_once(void **state)
+static void a_part_of_what_is_covered_changes_nothing(void **state)
 {
-    struct reduction *reduction = make(4);
+    struct reduction *reduction = make(6);
+    float pair[ELEMENTS];
     (void)state;
-    assert_int_equal(add_leaf(reduction, 1), REDUCTION_ADDED);
-    assert_int_equal(add_leaf(reduction, 1), REDUCTION_DUPLICATE);
-    assert_int_equal(add_leaf(reduction, 0), REDUCTION_ADDED);
-    assert_int_equal(add_leaf(reduction, 0), REDUCTION_DUPLICATE); /* now inside [0,2) */
-    assert_true(reduction_covers(reduction, 1));
-    assert_false(reduction_covers(reduction, 2));
+    tree_sum(6, 2, 1, pair);
+    assert_int_equal(reduction_add(reduction, 2, 1, count_of(2) + count_of(3), pair),
+                     REDUCTION_ADDED);
+    assert_int_equal(reduction_add(reduction, 3, 0, 99, leaves[0]), REDUCTION_DUPLICATE);
+    for (uint32_t s = 0; s < 6; s++) {
+        assert_int_equal(reduction_covers(reduction, s), s == 2 || s == 3);
+        assert_true(s == 2 || s == 3 ||
+                    reduction_add(reduction, s, 0, count_of(s), leaves[s]) !=
+                        REDUCTION_DUPLICATE);
+        if (s != 2 && s != 3)
+            continue;
+    }
+    assert_root(reduction, 6);
     reduction_destroy(&reduction);
 }
 
-static void a_larger_range_replaces_its_parts(void **state)
+static void a_superset_replaces_its_parts(void **state)
 {
-    struct reduction *whole = make(8), *reduction = make(8);
-    struct reduction_node node;
-    uint32_t at = 0;
+    struct reduction *reduction = make(7);
+    float four[ELEMENTS], three[ELEMENTS];
     (void)state;
-    for (uint32_t s = 0; s < 4; s++)
-        add_leaf(whole, s);
-    assert_true(reduction_next(whole, &at, &node));
-    assert_int_equal(node.log2, 2);
-    add_leaf(reduction, 2);
-    assert_int_equal(reduction_add(reduction, node.first, node.log2, node.count, node.sum),
-                     REDUCTION_ADDED);
-    for (uint32_t s = 4; s < 8; s++)
-        add_leaf(reduction, s);
-    assert_true(reduction_complete(reduction));
-    assert_int_equal(reduction_root(reduction).count, 36);
-    reduction_destroy(&whole);
+    tree_sum(7, 0, 2, four);
+    tree_sum(7, 4, 2, three);
+    reduction_add(reduction, 1, 0, 50, leaves[1]); /* a count that must not be added twice */
+    reduction_add(reduction, 2, 0, 50, leaves[2]);
+    uint64_t count = count_of(0) + count_of(1) + count_of(2) + count_of(3);
+    assert_int_equal(reduction_add(reduction, 0, 2, count, four), REDUCTION_ADDED);
+    count = count_of(4) + count_of(5) + count_of(6);
+    assert_int_equal(reduction_add(reduction, 4, 2, count, three), REDUCTION_COMPLETE);
+    assert_root(reduction, 7);
     reduction_destroy(&reduction);
 }
 
 static void what_is_no_node_of_the_tree_is_refused(void **state)
 {
     struct reduction *reduction = make(6);
-    float values[ELEMENTS] = {0};
     (void)state;
-    assert_int_equal(reduction_add(reduction, 6, 0, 1, values), REDUCTION_REFUSED);
-    assert_int_equal(reduction_add(reduction, 1, 1, 1, values), REDUCTION_REFUSED);
-    assert_int_equal(reduction_add(reduction, 0, 4, 1, values), REDUCTION_REFUSED);
-    assert_int_equal(reduction_add(reduction, 0, 40, 1, values), REDUCTION_REFUSED);
-    assert_false(reduction_complete(reduction));
+    assert_int_equal(reduction_add(reduction, 6, 0, 1, leaves[0]), REDUCTION_REFUSED);
+    assert_int_equal(reduction_add(reduction, 1, 1, 1, leaves[0]), REDUCTION_REFUSED);
+    assert_int_equal(reduction_add(reduction, 0, 4, 1, leaves[0]), REDUCTION_REFUSED);
+    assert_int_equal(reduction_add(reduction, 0, 31, 1, leaves[0]), REDUCTION_REFUSED);
+    assert_int_equal(reduction_add(reduction, 0, UINT32_MAX, 1, leaves[0]), REDUCTION_REFUSED);
+    assert_int_equal(reduction_add(reduction, UINT32_MAX, 0, 1, leaves[0]), REDUCTION_REFUSED);
+    uint32_t at = 0;
+    struct reduction_node node;
+    assert_false(reduction_next(reduction, &at, &node));
+    reduction_destroy(&reduction);
+}
+
+static void the_walk_is_ascending_and_covers_what_was_added(void **state)
+{
+    struct reduction *reduction = make(13);
+    const uint32_t added[] = {12, 3, 2, 9, 7};
+    const uint32_t firsts[] = {2, 7, 9, 12}, log2s[] = {1, 0, 0, 2}; /* 13, 14, 15 are absent */
+    struct reduction_node node;
+    (void)state;
+    for (size_t i = 0; i < 5; i++)
+        reduction_add(reduction, added[i], 0, 1, leaves[added[i]]);
+    uint32_t at = 0;
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(reduction_next(reduction, &at, &node));
+        assert_int_equal(node.first, firsts[i]);
+        assert_int_equal(node.log2, log2s[i]);
+    }
+    assert_false(reduction_next(reduction, &at, &node));
+    reduction_destroy(&reduction);
+}
+
+static void doubles_are_added_as_doubles(void **state)
+{
+    struct reduction *reduction = NULL;
+    const double a = 1, b = 1e-12;
+    (void)state;
+    assert_int_equal(reduction_create(REDUCTION_F64, 2, 1, &reduction, NULL), OK);
+    reduction_add(reduction, 1, 0, 1, &b);
+    reduction_add(reduction, 0, 0, 1, &a);
+    const double *sum = reduction_root(reduction).sum;
+    assert_true(*sum == a + b && *sum != a);
     reduction_destroy(&reduction);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_split_over_workers_gives_the_same_bits),
-        cmocka_unit_test(a_sum_seen_twice_counts_once),
-        cmocka_unit_test(a_larger_range_replaces_its_parts),
+        cmocka_unit_test(any_order_of_leaves_gives_the_trees_bits),
+        cmocka_unit_test(any_split_into_workers_gives_the_trees_bits),
+        cmocka_unit_test(a_part_of_what_is_covered_changes_nothing),
+        cmocka_unit_test(a_superset_replaces_its_parts),
         cmocka_unit_test(what_is_no_node_of_the_tree_is_refused),
+        cmocka_unit_test(the_walk_is_ascending_and_covers_what_was_added),
+        cmocka_unit_test(doubles_are_added_as_doubles),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, NULL);
 }

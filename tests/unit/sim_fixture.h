@@ -423,7 +423,6 @@ static void sim_worker_act(struct sim_member *member)
     struct sim_worker *worker = member->worker;
     const struct stage *stage = worker->stage;
     struct error err;
-    struct message trained = {.type = MESSAGE_TRAINED};
     struct worker_action action = {.kind = ACTION_WAIT};
     if (stage != NULL)
         action =
@@ -452,16 +451,11 @@ static void sim_worker_act(struct sim_member *member)
                   &err);
         break;
     case ACTION_BACKWARD:
-        sim_check(member->sim,
-                  trainer_backward(stage->trainer, action.shard, stage->statistics, &err), &err);
+        trainer_backward(stage->trainer, action.shard, stage->statistics);
         break;
     case ACTION_PUSH_STATISTICS:
     case ACTION_PUSH_GRADIENTS:
         sim_worker_push(member, action.kind == ACTION_PUSH_GRADIENTS, action.version);
-        break;
-    case ACTION_TRAINED:
-        trained.body.trained.task = worker->core.task.task;
-        sim_send(member, PEER_COORDINATOR, &trained, NULL, 0);
         break;
     }
 }

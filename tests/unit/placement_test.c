@@ -1,0 +1,144 @@
+/* Who owns what. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/base/random.h"
+#include "coordinator/cluster/placement.h"
+
+#define SHARDS 10
+#define MEMBERS_MOST 8
+
+static uint32_t owners[SHARDS];
+
+static int setup(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHARDS; s++)
+        owners[s] = PLACEMENT_NOBODY;
+    return 0;
+}
+
+static size_t load_of(uint32_t member)
+{
+    size_t load = 0;
+    for (size_t s = 0; s < SHARDS; s++)
+        load += owners[s] == member;
+    return load;
+}
+
+static void assert_balanced(const uint32_t *members, size_t count)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t load = load_of(members[i]);
+        assert_true(load == SHARDS / count || load == (SHARDS + count - 1) / count);
+        total += load;
+    }
+    assert_int_equal(total, SHARDS);
+}
+
+static void shards_are_spread_evenly(void **state)
+{
+    const uint32_t members[] = {3, 5, 9};
+    (void)state;
+    assert_int_equal(placement_shards(members, 3, owners, SHARDS), SHARDS);
+    assert_balanced(members, 3);
+    assert_int_equal(placement_shards(members, 3, owners, SHARDS), 0);
+}
+
+static void only_the_dead_ones_shards_move(void **state)
+{
+    const uint32_t before[] = {1, 2, 3}, after[] = {1, 3};
+    uint32_t kept[SHARDS];
+    (void)state;
+    placement_shards(before, 3, owners, SHARDS);
+    size_t orphans = load_of(2);
+    for (size_t s = 0; s < SHARDS; s++)
+        kept[s] = owners[s];
+    assert_int_equal(placement_shards(after, 2, owners, SHARDS), orphans);
+    for (size_t s = 0; s < SHARDS; s++)
+        assert_true(kept[s] == 2 || kept[s] == owners[s]);
+    assert_balanced(after, 2);
+}
+
+static void a_new_member_gets_no_more_than_its_share(void **state)
+{
+    const uint32_t before[] = {1, 2}, after[] = {1, 2, 7};
+    (void)state;
+    placement_shards(before, 2, owners, SHARDS);
+    assert_int_equal(placement_shards(after, 3, owners, SHARDS), SHARDS / 3);
+    assert_balanced(after, 3);
+}
+
+static void members_beyond_the_shards_own_nothing(void **state)
+{
+    uint32_t members[SHARDS + 3];
+    (void)state;
+    for (uint32_t i = 0; i < SHARDS + 3; i++)
+        members[i] = i + 1;
+    placement_shards(members, SHARDS + 3, owners, SHARDS);
+    for (uint32_t i = 0; i < SHARDS + 3; i++)
+        assert_true(load_of(members[i]) == (i < SHARDS ? 1 : 0));
+}
+
+/* Members come and go: always even, and never more moves than the change asks for. */
+static void any_history_ends_even(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < 200; round++) {
+        uint32_t members[MEMBERS_MOST];
+        size_t count = 0;
+        struct random_key key = {.seed = 6, .index = round};
+        for (uint32_t m = 0; m < MEMBERS_MOST; m++)
+            if (random_bits(key, m) % 2 == 0)
+                members[count++] = m;
+        if (count == 0)
+            continue;
+        placement_shards(members, count, owners, SHARDS);
+        assert_balanced(members, count);
+    }
+}
+
+static void blocks_go_to_the_server_with_the_least_bytes(void **state)
+{
+    const size_t bytes[] = {100, 60, 30, 20, 5};
+    const uint32_t expected[] = {0, 1, 1, 1, 0};
+    uint32_t got[5];
+    (void)state;
+    placement_blocks(bytes, 5, 5, 2, got);
+    assert_memory_equal(got, expected, sizeof expected);
+}
+
+static void only_servers_with_parameters_get_the_other_blocks(void **state)
+{
+    const size_t bytes[] = {100, 60, 30, 20, 5, 5};
+    uint32_t got[6];
+    (void)state;
+    placement_blocks(bytes, 2, 6, 4, got);
+    assert_true(got[0] == 0 && got[1] == 1);
+    for (size_t i = 2; i < 6; i++)
+        assert_true(got[i] < 2);
+    placement_blocks(bytes, 1, 6, 4, got);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(got[i], 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(shards_are_spread_evenly),
+        TEST(only_the_dead_ones_shards_move),
+        TEST(a_new_member_gets_no_more_than_its_share),
+        TEST(members_beyond_the_shards_own_nothing),
+        TEST(any_history_ends_even),
+        TEST(blocks_go_to_the_server_with_the_least_bytes),
+        TEST(only_servers_with_parameters_get_the_other_blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

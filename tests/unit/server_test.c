@@ -1,0 +1,473 @@
+/* One server, spoken to message by message; what it sends is recorded. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "paramserver/server.h"
+#include "tests/unit/data_fixture.h"
+
+#define SENT_MAX 64
+#define VALUES_MAX 16
+#define GENERATION 5u
+#define WORKER_A 11u
+#define WORKER_B 22u
+#define STRANGER 33u
+#define PARAMETER 0u
+#define STATISTIC 1u
+#define METRIC 2u
+#define FRESH 9u /* version that LOAD brings */
+
+struct sent {
+    uint64_t peer;
+    enum message_type type;
+    uint32_t generation, view;
+    uint64_t version;
+    size_t frames;
+    uint8_t first[VALUES_MAX * sizeof(double)]; /* of the first frame */
+    uint64_t count;                             /* of the first statistic */
+    uint32_t part, parts;
+};
+
+static struct sent sent[SENT_MAX];
+static size_t sent_count;
+static struct job *job;
+static struct server *server;
+static struct error err;
+
+static const char text[] =
+    "data = { classes = [\"a\", \"b\"]; preprocess = { width = 1; height = 1; channels = 1; };\n"
+    "domains = ( { name = \"s\"; sources = ( { format = \"csv\"; path = \"s\"; width = 1;\n"
+    "height = 1; label_column = 1; } ); } ); };\n"
+    "cluster = { shards = 4; };\n"
+    "stages = ( { name = \"one\"; domains = [\"s\"]; l2sp = 0.0; optimizer = { kind = \"sgd\";\n"
+    "rate = 1.0; momentum = 0.0; }; } );\n";
+
+static void record(void *driver, uint64_t peer, struct message *message,
+                   const struct frame *payloads, size_t count)
+{
+    (void)driver;
+    assert_true(sent_count < SENT_MAX);
+    struct sent *to = &sent[sent_count++];
+    *to = (struct sent){.peer = peer,
+                        .type = message->type,
+                        .generation = message->generation,
+                        .view = message->view,
+                        .frames = count};
+    if (count > 0) {
+        assert_true(payloads[0].bytes <= sizeof to->first);
+        memcpy(to->first, payloads[0].data, payloads[0].bytes);
+    }
+    if (message->type == MESSAGE_WEIGHTS)
+        to->version = message->body.weights.version;
+    if (message->type == MESSAGE_STATISTICS) {
+        to->version = message->body.statistics.version;
+        to->count = message->body.statistics.entries[0].count;
+    }
+    if (message->type == MESSAGE_SNAPSHOT) {
+        to->version = message->body.snapshot.version;
+        to->part = message->body.snapshot.part;
+        to->parts = message->body.snapshot.parts;
+    }
+}
+
+static void hear(uint64_t peer, const struct message *message, const struct frame *frames,
+                 size_t count)
+{
+    if (server_handle(server, peer, message, frames, count, &err) != OK)
+        fail_msg("%s", err.text);
+}
+
+static void view_of(uint32_t number, const uint64_t *workers, size_t count)
+{
+    struct view_member list[2];
+    struct message message = {.type = MESSAGE_VIEW, .view = number};
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct view_member){(uint32_t)i + 1, workers[i], ""};
+    message.body.view = (struct message_view){.workers = list, .worker_count = count};
+    hear(PEER_COORDINATOR, &message, NULL, 0);
+}
+
+static void load(uint32_t generation)
+{
+    struct load_block blocks[] = {
+        {.block = PARAMETER, .kind = BLOCK_PARAMETER, .elements = 2},
+        {.block = STATISTIC, .kind = BLOCK_STATISTIC, .elements = 1},
+        {.block = METRIC, .kind = BLOCK_METRIC, .elements = 1},
+    };
+    const float weights[] = {10, 20};
+    const struct frame frame = {weights, sizeof weights};
+    struct message message = {.type = MESSAGE_LOAD, .generation = generation};
+    message.body.load = (struct message_load){.shards = 4,
+                                              .domains = 1,
+                                              .version = FRESH,
+                                              .stage_version = 1,
+                                              .steps_per_epoch = 10,
+                                              .parts = 1,
+                                              .blocks = blocks,
+                                              .block_count = 3};
+    hear(PEER_COORDINATOR, &message, &frame, 1);
+}
+
+static int setup(void **state)
+{
+    const uint64_t workers[] = {WORKER_A, WORKER_B};
+    (void)state;
+    sent_count = 0;
+    job = NULL;
+    if (job_load(NULL, text, NULL, 0, &job, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(server_create(job, (struct outbox){NULL, record}, &server, &err), OK);
+    view_of(3, workers, 2);
+    load(GENERATION);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    server_destroy(&server);
+    job_destroy(&job);
+    return 0;
+}
+
+static void forget(void)
+{
+    sent_count = 0;
+}
+
+static void pull(uint64_t peer)
+{
+    struct message message = {.type = MESSAGE_PULL, .sender = peer, .generation = GENERATION};
+    hear(peer, &message, NULL, 0);
+}
+
+enum range { PAIR, LEAF, WHOLE, BEYOND };
+
+/* A push of shards [first, …) with one sample of the open step, but for what is said otherwise. */
+struct push {
+    uint64_t peer, sender, count;
+    int32_t version_off, generation_off;
+    uint32_t block, first;
+    enum range range;
+    double value;
+};
+
+#define PUSH(who, ...) (&(const struct push){.peer = (who), __VA_ARGS__})
+
+static enum status push_status(const struct push *push)
+{
+    const float floats[] = {(float)push->value, (float)(2 * push->value)};
+    const double value = push->value;
+    const struct frame frame = push->block == PARAMETER ? (struct frame){floats, sizeof floats}
+                                                        : (struct frame){&value, sizeof value};
+    static const uint32_t log2s[] = {[PAIR] = 1, [LEAF] = 0, [WHOLE] = 2, [BEYOND] = 3};
+    struct push_entry entry = {.block = push->block, .count = push->count > 0 ? push->count : 1};
+    struct message message = {.type = MESSAGE_PUSH,
+                              .sender = push->sender > 0 ? push->sender : push->peer,
+                              .generation = GENERATION + (uint32_t)push->generation_off};
+    message.body.push = (struct message_push){.version = (uint64_t)((int64_t)FRESH + push->version_off),
+                                              .range_first = push->first,
+                                              .range_log2 = log2s[push->range],
+                                              .entries = &entry,
+                                              .entry_count = 1};
+    return server_handle(server, push->peer, &message, &frame, 1, &err);
+}
+
+static void push(const struct push *push)
+{
+    if (push_status(push) != OK)
+        fail_msg("%s", err.text);
+}
+
+/* Statistics, gradients and metrics of both halves of the shards: mean gradient (3, 6). */
+static void one_step(int32_t off)
+{
+    for (uint32_t half = 0; half < 2; half++)
+        push(PUSH(WORKER_A, .version_off = off, .block = STATISTIC, .first = 2 * half, .value = 4));
+    for (uint32_t half = 0; half < 2; half++) {
+        push(PUSH(WORKER_A, .version_off = off, .block = METRIC, .first = 2 * half, .value = 7));
+        push(PUSH(WORKER_A, .version_off = off, .first = 2 * half, .value = 3));
+    }
+}
+
+static float first_float(const struct sent *message)
+{
+    float value;
+    memcpy(&value, message->first, sizeof value);
+    return value;
+}
+
+static double first_double(const struct sent *message)
+{
+    double value;
+    memcpy(&value, message->first, sizeof value);
+    return value;
+}
+
+static void a_view_and_a_load_are_confirmed(void **state)
+{
+    (void)state;
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[0].type, MESSAGE_VIEWED);
+    assert_int_equal(sent[0].view, 3);
+    assert_int_equal(sent[1].type, MESSAGE_LOADED);
+    assert_int_equal(sent[1].generation, GENERATION);
+    assert_true(sent[0].peer == PEER_COORDINATOR && sent[1].peer == PEER_COORDINATOR);
+}
+
+static void a_pull_after_a_load_gives_the_one_version_there_is(void **state)
+{
+    (void)state;
+    forget();
+    pull(WORKER_A);
+    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent[0].type, MESSAGE_WEIGHTS);
+    assert_int_equal(sent[0].version, FRESH);
+    assert_int_equal(sent[0].peer, WORKER_A);
+    assert_true(first_float(&sent[0]) == 10);
+}
+
+static void a_pull_after_a_step_gives_the_previous_and_the_current_version(void **state)
+{
+    (void)state;
+    one_step(0);
+    forget();
+    pull(WORKER_B);
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[0].version, FRESH);
+    assert_int_equal(sent[1].version, FRESH + 1);
+    assert_true(first_float(&sent[0]) == 10);
+    assert_true(first_float(&sent[1]) == 10 - 3);
+}
+
+static void statistics_come_first_and_then_the_weights(void **state)
+{
+    (void)state;
+    pull(WORKER_A);
+    pull(WORKER_B);
+    forget();
+    push(PUSH(WORKER_A, .block = STATISTIC, .value = 4, .count = 2));
+    assert_int_equal(sent_count, 0);
+    push(PUSH(WORKER_B, .block = STATISTIC, .first = 2, .value = 5, .count = 3));
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[0].type, MESSAGE_STATISTICS);
+    assert_true(sent[0].peer == WORKER_A && sent[1].peer == WORKER_B);
+    assert_int_equal(sent[0].version, FRESH);
+    assert_int_equal(sent[0].count, 5);
+    assert_true(first_double(&sent[0]) == 9);
+    forget();
+    push(PUSH(WORKER_A, .block = METRIC, .range = WHOLE));
+    push(PUSH(WORKER_A, .value = 3, .count = 2));
+    assert_int_equal(sent_count, 0);
+    push(PUSH(WORKER_B, .first = 2, .value = 9, .count = 4));
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[1].type, MESSAGE_WEIGHTS);
+    assert_int_equal(sent[1].version, FRESH + 1);
+    assert_true(first_float(&sent[1]) == 10 - 12.0f / 6);
+    assert_int_equal(server_counters(server).version, FRESH + 1);
+}
+
+static void a_late_worker_gets_the_statistics_of_the_open_step(void **state)
+{
+    (void)state;
+    push(PUSH(WORKER_A, .block = STATISTIC, .range = WHOLE, .value = 4));
+    forget();
+    pull(WORKER_B);
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[1].type, MESSAGE_STATISTICS);
+    assert_true(first_double(&sent[1]) == 4);
+}
+
+/* None of these may count: the step then completes with the right ones alone. */
+static void pushes_of_another_time_or_sender_change_nothing(void **state)
+{
+    (void)state;
+    pull(WORKER_A);
+    forget();
+    push(PUSH(WORKER_A, .version_off = -1, .range = WHOLE, .value = 100));
+    push(PUSH(WORKER_A, .version_off = 1, .range = WHOLE, .value = 100));
+    assert_int_equal(server_counters(server).duplicates, 2);
+    push(PUSH(WORKER_A, .generation_off = -1, .range = WHOLE, .value = 100));
+    push(PUSH(STRANGER, .range = WHOLE, .value = 100));
+    push(PUSH(WORKER_A, .sender = WORKER_B, .range = WHOLE, .value = 100));
+    assert_int_equal(server_counters(server).fenced, 3);
+    push(PUSH(WORKER_A, .block = 77, .range = WHOLE, .value = 100));
+    push(PUSH(WORKER_A, .first = 1, .value = 100));
+    push(PUSH(WORKER_A, .range = BEYOND, .value = 100));
+    assert_int_equal(server_counters(server).broken, 3);
+    assert_int_equal(sent_count, 0);
+    one_step(0);
+    assert_true(first_float(&sent[sent_count - 1]) == 10 - 3);
+}
+
+static void a_push_with_fewer_frames_than_entries_is_dropped(void **state)
+{
+    struct push_entry entries[2] = {{.block = PARAMETER, .count = 1}, {.block = METRIC}};
+    const float value[] = {1, 2};
+    const struct frame frame = {value, sizeof value};
+    struct message message = {
+        .type = MESSAGE_PUSH, .sender = WORKER_A, .generation = GENERATION};
+    (void)state;
+    message.body.push = (struct message_push){
+        .version = FRESH, .range_log2 = 2, .entries = entries, .entry_count = 2};
+    hear(WORKER_A, &message, &frame, 1);
+    assert_int_equal(server_counters(server).broken, 1);
+    const struct frame cut = {value, sizeof value - 1};
+    message.body.push.entry_count = 1;
+    hear(WORKER_A, &message, &cut, 1);
+    assert_int_equal(server_counters(server).broken, 2);
+}
+
+static void a_push_seen_twice_counts_once(void **state)
+{
+    (void)state;
+    pull(WORKER_A);
+    push(PUSH(WORKER_A, .value = 3));
+    push(PUSH(WORKER_A, .value = 3));
+    push(PUSH(WORKER_B, .range = LEAF, .value = 50));
+    assert_int_equal(server_counters(server).duplicates, 2);
+    one_step(0);
+    assert_true(first_float(&sent[sent_count - 1]) == 10 - 3);
+}
+
+static void a_worker_that_left_the_view_is_fenced_and_gets_nothing(void **state)
+{
+    const uint64_t left[] = {WORKER_B};
+    (void)state;
+    pull(WORKER_A);
+    pull(WORKER_B);
+    view_of(4, left, 1);
+    forget();
+    push(PUSH(WORKER_A, .range = WHOLE, .value = 100));
+    pull(WORKER_A);
+    assert_int_equal(server_counters(server).fenced, 2);
+    push(PUSH(WORKER_B, .block = STATISTIC, .range = WHOLE));
+    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent[0].peer, WORKER_B);
+    assert_int_equal(sent[0].view, 4);
+}
+
+static void a_snapshot_is_sent_when_its_version_is_there(void **state)
+{
+    struct message take = {.type = MESSAGE_TAKE, .generation = GENERATION};
+    (void)state;
+    take.body.take.version = FRESH + 2;
+    forget();
+    hear(PEER_COORDINATOR, &take, NULL, 0);
+    one_step(0);
+    assert_int_equal(sent_count, 0);
+    one_step(1);
+    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent[0].type, MESSAGE_SNAPSHOT);
+    assert_int_equal(sent[0].version, FRESH + 2);
+    assert_int_equal(sent[0].frames, 2); /* the parameter and the metric; statistics stay */
+    assert_true(sent[0].part == 0 && sent[0].parts == 1);
+    assert_true(first_float(&sent[0]) == 10 - 6);
+    forget();
+    take.body.take.version = FRESH + 2;
+    hear(PEER_COORDINATOR, &take, NULL, 0); /* it is there already: at once */
+    assert_int_equal(sent_count, 1);
+    forget();
+    take.generation = GENERATION - 1;
+    hear(PEER_COORDINATOR, &take, NULL, 0);
+    assert_int_equal(sent_count, 0);
+}
+
+static void a_gradient_that_is_not_finite_stops_with_its_block_and_step(void **state)
+{
+    const double values[] = {NAN, INFINITY, -INFINITY};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        load(GENERATION);
+        push(PUSH(WORKER_A, .block = STATISTIC, .range = WHOLE));
+        push(PUSH(WORKER_A, .block = METRIC, .range = WHOLE));
+        assert_int_equal(push_status(PUSH(WORKER_A, .range = WHOLE, .value = values[i])), ERR_INPUT);
+        fixture_contains(err.text, "block 0");
+        fixture_contains(err.text, "step 8"); /* of the stage, which began at version 1 */
+        fixture_contains(err.text, "'s'");
+    }
+}
+
+static void a_load_replaces_the_table_and_its_subscribers(void **state)
+{
+    (void)state;
+    pull(WORKER_A);
+    push(PUSH(WORKER_A, .value = 3));
+    load(GENERATION + 1);
+    forget();
+    push(PUSH(WORKER_A, .first = 2, .value = 3));
+    assert_int_equal(server_counters(server).fenced, 1);
+    push(PUSH(WORKER_A, .generation_off = 1, .block = STATISTIC, .range = WHOLE));
+    assert_int_equal(sent_count, 0);
+}
+
+static enum status load_broken(struct message_load body, const struct load_block *block,
+                               size_t frame_bytes)
+{
+    const float weights[4] = {0};
+    struct load_block one = *block;
+    const struct frame frame = {weights, frame_bytes};
+    struct message message = {.type = MESSAGE_LOAD, .generation = GENERATION + 1};
+    message.body.load = body;
+    message.body.load.blocks = &one;
+    message.body.load.block_count = 1;
+    return server_handle(server, PEER_COORDINATOR, &message, &frame, 1, &err);
+}
+
+static void a_load_that_does_not_fit_the_job_is_an_error(void **state)
+{
+    const struct message_load good = {
+        .shards = 4, .domains = 1, .version = 1, .stage_version = 1, .steps_per_epoch = 1, .parts = 1};
+    const struct load_block block = {.kind = BLOCK_PARAMETER, .elements = 2};
+    struct message_load bad = good;
+    struct load_block bad_block = block;
+    (void)state;
+    assert_int_equal(load_broken(good, &block, 8), OK);
+    assert_int_equal(load_broken(good, &block, 7), ERR_PEER);
+    bad.stage = 9;
+    assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
+    bad = good;
+    bad.domains = 2;
+    assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
+    bad = good;
+    bad.shards = 0;
+    assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
+    bad.shards = 257;
+    assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
+    bad_block.kind = 3;
+    assert_int_equal(load_broken(good, &bad_block, 8), ERR_PEER);
+    bad_block = block;
+    bad_block.elements = UINT64_MAX;
+    assert_int_equal(load_broken(good, &bad_block, 8), ERR_PEER);
+    bad_block = block;
+    bad_block.state_frames = 2; /* SGD without momentum keeps none */
+    assert_int_equal(load_broken(good, &bad_block, 8), ERR_PEER);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_view_and_a_load_are_confirmed),
+        TEST(a_pull_after_a_load_gives_the_one_version_there_is),
+        TEST(a_pull_after_a_step_gives_the_previous_and_the_current_version),
+        TEST(statistics_come_first_and_then_the_weights),
+        TEST(a_late_worker_gets_the_statistics_of_the_open_step),
+        TEST(pushes_of_another_time_or_sender_change_nothing),
+        TEST(a_push_with_fewer_frames_than_entries_is_dropped),
+        TEST(a_push_seen_twice_counts_once),
+        TEST(a_worker_that_left_the_view_is_fenced_and_gets_nothing),
+        TEST(a_snapshot_is_sent_when_its_version_is_there),
+        TEST(a_gradient_that_is_not_finite_stops_with_its_block_and_step),
+        TEST(a_load_replaces_the_table_and_its_subscribers),
+        TEST(a_load_that_does_not_fit_the_job_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

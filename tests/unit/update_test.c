@@ -1,0 +1,182 @@
+/* From finished sums to the next version. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <math.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "paramserver/table/update.h"
+#include "tests/unit/data_fixture.h"
+
+#define SHARDS 2u
+#define ELEMENTS 2
+
+static const char *domain_names[] = {"source", "target"};
+static struct stage_config stage;
+static struct block block;
+static struct update_room room;
+static struct error err;
+
+static int setup(void **state)
+{
+    (void)state;
+    stage = (struct stage_config){.name = "s",
+                                  .domains = domain_names,
+                                  .domain_count = 2,
+                                  .epochs = 10,
+                                  .optimizer = {.kind = OPTIMIZER_SGD, .rate = 0.5},
+                                  .domain_weights = {1, 1}};
+    return update_room_init(&room, 2, ELEMENTS, &err) == OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    block_deinit(&block);
+    update_room_deinit(&room);
+    return 0;
+}
+
+static void open_block(bool pretrained)
+{
+    const struct load_block load = {
+        .block = 6, .kind = BLOCK_PARAMETER, .elements = ELEMENTS, .pretrained = pretrained};
+    assert_int_equal(block_init(&block, &load, 2, SHARDS, 0, &err), OK);
+    block.weights[0][0] = 1;
+    block.weights[0][1] = 2;
+}
+
+/* The whole sum of one domain at once. */
+static void add(uint32_t domain, uint64_t count, float x, float y)
+{
+    const float sum[] = {x, y};
+    assert_int_not_equal(block_add(&block, domain, 0, 1, count, sum), REDUCTION_REFUSED);
+}
+
+static void update(uint64_t stage_step)
+{
+    if (update_block(&block, &stage, &room, 0, stage_step, 10, &err) != OK)
+        fail_msg("%s", err.text);
+}
+
+static void assert_weights(double x, double y)
+{
+    assert_true(fabs((double)block.weights[1][0] - x) < 1e-6);
+    assert_true(fabs((double)block.weights[1][1] - y) < 1e-6);
+    assert_true(block.weights[0][0] == 1 && block.weights[0][1] == 2); /* the old version stays */
+}
+
+static void each_domain_counts_by_its_mean_and_weight(void **state)
+{
+    (void)state;
+    open_block(false);
+    stage.domain_weights[1] = 3;
+    add(0, 4, 8, 4);  /* mean 2, 1 */
+    add(1, 2, 2, -2); /* mean 1, -1, times 3 */
+    update(0);
+    assert_weights(1 - 0.5 * (2 + 3), 2 - 0.5 * (1 - 3));
+}
+
+static void a_domain_without_samples_moves_nothing(void **state)
+{
+    (void)state;
+    open_block(false);
+    add(0, 1, 2, 2);
+    add(1, 0, 0, 0);
+    update(0);
+    assert_weights(0, 1);
+}
+
+static void pretrained_weights_are_pulled_to_their_start_and_the_head_to_zero(void **state)
+{
+    (void)state;
+    stage.l2sp = 0.1;
+    stage.head_decay = 0.2;
+    open_block(true);
+    block.anchor[0] = 5;
+    add(0, 1, 0, 0);
+    add(1, 1, 0, 0);
+    update(0);
+    assert_weights(1 - 0.5 * 0.1 * (1 - 5), 2 - 0.5 * 0.1 * 2);
+    block_deinit(&block);
+    open_block(false);
+    add(0, 1, 0, 0);
+    add(1, 1, 0, 0);
+    update(0);
+    assert_weights(1 - 0.5 * 0.2 * 1, 2 - 0.5 * 0.2 * 2);
+}
+
+static void the_head_may_have_a_rate_of_its_own(void **state)
+{
+    (void)state;
+    stage.optimizer.head_rate = 2;
+    for (int pretrained = 0; pretrained < 2; pretrained++) {
+        open_block(pretrained == 1);
+        add(0, 1, 1, 0);
+        add(1, 1, 0, 0);
+        update(0);
+        assert_weights(1 - (pretrained ? 0.5 : 2.0), 2);
+        block_deinit(&block);
+    }
+}
+
+static void the_schedule_goes_by_the_step_of_the_stage(void **state)
+{
+    (void)state;
+    stage.schedule =
+        (struct schedule_config){.kind = SCHEDULE_STEP, .gamma = 0.1, .every_epochs = 1};
+    open_block(false);
+    add(0, 1, 1, 0);
+    add(1, 1, 0, 0);
+    update(10); /* the second epoch */
+    assert_weights(1 - 0.05, 2);
+}
+
+static void a_poisoned_sum_changes_nothing_and_names_its_domain(void **state)
+{
+    const float poisons[] = {NAN, INFINITY, -INFINITY};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        open_block(false);
+        block.weights[1][0] = 77;
+        add(0, 1, 1, 1);
+        add(1, 1, 0, poisons[i]);
+        assert_int_equal(update_block(&block, &stage, &room, 0, 12, 10, &err), ERR_INPUT);
+        fixture_contains(err.text, "block 6");
+        fixture_contains(err.text, "'target'");
+        fixture_contains(err.text, "step 12");
+        assert_true(block.weights[1][0] == 77);
+        block_deinit(&block);
+    }
+}
+
+/* Finite sums whose weighted mean is not: just as bad. */
+static void a_mean_that_overflows_is_poison_too(void **state)
+{
+    (void)state;
+    stage.domain_weights[0] = 1e6;
+    open_block(false);
+    add(0, 1, 1e36f, 0);
+    add(1, 1, 0, 0);
+    assert_int_equal(update_block(&block, &stage, &room, 0, 0, 10, &err), ERR_INPUT);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(each_domain_counts_by_its_mean_and_weight),
+        TEST(a_domain_without_samples_moves_nothing),
+        TEST(pretrained_weights_are_pulled_to_their_start_and_the_head_to_zero),
+        TEST(the_head_may_have_a_rate_of_its_own),
+        TEST(the_schedule_goes_by_the_step_of_the_stage),
+        TEST(a_poisoned_sum_changes_nothing_and_names_its_domain),
+        TEST(a_mean_that_overflows_is_poison_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
