@@ -192,6 +192,7 @@ static enum status take_stops(struct driver *driver, struct error *err)
                          "stopped at once; `--resume` goes on from the last epoch kept");
     progress_clear(&driver->progress, stdout);
     printf("Stopping when this epoch is kept; once more stops now.\n");
+    fflush(stdout);
     controller_stop(driver->controller);
     return OK;
 }
@@ -261,8 +262,10 @@ static enum status open_run(struct driver *driver, struct error *err)
 {
     char path[PATH_BYTES];
     const char *directory = driver->job->run.directory;
-    enum status status =
-        journal_open(directory, driver->job, driver->options->resume, &driver->journal, err);
+    enum journal_start start = driver->options->resume    ? JOURNAL_RESUME
+                               : driver->options->restart ? JOURNAL_RESTART
+                                                          : JOURNAL_NEW;
+    enum status status = journal_open(directory, driver->job, start, &driver->journal, err);
     if (status == OK)
         status = history_create(driver->job, driver->journal, &driver->history, err);
     if (status == OK)
@@ -383,13 +386,18 @@ enum status driver_run(const struct job *job, const struct driver_options *optio
     driver->options = options;
     driver->began = clock_seconds();
     progress_init(&driver->progress, isatty(STDOUT_FILENO));
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    struct sigaction action = {.sa_handler = on_signal}; /* signal() would serve only once */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     enum status status = open_job(driver, err);
     if (status == OK)
         status = open_socket(driver, err);
     if (status == OK && !options->no_members)
         status = start_members(driver, err);
+    if (status == OK && options->no_members && !options->quiet)
+        printf("Waiting %u s for %u workers and %u servers at %s\n", job->cluster.join_seconds,
+               job->cluster.workers, job->cluster.servers, channel_endpoint(driver->channel));
+    fflush(stdout);
     if (status == OK)
         status = loop(driver, err);
     progress_clear(&driver->progress, stdout);

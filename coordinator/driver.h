@@ -9,6 +9,7 @@
 
 struct driver_options {
     bool resume;
+    bool restart;    /* throw away an unfinished run that is in the way */
     bool quiet;      /* no progress lines */
     bool no_members; /* start no local members: they come by themselves */
 };

@@ -7,12 +7,12 @@
 #include "coordinator/cli/cli.h"
 
 static const struct command commands[] = {
-    {"run", "CONFIG [PATH=VALUE]... [--resume] [--quiet] [--no-members]",
+    {"run", "CONFIG [--set PATH=VALUE]... [--resume | --restart] [--quiet] [--no-members]",
      "Runs a job: starts the members, trains, evaluates, writes the results.", run_main},
-    {"check", "CONFIG [PATH=VALUE]...",
+    {"check", "CONFIG [--set PATH=VALUE]...",
      "Reads configuration, data and model, and says what the job will train and cost.", check_main},
     {"inspect",
-     "CONFIG [PATH=VALUE]... | MODEL.onnx [--input CxHxW] [--cut TENSOR] [--pool mean|none] "
+     "CONFIG [--set PATH=VALUE]... | MODEL.onnx [--input CxHxW] [--cut TENSOR] [--pool mean|none] "
      "[--classes N]",
      "Prints a network's layers, shapes, parameters and possible freeze boundaries.", inspect_main},
     {"cache", "list | prune [--max-bytes N[K|M|G]]",
@@ -20,8 +20,9 @@ static const struct command commands[] = {
     {"keys", "", "Prints the reference of all configuration keys.", keys_main},
     {"compare", "RUN...", "Shows results side by side, with mean and standard deviation.",
      compare_main},
-    {"status", "RUN", "Says what a running job is doing.", status_main},
-    {"stop", "RUN [--now]", "Asks a running job to stop after the epoch in work.", stop_main},
+    {"status", "RUN_DIRECTORY", "Says what a running job is doing, as JSON.", status_main},
+    {"stop", "RUN_DIRECTORY [--now]", "Asks a running job to stop after the epoch in work.",
+     stop_main},
 };
 
 int main(int argc, char **argv)

@@ -215,7 +215,9 @@ static void print_all(const struct work *work, FILE *to)
     if (work->adapted->samples > 0)
         score_table_print(to, &table);
     else
-        fprintf(to, "The test samples have no labels: nothing to score.\n");
+        fprintf(to, "%s: nothing to score.\n",
+                work->outcome.adapted->count > 0 ? "The test samples have no labels"
+                                                 : "There are no test samples");
     print_times(work, to);
     fprintf(to, "\nweights   %s\nmodel     %s/adapted.onnx\nresult    %s/result.json\n", hex,
             job->run.directory, job->run.directory);

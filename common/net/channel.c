@@ -1,5 +1,6 @@
 #include "common/net/channel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,8 +42,11 @@ void channel_context_destroy(void *context)
 
 bool channel_is_loopback(const char *host)
 {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
-           strcmp(host, "[::1]") == 0;
+    /* Parsed, because a name may begin with "127." as well. */
+    struct in_addr address;
+    if (inet_pton(AF_INET, host, &address) == 1)
+        return ntohl(address.s_addr) >> 24 == 127;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
 static enum status open_channel(void *context, int type, struct channel **out, struct error *err)

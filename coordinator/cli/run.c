@@ -11,6 +11,8 @@ static bool take_flag(const char *argument, struct driver_options *options)
 {
     if (strcmp(argument, "--resume") == 0)
         return options->resume = true;
+    if (strcmp(argument, "--restart") == 0)
+        return options->restart = true;
     if (strcmp(argument, "--quiet") == 0)
         return options->quiet = true;
     if (strcmp(argument, "--no-members") == 0)

@@ -173,8 +173,14 @@ static enum status continue_run(struct journal *journal, const struct job *job, 
 /* ---- opening ---- */
 
 static enum status open_new(struct journal *journal, const char *run_directory, const char *path,
-                            const struct job *job, struct error *err)
+                            const struct job *job, bool restart, struct error *err)
 {
+    if (!restart && exists(run_directory, "run.db") && exists(run_directory, "checkpoints") &&
+        !exists(run_directory, "result.json"))
+        return error_set(err, ERR_STATE,
+                         "%s holds a run that has not ended; --resume goes on with it, --restart "
+                         "throws it away, another run.directory keeps it",
+                         run_directory);
     enum status status = clear_directory(run_directory, err);
     if (status == OK)
         status = database_open(&journal->database, path, true, err);
@@ -192,7 +198,7 @@ static enum status open_again(struct journal *journal, const char *run_directory
 }
 
 static enum status open_locked(struct journal *journal, const char *run_directory,
-                               const struct job *job, bool resume, struct error *err)
+                               const struct job *job, enum journal_start start, struct error *err)
 {
     char path[PATH_BYTES];
     enum status status = file_path(path, err, "%s/run.db", run_directory);
@@ -200,11 +206,12 @@ static enum status open_locked(struct journal *journal, const char *run_director
         status = run_lock_take(run_directory, &journal->lock, err);
     if (status != OK)
         return status;
-    return resume ? open_again(journal, run_directory, path, job, err)
-                  : open_new(journal, run_directory, path, job, err);
+    if (start == JOURNAL_RESUME)
+        return open_again(journal, run_directory, path, job, err);
+    return open_new(journal, run_directory, path, job, start == JOURNAL_RESTART, err);
 }
 
-enum status journal_open(const char *run_directory, const struct job *job, bool resume,
+enum status journal_open(const char *run_directory, const struct job *job, enum journal_start start,
                          struct journal **out, struct error *err)
 {
     enum status status = file_make_directory(run_directory, err);
@@ -214,7 +221,7 @@ enum status journal_open(const char *run_directory, const struct job *job, bool 
     if (journal == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the journal");
     journal->lock = -1;
-    status = open_locked(journal, run_directory, job, resume, err);
+    status = open_locked(journal, run_directory, job, start, err);
     if (status == OK)
         *out = journal;
     else

@@ -23,6 +23,9 @@
 
 struct journal;
 
+/* NEW refuses to throw away epochs of a run that has not ended; RESTART does it; RESUME goes on. */
+enum journal_start { JOURNAL_NEW, JOURNAL_RESUME, JOURNAL_RESTART };
+
 enum journal_state { JOURNAL_RUNNING, JOURNAL_STOPPED, JOURNAL_FAILED, JOURNAL_DONE };
 
 /* One finished epoch. NAN: not measured (NULL in the table). */
@@ -47,13 +50,13 @@ struct journal_member {
 };
 
 /* Takes the run directory (made if need be).
- * resume false: a new run. What an old run left there (checkpoints/, run.db, result.json,
- * adapted.*, changes.png) is removed, if there is a run.db to show that it was graft's. resume
- * true: the run that is there goes on; its job must have the same digest. Errors: ERR_STATE:
+ * NEW, RESTART: a new run. What an old run left there (checkpoints/, run.db, result.json,
+ * adapted.*, changes.png) is removed, if there is a run.db to show that it was graft's. RESUME:
+ * the run that is there goes on; its job must have the same digest. Errors: ERR_STATE:
  * another process holds it (names its pid); things in the way that are not graft's; nothing to
  * resume; another configuration. ERR_IO, ERR_MEMORY, ERR_INPUT (run.db is damaged or not a
  * journal). */
-enum status journal_open(const char *run_directory, const struct job *job, bool resume,
+enum status journal_open(const char *run_directory, const struct job *job, enum journal_start start,
                          struct journal **out, struct error *err) MUST_CHECK;
 /* Gives the directory back; the run stays as last recorded (RUNNING: to be resumed). */
 void journal_close(struct journal **journal);

@@ -220,6 +220,22 @@ def resume_with_another_configuration_is_refused():
             run.refused("run")
 
 
+def an_unfinished_run_is_not_thrown_away_unasked():
+    with directory() as path:
+        config = small_job(path, stage="epochs = 5000; micro_batch = 4;")
+        with started(config, path / "run") as run:
+            run.until(lambda s: s["phase"] == "train" and s["epoch"] > 2)
+            os.kill(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+        kept = {step.name for step in (path / "run/checkpoints").iterdir()}
+        assert kept
+        with started(config, path / "run") as run:
+            run.refused("--resume", "--restart", after_kill=True)
+        assert kept == {step.name for step in (path / "run/checkpoints").iterdir()}
+        with started(config, path / "run", "--restart", sets=["stages.only.epochs=2"]) as run:
+            run.ok()
+
+
 def stop_by_command_keeps_the_epoch():
     with directory() as path:
         config = small_job(path, stage="epochs = 5000; micro_batch = 4;")
@@ -314,6 +330,7 @@ if __name__ == "__main__":
         binding_beyond_loopback_without_keys_is_refused,
         a_second_coordinator_on_the_same_run_directory_is_refused,
         resume_with_another_configuration_is_refused,
+        an_unfinished_run_is_not_thrown_away_unasked,
         stop_by_command_keeps_the_epoch,
         strangers_bytes_on_every_port_change_nothing,
         a_full_disk_while_checkpointing_is_one_line_and_loses_nothing,
