@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/job/checkpoint.h"
 
@@ -45,16 +47,73 @@ static void remember(struct history *history, const struct journal_epoch *epoch)
         history->best_steps[epoch->stage] = epoch->step;
 }
 
-struct replay {
-    struct history *history;
-    uint64_t last_step; /* epochs after it have no sound checkpoint and are trained again */
-};
-
 static void replay_epoch(void *context, const struct journal_epoch *epoch)
 {
-    struct replay *replay = context;
-    if (epoch->step <= replay->last_step)
-        remember(replay->history, epoch);
+    remember(context, epoch);
+}
+
+/* Epochs after `step` have no sound checkpoint and are trained again. */
+static void forget_after(struct history *history, uint64_t step)
+{
+    size_t kept = 0, count = history->count;
+    memset(history->best_steps, 0, sizeof history->best_steps);
+    history->count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (history->epochs[i].step <= step) {
+            struct journal_epoch epoch = history->epochs[i];
+            remember(history, &epoch);
+            kept++;
+        }
+    CHECK(kept == history->count);
+}
+
+static bool has_row(const struct history *history, uint64_t step)
+{
+    for (size_t i = 0; i < history->count; i++)
+        if (history->epochs[i].step == step)
+            return true;
+    return false;
+}
+
+static enum status read_step(const struct history *history, const struct controller *controller,
+                             uint64_t step, struct values **out, struct error *err)
+{
+    char path[PATH_BYTES];
+    struct checkpoint_head head;
+    enum status status = checkpoint_path(path, history->job->run.directory, step, err);
+    if (status == OK)
+        status = checkpoint_peek(path, history->job, &head, err);
+    if (status == OK)
+        status = checkpoint_read(path, history->job, controller_plan(controller, head.stage), out,
+                                 NULL, err);
+    return status;
+}
+
+/* The newest checkpoint that is sound and whose epoch the journal knows: one without a row was
+ * written by a coordinator that died before the epoch was scored and kept. *out is NULL when there
+ * is none. */
+static enum status read_latest(const struct history *history, const struct controller *controller,
+                               struct values **out, uint64_t *step, struct error *err)
+{
+    uint64_t *steps;
+    size_t count;
+    enum status status = checkpoint_list(history->job->run.directory, &steps, &count, err);
+    if (status != OK)
+        return status;
+    for (size_t i = 0; i < count && *out == NULL; i++) {
+        if (!has_row(history, steps[i]))
+            continue;
+        *step = steps[i];
+        status = read_step(history, controller, steps[i], out, err);
+        if (status == ERR_STATE || status == ERR_MEMORY)
+            break;
+        if (status != OK)
+            log_event(LOG_WARN, "checkpoint_damaged", "step=%llu why=\"%s\"",
+                      (unsigned long long)steps[i], err->text);
+        status = OK;
+    }
+    memory_free(steps);
+    return status;
 }
 
 static double score_at(const struct history *history, uint64_t step)
@@ -68,15 +127,14 @@ static double score_at(const struct history *history, uint64_t step)
 static enum status restore_best(struct history *history, struct controller *controller,
                                 size_t stage, struct error *err)
 {
-    char path[PATH_BYTES];
     struct values *values = NULL;
     uint64_t step = history->best_steps[stage];
-    enum status status = checkpoint_path(path, history->job->run.directory, step, err);
-    if (status == OK)
-        status = checkpoint_read(path, history->job, controller_plan(controller, stage), &values,
-                                 NULL, err);
-    if (status == OK)
-        status = controller_restore_best(controller, values, score_at(history, step), err);
+    enum status status = read_step(history, controller, step, &values, err);
+    if (status != OK)
+        return error_prefix(err,
+                            "the selected epoch of stage '%s' is damaged, --restart begins anew",
+                            history->job->stages[stage].name);
+    status = controller_restore_best(controller, values, score_at(history, step), err);
     values_destroy(&values);
     return status;
 }
@@ -84,17 +142,14 @@ static enum status restore_best(struct history *history, struct controller *cont
 enum status history_restore(struct history *history, struct controller *controller,
                             struct error *err)
 {
-    const struct plan *plans[JOB_STAGES_MAX];
     struct values *values = NULL;
-    struct checkpoint_head head;
-    for (size_t i = 0; i < history->job->stage_count; i++)
-        plans[i] = controller_plan(controller, i);
-    enum status status =
-        checkpoint_latest(history->job->run.directory, history->job, plans, &values, &head, err);
+    uint64_t step = 0;
+    enum status status = journal_epochs(history->journal, replay_epoch, history, err);
+    if (status == OK)
+        status = read_latest(history, controller, &values, &step, err);
+    forget_after(history, step);
     if (status != OK || values == NULL)
         return status;
-    struct replay replay = {history, head.step};
-    status = journal_epochs(history->journal, replay_epoch, &replay, err);
     for (size_t i = 0; status == OK && i < history->job->stage_count; i++)
         if (history->best_steps[i] != 0)
             status = restore_best(history, controller, i, err);

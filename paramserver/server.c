@@ -81,17 +81,17 @@ static void send_weights(struct server *server, uint64_t peer, uint64_t version)
         send_to(server, peer, &message, payloads, weights->block_count);
 }
 
-static void send_statistics(struct server *server, uint64_t peer)
+static void send_statistics(struct server *server, uint64_t peer, uint64_t version)
 {
     struct push_entry entries[WIRE_FRAMES_MAX];
     struct frame payloads[WIRE_FRAMES_MAX];
     struct message message = {.type = MESSAGE_STATISTICS};
     struct message_statistics *statistics = &message.body.statistics;
     struct table_cursor at = {0};
-    statistics->version = table_version(server->table);
+    statistics->version = version;
     statistics->entries = entries;
     while ((statistics->entry_count =
-                table_statistics_part(server->table, &at, entries, payloads)) > 0)
+                table_statistics_part(server->table, version, &at, entries, payloads)) > 0)
         send_to(server, peer, &message, payloads, statistics->entry_count);
 }
 
@@ -182,11 +182,13 @@ static void take_pull(struct server *server, uint64_t peer)
         server->subscribers[server->subscriber_count++] = peer;
     }
     uint64_t version = table_version(server->table);
-    if (table_has_previous(server->table))
+    if (table_has_previous(server->table)) {
         send_weights(server, peer, version - 1);
+        send_statistics(server, peer, version - 1);
+    }
     send_weights(server, peer, version);
     if (table_statistics_complete(server->table))
-        send_statistics(server, peer);
+        send_statistics(server, peer, version);
 }
 
 static enum status finish_step(struct server *server, struct error *err)
@@ -223,7 +225,7 @@ static enum status take_push(struct server *server, const struct message *messag
     }
     if (!had_statistics && table_statistics_complete(server->table))
         for (size_t i = 0; i < server->subscriber_count; i++)
-            send_statistics(server, server->subscribers[i]);
+            send_statistics(server, server->subscribers[i], push->version);
     return table_step_complete(server->table) ? finish_step(server, err) : OK;
 }
 

@@ -6,7 +6,8 @@
  * subscribers parameters and metrics complete             → version + 1, WEIGHTS to all subscribers
  * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
  * workers that sent PULL in this generation; a PULL is answered with the previous and the current
- * version, so that a late worker finds one version that all servers hold. One thread. */
+ * version, each with its statistics, so that a late worker finds one version that all servers hold
+ * and can make up for a dead one whose push reached some servers and not others. One thread. */
 #ifndef GRAFT_PARAMSERVER_SERVER_H
 #define GRAFT_PARAMSERVER_SERVER_H
 

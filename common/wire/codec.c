@@ -6,7 +6,8 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 
-#define ARENA_BYTES ((size_t)5 << 20) /* a VIEW of two times WIRE_MEMBERS_MAX members needs most */
+/* A VIEW of two times WIRE_MEMBERS_MAX members needs most. */
+#define ARENA_BYTES ((size_t)5 << 20)
 #define ZONE_CHUNK_BYTES ((size_t)1 << 16)
 #define HEADER_FIELDS 9
 

@@ -98,8 +98,8 @@ struct message_reason {
 
 struct message_heartbeat {
     uint32_t task;
-    uint64_t samples;    /* processed in this task */
-    uint64_t dropped;    /* messages that were refused */
+    uint64_t samples; /* processed in this task */
+    uint64_t dropped; /* messages that were refused */
 };
 
 struct message_welcome {

@@ -203,6 +203,37 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
     }
 }
 
+static uint64_t samples_done(const struct controller *c)
+{
+    uint64_t done = 0;
+    for (size_t i = 0; i < c->members.count; i++)
+        if (c->members.members[i].role == ROLE_WORKER &&
+            c->members.members[i].progress.task == c->task)
+            done += c->members.members[i].progress.samples;
+    return done < c->task_samples ? done : c->task_samples;
+}
+
+/* Whatever could be lost on the way, no wait is without end: what moves is a phase, a task, its
+ * samples or pieces. */
+static enum status check_stall(struct controller *c, struct error *err)
+{
+    uint64_t mark = samples_done(c) + c->pieces_left + ((uint64_t)c->task << 40) +
+                    ((uint64_t)c->generation << 52) + ((uint64_t)c->phase << 60);
+    bool waits = c->phase != PHASE_JOIN && c->phase != PHASE_DONE && c->phase != PHASE_STOPPED;
+    if (!waits || mark != c->stall_mark || c->stall_ms == 0) {
+        c->stall_mark = mark;
+        c->stall_ms = c->now_ms;
+    }
+    if (!waits || c->now_ms - c->stall_ms < STALL_MS_MAX)
+        return OK;
+    return error_set(err, ERR_PEER,
+                     "nothing has moved for %d s while %zu pieces and %zu blocks were awaited from "
+                     "living members; "
+                     "their logs may tell why; --resume goes on from the last epoch",
+                     STALL_MS_MAX / 1000, c->pieces_left,
+                     c->phase == PHASE_TRAIN ? c->gathering.missing : 0);
+}
+
 enum status controller_tick(struct controller *controller, int64_t now_ms, struct error *err)
 {
     struct controller *c = controller;
@@ -223,7 +254,7 @@ enum status controller_tick(struct controller *controller, int64_t now_ms, struc
             c->job->cluster.workers, membership_list(&c->members, ROLE_SERVER, MEMBER_READY, list),
             c->job->cluster.servers);
     }
-    return OK;
+    return check_stall(c, err);
 }
 
 enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid,
@@ -231,8 +262,14 @@ enum status controller_process_ended(struct controller *controller, int64_t now_
 {
     controller->now_ms = now_ms;
     struct cluster_member *member = membership_by_pid(&controller->members, pid);
-    return member == NULL ? OK
-                          : controller_declare_dead(controller, member, "its process ended", err);
+    if (member != NULL)
+        return controller_declare_dead(controller, member, "its process ended", err);
+    if (controller->phase == PHASE_JOIN && controller->view == 0)
+        return error_set(
+            err, ERR_PEER,
+            "process %llu ended before it had joined; its log in the run directory tells why",
+            (unsigned long long)pid);
+    return OK;
 }
 
 void controller_stop(struct controller *controller)
@@ -240,16 +277,6 @@ void controller_stop(struct controller *controller)
     controller->stop_asked = true;
     if (controller->phase == PHASE_JOIN || controller->phase == PHASE_PREPARE)
         controller->phase = PHASE_STOPPED; /* nothing is trained that could be lost */
-}
-
-static uint64_t samples_done(const struct controller *c)
-{
-    uint64_t done = 0;
-    for (size_t i = 0; i < c->members.count; i++)
-        if (c->members.members[i].role == ROLE_WORKER &&
-            c->members.members[i].progress.task == c->task)
-            done += c->members.members[i].progress.samples;
-    return done < c->task_samples ? done : c->task_samples;
 }
 
 struct controller_view controller_look(const struct controller *controller)

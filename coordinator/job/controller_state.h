@@ -8,7 +8,8 @@
 #include "coordinator/job/loading.h"
 #include "coordinator/job/pseudo_labels.h"
 
-#define FIRST_VERSION 1 /* 0 is "no version" */
+#define FIRST_VERSION 1     /* 0 is "no version" */
+#define STALL_MS_MAX 300000 /* longer than any micro-batch or batch of features should take */
 #define PARTS_MAX (JOB_DOMAINS_MAX * SPLIT_COUNT)
 
 /* What the values in the servers are for. */
@@ -33,6 +34,9 @@ struct controller {
     struct controller_ports ports;
     struct membership members;
     int64_t now_ms, join_deadline_ms;
+
+    uint64_t stall_mark; /* changes when anything moves … */
+    int64_t stall_ms;    /* … and when it last did */
 
     enum controller_phase phase;
     enum purpose purpose;

@@ -16,6 +16,9 @@ static bool allocate_values(struct block *block, size_t states)
         if (block->pretrained)
             all &= (block->anchor = memory_alloc(block->elements, sizeof(float))) != NULL;
     }
+    if (block->kind == BLOCK_STATISTIC)
+        all &= (block->finished = memory_alloc(block->elements * block->domains, sizeof(double))) !=
+               NULL;
     if (block->kind == BLOCK_METRIC)
         all &= (block->totals = memory_alloc(block->elements * block->domains, sizeof(double))) !=
                NULL;
@@ -54,6 +57,7 @@ void block_deinit(struct block *block)
         memory_free(block->states[i]);
     memory_free(block->anchor);
     memory_free(block->totals);
+    memory_free(block->finished);
     for (size_t d = 0; d < JOB_DOMAINS_MAX; d++)
         reduction_destroy(&block->sums[d]);
     memset(block, 0, sizeof *block);

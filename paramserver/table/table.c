@@ -205,6 +205,15 @@ static void add_metric(struct block *block)
     }
 }
 
+static void keep_statistic(struct block *block)
+{
+    for (size_t d = 0; d < block->domains; d++) {
+        struct reduction_node root = reduction_root(block->sums[d]);
+        memcpy(block->finished + d * block->elements, root.sum, block->elements * sizeof(double));
+        block->finished_counts[d] = root.count;
+    }
+}
+
 enum status table_advance(struct table *table, struct error *err)
 {
     CHECK(table_step_complete(table));
@@ -217,6 +226,8 @@ enum status table_advance(struct table *table, struct error *err)
                              table->version - table->stage_version, table->steps_per_epoch, err);
         else if (block->kind == BLOCK_METRIC)
             add_metric(block);
+        else
+            keep_statistic(block);
         if (status != OK)
             return status;
     }
@@ -242,7 +253,17 @@ size_t table_weights_part(const struct table *table, uint64_t version, size_t *a
     return count;
 }
 
-size_t table_statistics_part(const struct table *table, struct table_cursor *at,
+static struct reduction_node statistic_of(const struct table *table, const struct block *block,
+                                          uint64_t version, size_t domain)
+{
+    if (version == table->version)
+        return reduction_root(block->sums[domain]);
+    CHECK(version + 1 == table->version && table_has_previous(table));
+    return (struct reduction_node){.count = block->finished_counts[domain],
+                                   .sum = block->finished + domain * block->elements};
+}
+
+size_t table_statistics_part(const struct table *table, uint64_t version, struct table_cursor *at,
                              struct push_entry *entries, struct frame *payloads)
 {
     size_t count = 0, bytes = 0;
@@ -250,7 +271,7 @@ size_t table_statistics_part(const struct table *table, struct table_cursor *at,
            bytes < WIRE_MESSAGE_BYTES_SOFT) {
         const struct block *block = &table->blocks[at->block];
         if (block->kind == BLOCK_STATISTIC) {
-            struct reduction_node root = reduction_root(block->sums[at->domain]);
+            struct reduction_node root = statistic_of(table, block, version, at->domain);
             entries[count] = (struct push_entry){block->id, (uint32_t)at->domain, root.count};
             payloads[count] = (struct frame){root.sum, block->elements * sizeof(double)};
             bytes += payloads[count++].bytes;

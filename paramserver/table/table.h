@@ -59,7 +59,8 @@ struct table_cursor {
     size_t block;
     size_t domain;
 };
-size_t table_statistics_part(const struct table *table, struct table_cursor *at,
+/* version: of the open step, complete, or of the one before. */
+size_t table_statistics_part(const struct table *table, uint64_t version, struct table_cursor *at,
                              struct push_entry *entries, struct frame *payloads);
 size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
                            struct frame *payloads, size_t *payload_count);

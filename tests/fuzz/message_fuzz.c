@@ -1,4 +1,5 @@
-/* The message decoder against any bytes: what it accepts must encode and decode again to the same bytes. */
+/* The message decoder against any bytes: what it accepts must encode and decode again to the same
+ * bytes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@ import pathlib
 import random
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -236,6 +237,18 @@ def an_unfinished_run_is_not_thrown_away_unasked():
             run.ok()
 
 
+def an_epoch_that_the_journal_does_not_know_is_trained_again():
+    with directory() as path:
+        with started(small_job(path), path / "run") as run:
+            expected = run.ok()
+        with sqlite3.connect(path / "run/run.db") as journal:
+            journal.execute("DELETE FROM epoch WHERE epoch = (SELECT max(epoch) FROM epoch)")
+        with started(small_job(path), path / "run", "--resume") as run:
+            result = run.ok()
+        assert result["weights_sha256"] == expected["weights_sha256"]
+        assert [e["epoch"] for e in result["epochs"]] == [e["epoch"] for e in expected["epochs"]]
+
+
 def stop_by_command_keeps_the_epoch():
     with directory() as path:
         config = small_job(path, stage="epochs = 5000; micro_batch = 4;")
@@ -331,6 +344,7 @@ if __name__ == "__main__":
         a_second_coordinator_on_the_same_run_directory_is_refused,
         resume_with_another_configuration_is_refused,
         an_unfinished_run_is_not_thrown_away_unasked,
+        an_epoch_that_the_journal_does_not_know_is_trained_again,
         stop_by_command_keeps_the_epoch,
         strangers_bytes_on_every_port_change_nothing,
         a_full_disk_while_checkpointing_is_one_line_and_loses_nothing,

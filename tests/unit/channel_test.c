@@ -196,8 +196,8 @@ static void *foreign(const void *name, size_t bytes)
 /* [1, LOADED, 0, 0, 0, 0, 0, [frame of `announced` bytes], []] */
 static void send_raw(void *socket, uint8_t announced, size_t frames, size_t bytes)
 {
-    const uint8_t header[] = {0x99, WIRE_PROTOCOL, MESSAGE_LOADED, 0, 0, 0, 0, 0, 0x91, announced,
-                              0x90};
+    const uint8_t header[] = {0x99, WIRE_PROTOCOL, MESSAGE_LOADED, 0,   0, 0, 0,
+                              0,    0x91,          announced,      0x90};
     const uint8_t payload[64] = {0};
     assert_true(zmq_send(socket, header, sizeof header, frames > 0 ? ZMQ_SNDMORE : 0) >= 0);
     for (size_t i = 0; i < frames; i++)

@@ -183,7 +183,8 @@ static void a_server_may_die_at_any_moment(void **state)
     assert_true(disturbed > SEEDS / 2);
 }
 
-/* Few runs meet the short moment between LOAD and LOADED: this one goes through it event by event. */
+/* Few runs meet the short moment between LOAD and LOADED: this one goes through it event by event.
+ */
 static void members_may_die_or_join_while_the_servers_load(void **state)
 {
     (void)state;
@@ -207,6 +208,20 @@ static void a_worker_may_join_at_any_moment(void **state)
     for (uint64_t seed = 400; seed < 400 + SEEDS; seed++) {
         struct sim_plan plan = {.seed = seed, .workers = 1, .servers = 2, CALM};
         plan.join_worker_at = draw(seed, 0, events * 9 / 10);
+        same_as_calm(&plan);
+    }
+}
+
+/* The newcomer takes over in the middle of a step, for which some servers have all and others not.
+ */
+static void a_worker_may_join_while_another_dies(void **state)
+{
+    uint64_t events = length_of(2, 2);
+    (void)state;
+    for (uint64_t seed = 1100; seed < 1100 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 2, CALM};
+        plan.join_worker_at = draw(seed, 0, events * 8 / 10);
+        plan.kill_worker_at = plan.join_worker_at + draw(seed, 1, 40);
         same_as_calm(&plan);
     }
 }
@@ -236,6 +251,17 @@ static void deaths_of_workers_and_servers_together_change_nothing(void **state)
     }
 }
 
+/* On a cluster of another size. */
+static void a_new_coordinator_goes_on_from_what_was_kept(void **state)
+{
+    (void)state;
+    for (size_t epochs = 1; epochs <= calm.epoch_count; epochs++) {
+        struct sim_plan plan = {.seed = 1000 + epochs, .workers = 3, .servers = 2, CALM};
+        plan.restart_after = epochs;
+        same_as_calm(&plan);
+    }
+}
+
 static void pushes_that_come_twice_count_once(void **state)
 {
     struct sim_plan plan = {.seed = 3, .workers = 2, .servers = 2, CALM, .doubled = true};
@@ -256,12 +282,14 @@ int main(void)
         cmocka_unit_test(the_job_runs_all_epochs_and_learns),
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
+        cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(pushes_that_come_twice_count_once),
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),
         cmocka_unit_test(a_server_may_die_at_any_moment),
         cmocka_unit_test(members_may_die_or_join_while_the_servers_load),
         cmocka_unit_test(a_worker_may_join_at_any_moment),
+        cmocka_unit_test(a_worker_may_join_while_another_dies),
         cmocka_unit_test(a_worker_that_was_declared_dead_and_goes_on_changes_nothing),
         cmocka_unit_test(deaths_of_workers_and_servers_together_change_nothing),
     };

@@ -41,7 +41,7 @@ static uint64_t draw(uint64_t seed, uint32_t number)
 struct fill {
     uint64_t seed;
     uint32_t draws;
-    size_t list_count; /* cut at the list's limit */
+    size_t list_count;  /* cut at the list's limit */
     size_t text_length; /* likewise */
     void *lists[4];
     size_t list_used;
@@ -113,10 +113,11 @@ static void assert_same(const struct wire_field *fields, size_t count, const uin
 {
     for (size_t i = 0; i < count; i++) {
         const struct wire_field *field = &fields[i];
-        size_t a_count, b_count, bytes = field->kind == WIRE_U32   ? 4
-                                         : field->kind == WIRE_U64 ? 8
-                                         : field->kind == WIRE_TEXT ? field->limit
-                                                                    : DIGEST_BYTES;
+        size_t a_count, b_count,
+            bytes = field->kind == WIRE_U32    ? 4
+                    : field->kind == WIRE_U64  ? 8
+                    : field->kind == WIRE_TEXT ? field->limit
+                                               : DIGEST_BYTES;
         const uint8_t *a_list, *b_list;
         if (field->kind != WIRE_LIST) {
             assert_memory_equal(a + field->offset, b + field->offset, bytes);

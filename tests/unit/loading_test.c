@@ -19,9 +19,10 @@
 #define VERSION 8u
 
 static const char *domain_names[] = {"a", "b"};
-static const struct stage_config stage = {
-    .name = "s", .domains = domain_names, .domain_count = DOMAINS,
-    .optimizer = {.kind = OPTIMIZER_ADAM}};
+static const struct stage_config stage = {.name = "s",
+                                          .domains = domain_names,
+                                          .domain_count = DOMAINS,
+                                          .optimizer = {.kind = OPTIMIZER_ADAM}};
 static struct live_tensor tensors[] = {{.name = "old", .pretrained = true}, {.name = "new"}};
 static struct plan_block blocks[BLOCKS];
 static struct plan plan = {

@@ -26,8 +26,8 @@ static const struct push_route route = {owners, peers, SERVERS};
 static size_t seen[SERVERS][SLICES][DOMAINS][SHARDS]; /* shards covered by entries */
 static size_t messages, entries_most;
 
-static void take(void *driver, uint64_t peer, struct message *message,
-                 const struct frame *payloads, size_t count)
+static void take(void *driver, uint64_t peer, struct message *message, const struct frame *payloads,
+                 size_t count)
 {
     const struct message_push *push = &message->body.push;
     (void)driver;

@@ -102,8 +102,8 @@ static void any_order_of_leaves_gives_the_trees_bits(void **state)
                 assert_false(reduction_complete(reduction));
                 enum reduction_result result =
                     reduction_add(reduction, order[i], 0, count_of(order[i]), leaves[order[i]]);
-                assert_int_equal(result, i + 1 == shard_numbers[n] ? REDUCTION_COMPLETE
-                                                                   : REDUCTION_ADDED);
+                assert_int_equal(result,
+                                 i + 1 == shard_numbers[n] ? REDUCTION_COMPLETE : REDUCTION_ADDED);
             }
             assert_root(reduction, shard_numbers[n]);
             reduction_reset(reduction);
@@ -130,9 +130,8 @@ static void add_in_two_levels(uint32_t shards, uint64_t seed)
         const struct reduction_node *node = &nodes[order[i]];
         assert_int_equal(node->first % (1u << node->log2), 0);
         reduction_add(server, node->first, node->log2, node->count, node->sum);
-        assert_int_equal(
-            reduction_add(server, node->first, node->log2, node->count + 1, leaves[0]),
-            REDUCTION_DUPLICATE);
+        assert_int_equal(reduction_add(server, node->first, node->log2, node->count + 1, leaves[0]),
+                         REDUCTION_DUPLICATE);
     }
     assert_root(server, shards);
     for (uint32_t w = 0; w < WORKERS_MOST; w++)
@@ -160,8 +159,7 @@ static void a_part_of_what_is_covered_changes_nothing(void **state)
     for (uint32_t s = 0; s < 6; s++) {
         assert_int_equal(reduction_covers(reduction, s), s == 2 || s == 3);
         assert_true(s == 2 || s == 3 ||
-                    reduction_add(reduction, s, 0, count_of(s), leaves[s]) !=
-                        REDUCTION_DUPLICATE);
+                    reduction_add(reduction, s, 0, count_of(s), leaves[s]) != REDUCTION_DUPLICATE);
         if (s != 2 && s != 3)
             continue;
     }
@@ -180,6 +178,10 @@ static void a_superset_replaces_its_parts(void **state)
     reduction_add(reduction, 2, 0, 50, leaves[2]);
     uint64_t count = count_of(0) + count_of(1) + count_of(2) + count_of(3);
     assert_int_equal(reduction_add(reduction, 0, 2, count, four), REDUCTION_ADDED);
+    struct reduction_node node;
+    uint32_t at = 0;
+    assert_true(reduction_next(reduction, &at, &node) && node.log2 == 2 && node.count == count);
+    assert_false(reduction_next(reduction, &at, &node));
     count = count_of(4) + count_of(5) + count_of(6);
     assert_int_equal(reduction_add(reduction, 4, 2, count, three), REDUCTION_COMPLETE);
     assert_root(reduction, 7);

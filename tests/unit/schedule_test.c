@@ -66,8 +66,7 @@ static void a_warm_up_as_long_as_the_stage_is_fine(void **state)
 
 static void steps_fall_between_epochs(void **state)
 {
-    const struct schedule_config config = {
-        .kind = SCHEDULE_STEP, .gamma = 0.5, .every_epochs = 2};
+    const struct schedule_config config = {.kind = SCHEDULE_STEP, .gamma = 0.5, .every_epochs = 2};
     (void)state;
     assert_rate(&config, 0, BASE);
     assert_rate(&config, 2 * EPOCH - 1, BASE);

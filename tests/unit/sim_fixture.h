@@ -6,459 +6,7 @@
 #ifndef GRAFT_TESTS_UNIT_SIM_FIXTURE_H
 #define GRAFT_TESTS_UNIT_SIM_FIXTURE_H
 
-#include "common/base/random.h"
-#include "common/data/shard.h"
-#include "common/wire/codec.h"
-#include "coordinator/job/controller.h"
-#include "paramserver/server.h"
-#include "tests/unit/data_fixture.h"
-#include "worker/stage.h"
-#include "worker/worker.h"
-
-#define SIM_MEMBERS 10 /* number 0 is the coordinator */
-#define SIM_IDENTITY 1000u
-#define SIM_STRANGER 7777u
-#define SIM_EPOCHS 16
-#define SIM_EVENTS_MAX 60000
-#define SIM_NEVER UINT64_MAX
-
-struct sim_letter {
-    struct sim_letter *next;
-    struct frame *frames;
-    size_t frame_count;
-    uint8_t *header;
-    size_t header_bytes;
-};
-
-struct sim_queue {
-    struct sim_letter *first, *last;
-};
-
-struct sim_worker {
-    struct worker core;
-    uint32_t number, view, generation;
-    struct stage *stages[JOB_STAGES_MAX], *stage;
-    struct link_progress progress;
-    uint64_t servers[SIM_MEMBERS], positions[SIM_MEMBERS];
-    size_t server_count;
-    uint32_t *owners;
-    bool begun, idle;
-    uint64_t begun_version;
-};
-
-struct sim_member {
-    struct sim *sim;
-    enum member_role role;
-    uint64_t identity;
-    bool running;
-    bool deaf; /* does not obey STOP: a process that hangs and comes back */
-    struct server *server;
-    struct sim_worker *worker;
-};
-
-/* What is asked of a run. Events are numbered from 0. */
-struct sim_plan {
-    uint64_t seed;
-    uint32_t workers, servers;
-    uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at; /* SIM_NEVER: no */
-    bool doubled;   /* every push twice, and once more after the next one */
-    bool strangers; /* poisoned pushes and snapshots from nobody */
-};
-
-/* What must not depend on the cluster. */
-struct sim_result {
-    struct digest epochs[SIM_EPOCHS];
-    size_t epoch_count;
-    struct digest outcome;
-    uint64_t events;
-    uint64_t duplicates, fenced, broken;
-    uint32_t views;
-};
-
-/* What the runs of a test have in common. */
-struct sim_world {
-    struct job *job;
-    struct manifest *manifest, *blind; /* the coordinator's, and the workers' without labels */
-    struct model *model;
-    struct decoder *decoder;
-};
-
-struct sim {
-    const struct sim_world *world;
-    struct sim_plan plan;
-    struct sim_result result;
-    struct codec *codec;
-    struct controller *controller;
-    struct sim_member members[SIM_MEMBERS];
-    size_t member_count;
-    struct sim_queue queues[SIM_MEMBERS][SIM_MEMBERS]; /* [from][to] */
-    struct sim_letter *held[SIM_MEMBERS][SIM_MEMBERS]; /* an old push that comes once more */
-    size_t obituaries[SIM_MEMBERS]; /* members whose end the coordinator is yet to hear of */
-    size_t obituary_count;
-    int64_t now_ms;
-    uint32_t draws;
-};
-
-
-static void sim_fail(const struct sim *sim, const char *why)
-{
-    const struct sim_plan *plan = &sim->plan;
-    fail_msg("%s (seed %llu, %u workers, %u servers, event %llu; kill worker %lld server %lld "
-             "freeze %lld join %lld)",
-             why, (unsigned long long)plan->seed, plan->workers, plan->servers,
-             (unsigned long long)sim->result.events, (long long)plan->kill_worker_at,
-             (long long)plan->kill_server_at, (long long)plan->freeze_worker_at,
-             (long long)plan->join_worker_at);
-}
-
-static void sim_check(const struct sim *sim, enum status status, const struct error *err)
-{
-    if (status != OK)
-        sim_fail(sim, err->text);
-}
-
-static uint32_t sim_draw(struct sim *sim, uint32_t below)
-{
-    struct random_key key = {.seed = sim->plan.seed, .purpose = RANDOM_SHUFFLE};
-    return (uint32_t)(random_bits(key, sim->draws++) % below);
-}
-
-/* ---- letters ---- */
-
-static void sim_post(struct sim *sim, size_t from, size_t to, struct sim_letter *letter)
-{
-    struct sim_queue *queue = &sim->queues[from][to];
-    letter->next = NULL;
-    if (queue->first == NULL)
-        queue->first = letter;
-    else
-        queue->last->next = letter;
-    queue->last = letter;
-}
-
-static struct sim_letter *sim_letter_make(const uint8_t *header, size_t header_bytes,
-                                          const struct frame *frames, size_t frame_count)
-{
-    struct sim_letter *letter = calloc(1, sizeof *letter);
-    assert_non_null(letter);
-    letter->header = malloc(header_bytes);
-    memcpy(letter->header, header, header_bytes);
-    letter->header_bytes = header_bytes;
-    letter->frames = calloc(frame_count + 1, sizeof *letter->frames);
-    letter->frame_count = frame_count;
-    for (size_t i = 0; i < frame_count; i++) {
-        void *copy = malloc(frames[i].bytes + 1);
-        if (frames[i].bytes > 0)
-            memcpy(copy, frames[i].data, frames[i].bytes);
-        letter->frames[i] = (struct frame){copy, frames[i].bytes};
-    }
-    return letter;
-}
-
-static struct sim_letter *sim_letter_copy(const struct sim_letter *letter)
-{
-    return sim_letter_make(letter->header, letter->header_bytes, letter->frames,
-                           letter->frame_count);
-}
-
-static void sim_letter_free(struct sim_letter *letter)
-{
-    if (letter == NULL)
-        return;
-    for (size_t i = 0; i < letter->frame_count; i++)
-        free((void *)(uintptr_t)letter->frames[i].data);
-    free(letter->frames);
-    free(letter->header);
-    free(letter);
-}
-
-/* A dead process's last messages may be lost, but never out of order. */
-static void sim_cut_queue(struct sim_queue *queue, uint32_t keep)
-{
-    struct sim_letter **at = &queue->first, *last = NULL;
-    for (; *at != NULL && keep > 0; keep--) {
-        last = *at;
-        at = &last->next;
-    }
-    struct sim_letter *gone = *at;
-    *at = NULL;
-    queue->last = last;
-    while (gone != NULL) {
-        struct sim_letter *next = gone->next;
-        sim_letter_free(gone);
-        gone = next;
-    }
-}
-
-static size_t sim_number(uint64_t peer)
-{
-    return peer == PEER_COORDINATOR ? 0 : (size_t)(peer - SIM_IDENTITY);
-}
-
-static void sim_send_double(struct sim *sim, size_t from, size_t to,
-                            const struct sim_letter *letter)
-{
-    sim_post(sim, from, to, sim_letter_copy(letter));
-    if (sim->held[from][to] != NULL)
-        sim_post(sim, from, to, sim->held[from][to]);
-    sim->held[from][to] = sim_letter_copy(letter);
-}
-
-static void sim_send(void *driver, uint64_t peer, struct message *message,
-                     const struct frame *payloads, size_t count)
-{
-    struct sim_member *member = driver;
-    struct sim *sim = member->sim;
-    size_t from = (size_t)(member - sim->members), to = sim_number(peer);
-    size_t sizes[WIRE_FRAMES_MAX], header_bytes;
-    const uint8_t *header;
-    struct error err;
-    if (peer == SIM_STRANGER)
-        return;
-    assert_true(to < sim->member_count);
-    message->run = 1;
-    message->sender = member->identity;
-    for (size_t i = 0; i < count; i++)
-        sizes[i] = payloads[i].bytes;
-    sim_check(sim, codec_encode(sim->codec, message, sizes, count, &header, &header_bytes, &err),
-              &err);
-    struct sim_letter *letter = sim_letter_make(header, header_bytes, payloads, count);
-    sim_post(sim, from, to, letter);
-    if (sim->plan.doubled && message->type == MESSAGE_PUSH)
-        sim_send_double(sim, from, to, letter);
-}
-
-/* ---- a worker, as worker/main.c drives it ---- */
-
-static void sim_to_server(void *driver, uint64_t position, struct message *message,
-                          const struct frame *payloads, size_t count)
-{
-    struct sim_member *member = driver;
-    message->view = member->worker->view;
-    message->generation = member->worker->generation;
-    assert_true(position < member->worker->server_count);
-    sim_send(member, member->worker->servers[position], message, payloads, count);
-}
-
-static void sim_worker_view(struct sim_worker *worker, const struct message *message)
-{
-    const struct message_view *view = &message->body.view;
-    worker->view = message->view;
-    worker_take_view(&worker->core, view, worker->number);
-    worker->server_count = view->server_count;
-    for (size_t i = 0; i < view->server_count; i++) {
-        worker->servers[i] = view->servers[i].incarnation;
-        worker->positions[i] = i;
-    }
-}
-
-static void sim_worker_owners(struct sim_member *member, const struct message_task *task)
-{
-    struct sim_worker *worker = member->worker;
-    if (task->kind == TASK_PREPARE || task->kind == TASK_SHOW)
-        return;
-    assert_int_equal(task->owner_count, worker->stage->layout.block_count);
-    free(worker->owners);
-    worker->owners = calloc(task->owner_count, sizeof *worker->owners);
-    memcpy(worker->owners, task->owners, task->owner_count * sizeof *worker->owners);
-}
-
-static void sim_worker_task(struct sim_member *member, const struct message *message,
-                            const struct frame *payloads, size_t count)
-{
-    struct sim *sim = member->sim;
-    const struct sim_world *world = sim->world;
-    struct sim_worker *worker = member->worker;
-    const struct message_task *task = &message->body.task;
-    struct error err;
-    if (worker->stages[task->stage] == NULL)
-        sim_check(sim,
-                  stage_open(world->job, world->model, world->blind, task->stage, world->decoder,
-                             &worker->progress, &worker->stages[task->stage], &err),
-                  &err);
-    worker->stage = worker->stages[task->stage];
-    sim_worker_owners(member, task);
-    if (task->kind == TASK_TRAIN && count == 1)
-        sim_check(sim,
-                  trainer_pseudo_labels(worker->stage->trainer, payloads[0].data,
-                                        payloads[0].bytes, &err),
-                  &err);
-    bool anew = message->generation != worker->generation;
-    if (anew)
-        sim_check(sim, stage_forget(worker->stage, &err), &err);
-    worker->generation = message->generation;
-    worker->begun = false;
-    worker_take_task(&worker->core, task, worker->stage->statistics != NULL);
-    for (size_t i = 0; anew && i < worker->server_count; i++) {
-        struct message pull = {.type = MESSAGE_PULL};
-        sim_to_server(member, i, &pull, NULL, 0);
-    }
-}
-
-static void sim_worker_ready(struct sim_member *member, const struct message *welcome)
-{
-    const struct sim_world *world = member->sim->world;
-    struct message ready = {.type = MESSAGE_READY};
-    member->worker->number = welcome->body.welcome.member;
-    ready.body.ready = (struct message_ready){world->blind->digest, world->model->digest};
-    sim_send(member, PEER_COORDINATOR, &ready, NULL, 0);
-}
-
-static void sim_worker_published(struct sim_worker *worker, const struct message *message,
-                                 const struct frame *payloads)
-{
-    const struct message_weights *weights = &message->body.weights;
-    const struct message_statistics *sums = &message->body.statistics;
-    if (message->generation != worker->generation || worker->stage == NULL)
-        return;
-    if (message->type == MESSAGE_WEIGHTS)
-        for (size_t i = 0; i < weights->block_count; i++)
-            weights_take(worker->stage->weights, weights->version, weights->blocks[i],
-                         payloads[i].data, payloads[i].bytes);
-    else if (worker->stage->statistics != NULL)
-        for (size_t i = 0; i < sums->entry_count; i++)
-            statistics_take(worker->stage->statistics, sums->version, sums->entries[i].block,
-                            sums->entries[i].domain, sums->entries[i].count, payloads[i].data,
-                            payloads[i].bytes);
-}
-
-static void sim_worker_handle(struct sim_member *member, const struct message *message,
-                              const struct frame *payloads, size_t count)
-{
-    member->worker->idle = false;
-    switch ((uint32_t)message->type) {
-    case MESSAGE_WELCOME:
-        sim_worker_ready(member, message);
-        break;
-    case MESSAGE_VIEW:
-        sim_worker_view(member->worker, message);
-        break;
-    case MESSAGE_TASK:
-        sim_worker_task(member, message, payloads, count);
-        break;
-    case MESSAGE_WEIGHTS:
-    case MESSAGE_STATISTICS:
-        sim_worker_published(member->worker, message, payloads);
-        break;
-    default:
-        sim_fail(member->sim, "a message that is not for a worker");
-    }
-}
-
-static void sim_worker_begin(struct sim_worker *worker, uint64_t version)
-{
-    if (worker->begun && worker->begun_version == version)
-        return;
-    trainer_begin_step(worker->stage->trainer, weights_live(worker->stage->weights, version));
-    worker->begun = true;
-    worker->begun_version = version;
-}
-
-static void sim_worker_prepare(struct sim_member *member, uint32_t shard)
-{
-    struct sim_worker *worker = member->worker;
-    struct message message = {.type = MESSAGE_PREPARED};
-    struct error err;
-    message.body.prepared = (struct message_prepared){worker->core.task.task, shard, NULL, 0};
-    for (size_t i = 0; i < worker->core.task.part_count; i++) {
-        struct features_rows rows;
-        uint32_t part = worker->core.parts[i];
-        sim_check(member->sim,
-                  features_get(worker->stage->features, part / SPLIT_COUNT,
-                               (enum split)(part % SPLIT_COUNT), shard, &rows, &err),
-                  &err);
-    }
-    sim_send(member, PEER_COORDINATOR, &message, NULL, 0);
-}
-
-static void sim_worker_predict(struct sim_member *member, const struct worker_action *action)
-{
-    const struct sim_world *world = member->sim->world;
-    struct sim_worker *worker = member->worker;
-    size_t domain = action->part / SPLIT_COUNT, classes = world->job->data.class_count;
-    enum split split = (enum split)(action->part % SPLIT_COUNT);
-    struct error err;
-    size_t count =
-        shard_count(world->blind, domain, split, world->job->cluster.shards, action->shard);
-    float *logits = calloc(count * classes + 1, sizeof *logits);
-    uint8_t *readable = calloc(count + 1, 1);
-    sim_worker_begin(worker, action->version);
-    sim_check(member->sim,
-              trainer_predict(worker->stage->trainer, domain, split, action->shard, logits,
-                              readable, &err),
-              &err);
-    struct message message = {.type = MESSAGE_PREDICTED, .generation = worker->generation};
-    message.body.predicted = (struct message_predicted){worker->core.task.task, action->shard,
-                                                        action->part, (uint32_t)count};
-    const struct frame frames[] = {{logits, count * classes * sizeof *logits}, {readable, count}};
-    sim_send(member, PEER_COORDINATOR, &message, frames, 2);
-    free(logits);
-    free(readable);
-}
-
-static void sim_worker_show(struct sim_member *member)
-{
-    const struct preprocess_config *config = &member->sim->world->job->data.preprocess;
-    struct message message = {.type = MESSAGE_PIXELS};
-    uint32_t count = (uint32_t)member->worker->core.task.part_count;
-    size_t bytes = (size_t)config->width * config->height * 3 * count;
-    uint8_t *rgb = calloc(bytes, 1);
-    const struct frame frame = {rgb, bytes};
-    message.body.pixels = (struct message_pixels){member->worker->core.task.task, config->width,
-                                                  config->height, count};
-    sim_send(member, PEER_COORDINATOR, &message, &frame, 1);
-    free(rgb);
-}
-
-static void sim_worker_push(struct sim_member *member, bool gradients, uint64_t version)
-{
-    struct sim_worker *worker = member->worker;
-    struct push_route route = {worker->owners, worker->positions, worker->server_count};
-    stage_push(worker->stage, gradients, &route, version,
-               (struct outbox){member, sim_to_server});
-}
-
-static void sim_worker_act(struct sim_member *member)
-{
-    struct sim_worker *worker = member->worker;
-    const struct stage *stage = worker->stage;
-    struct error err;
-    struct worker_action action = {.kind = ACTION_WAIT};
-    if (stage != NULL)
-        action =
-            worker_next(&worker->core, weights_latest(stage->weights),
-                        stage->statistics != NULL &&
-                            statistics_complete(stage->statistics, worker->core.version));
-    switch (action.kind) {
-    case ACTION_WAIT:
-        worker->idle = true;
-        break;
-    case ACTION_PREPARE:
-        sim_worker_prepare(member, action.shard);
-        break;
-    case ACTION_PREDICT:
-        sim_worker_predict(member, &action);
-        break;
-    case ACTION_SHOW:
-        sim_worker_show(member);
-        break;
-    case ACTION_FORWARD:
-        sim_worker_begin(worker, action.version);
-        sim_check(member->sim,
-                  trainer_forward(stage->trainer, action.shard,
-                                  (uint32_t)(action.version - worker->core.task.stage_version),
-                                  &err),
-                  &err);
-        break;
-    case ACTION_BACKWARD:
-        trainer_backward(stage->trainer, action.shard, stage->statistics);
-        break;
-    case ACTION_PUSH_STATISTICS:
-    case ACTION_PUSH_GRADIENTS:
-        sim_worker_push(member, action.kind == ACTION_PUSH_GRADIENTS, action.version);
-        break;
-    }
-}
+#include "tests/unit/sim_worker.h"
 
 /* ---- members ---- */
 
@@ -475,17 +23,16 @@ static struct sim_member *sim_join(struct sim *sim, enum member_role role)
     assert_true(sim->member_count < SIM_MEMBERS);
     struct sim_member *member = &sim->members[sim->member_count];
     struct error err;
-    *member = (struct sim_member){.sim = sim,
-                                  .role = role,
-                                  .identity = role == ROLE_COORDINATOR
-                                                  ? PEER_COORDINATOR
-                                                  : SIM_IDENTITY + sim->member_count,
-                                  .running = true};
+    *member = (struct sim_member){
+        .sim = sim,
+        .role = role,
+        .identity = role == ROLE_COORDINATOR ? PEER_COORDINATOR : SIM_IDENTITY + sim->member_count,
+        .running = true};
     sim->member_count++;
     if (role == ROLE_SERVER)
         sim_check(sim,
-                  server_create(sim->world->job, (struct outbox){member, sim_send},
-                                &member->server, &err),
+                  server_create(sim->world->job, (struct outbox){member, sim_send}, &member->server,
+                                &err),
                   &err);
     if (role == ROLE_WORKER) {
         member->worker = calloc(1, sizeof *member->worker);
@@ -576,13 +123,58 @@ static void sim_strangers(struct sim *sim)
     struct message snapshot = {.type = MESSAGE_SNAPSHOT, .generation = 1};
     snapshot.body.snapshot = (struct message_snapshot){
         .version = 1 + sim_draw(sim, 20), .parts = 1, .blocks = &block, .block_count = 1};
-    sim_check(sim,
-              controller_handle(sim->controller, sim->now_ms, SIM_STRANGER, &snapshot, &frame, 1,
-                                &err),
-              &err);
+    sim_check(
+        sim,
+        controller_handle(sim->controller, sim->now_ms, SIM_STRANGER, &snapshot, &frame, 1, &err),
+        &err);
 }
 
 /* ---- the controller's ports ---- */
+
+static void sim_forget(struct sim_kept *kept)
+{
+    for (size_t i = 0; i < 1 + VALUES_STATES_MAX; i++)
+        free(kept->vectors[i]);
+    *kept = (struct sim_kept){0};
+}
+
+static void sim_keep(struct sim_kept *kept, const struct values *values, double score)
+{
+    size_t bytes = values->plan->live_elements * sizeof(float);
+    sim_forget(kept);
+    *kept = (struct sim_kept){.stage = values->stage,
+                              .epoch = values->epoch,
+                              .stage_step = values->stage_step,
+                              .elements = values->plan->live_elements,
+                              .state_count = values->state_count,
+                              .score = score};
+    for (size_t i = 0; i < 1 + values->state_count; i++) {
+        kept->vectors[i] = malloc(bytes);
+        memcpy(kept->vectors[i], i == 0 ? values->live : values->states[i - 1], bytes);
+    }
+}
+
+/* Hands what was kept to a new controller. */
+static void sim_restore(struct sim *sim, const struct sim_kept *kept, bool best)
+{
+    struct values *values;
+    struct error err;
+    if (kept->vectors[0] == NULL)
+        return;
+    const struct plan *plan = controller_plan(sim->controller, kept->stage);
+    sim_check(sim, values_create(plan, kept->stage, kept->state_count, &values, &err), &err);
+    assert_int_equal(plan->live_elements, kept->elements);
+    values->epoch = kept->epoch;
+    values->stage_step = kept->stage_step;
+    for (size_t i = 0; i < 1 + kept->state_count; i++)
+        memcpy(i == 0 ? values->live : values->states[i - 1], kept->vectors[i],
+               kept->elements * sizeof(float));
+    sim_check(sim,
+              best ? controller_restore_best(sim->controller, values, kept->score, &err)
+                   : controller_restore_current(sim->controller, values, &err),
+              &err);
+    values_destroy(&values);
+}
 
 static enum status sim_keep_epoch(void *driver, const struct values *values,
                                   const struct epoch_report *report, struct error *err)
@@ -607,6 +199,9 @@ static enum status sim_keep_epoch(void *driver, const struct values *values,
     digest_add(&stream, &report->pseudo_share, sizeof report->pseudo_share);
     digest_add(&stream, report->terms, sizeof report->terms);
     result->epochs[result->epoch_count++] = digest_end(&stream);
+    sim_keep(&member->sim->current, values, report->score);
+    if (report->best)
+        sim_keep(&member->sim->best[values->stage], values, report->score);
     return OK;
 }
 
@@ -657,7 +252,8 @@ static void sim_deliver(struct sim *sim, size_t from, size_t to)
         else if (message.type == MESSAGE_WELCOME)
             sim_send(member, PEER_COORDINATOR, &(struct message){.type = MESSAGE_READY}, NULL, 0);
         else
-            sim_check(sim, server_handle(member->server, peer, &message, letter->frames, count, &err),
+            sim_check(sim,
+                      server_handle(member->server, peer, &message, letter->frames, count, &err),
                       &err);
     }
     sim_letter_free(letter);
@@ -744,14 +340,11 @@ static void sim_record(struct sim *sim)
     sim->result.views = controller_look(sim->controller).view;
 }
 
-static void sim_open(struct sim *sim, const struct sim_world *world, const struct sim_plan *plan)
+/* A coordinator and its members; with `kept` epochs it goes on from there. */
+static void sim_open(struct sim *sim)
 {
     struct error err;
-    sim->world = world;
-    sim->plan = *plan;
-    world->job->cluster.workers = plan->workers;
-    world->job->cluster.servers = plan->servers;
-    sim_check(sim, codec_create(&sim->codec, &err), &err);
+    const struct sim_world *world = sim->world;
     struct sim_member *coordinator = sim_join(sim, ROLE_COORDINATOR);
     struct controller_ports ports = {.driver = coordinator,
                                      .outbox = {coordinator, sim_send},
@@ -759,13 +352,18 @@ static void sim_open(struct sim *sim, const struct sim_world *world, const struc
                                      .event = sim_note_event,
                                      .member = sim_note_member,
                                      .unreadable = sim_note_unreadable};
+    world->job->cluster.workers = sim->plan.workers;
+    world->job->cluster.servers = sim->plan.servers;
     sim_check(sim,
               controller_create(world->job, world->manifest, world->model, ports, sim->now_ms,
                                 &sim->controller, &err),
               &err);
-    for (uint32_t i = 0; i < plan->servers; i++)
+    for (size_t i = 0; i < JOB_STAGES_MAX; i++)
+        sim_restore(sim, &sim->best[i], true);
+    sim_restore(sim, &sim->current, false);
+    for (uint32_t i = 0; i < sim->plan.servers; i++)
         sim_join(sim, ROLE_SERVER);
-    for (uint32_t i = 0; i < plan->workers; i++)
+    for (uint32_t i = 0; i < sim->plan.workers; i++)
         sim_join(sim, ROLE_WORKER);
 }
 
@@ -773,13 +371,26 @@ static void sim_close(struct sim *sim)
 {
     for (size_t i = 0; i < sim->member_count; i++)
         sim_close_member(&sim->members[i]);
+    sim->member_count = sim->obituary_count = 0;
     for (size_t from = 0; from < SIM_MEMBERS; from++)
         for (size_t to = 0; to < SIM_MEMBERS; to++) {
             sim_cut_queue(&sim->queues[from][to], 0);
             sim_letter_free(sim->held[from][to]);
+            sim->held[from][to] = NULL;
         }
     controller_destroy(&sim->controller);
-    codec_destroy(&sim->codec);
+}
+
+static void sim_restart_when_asked(struct sim *sim)
+{
+    if (sim->restarted || sim->plan.restart_after == 0 ||
+        sim->result.epoch_count < sim->plan.restart_after)
+        return;
+    sim->restarted = true;
+    sim->plan.servers++;
+    sim->plan.workers++;
+    sim_close(sim);
+    sim_open(sim);
 }
 
 /* Runs a job to its end. */
@@ -787,15 +398,24 @@ static struct sim_result sim_run(const struct sim_world *world, const struct sim
 {
     struct sim *sim = calloc(1, sizeof *sim);
     assert_non_null(sim);
-    sim_open(sim, world, plan);
+    struct error err;
+    sim->world = world;
+    sim->plan = *plan;
+    sim_check(sim, codec_create(&sim->codec, &err), &err);
+    sim_open(sim);
     while (controller_look(sim->controller).phase != PHASE_DONE) {
         if (!sim_step(sim))
             sim_fail(sim, "the cluster waits for ever");
         if (sim->result.events > SIM_EVENTS_MAX)
             sim_fail(sim, "the job does not end");
+        sim_restart_when_asked(sim);
     }
     sim_record(sim);
     sim_close(sim);
+    codec_destroy(&sim->codec);
+    sim_forget(&sim->current);
+    for (size_t i = 0; i < JOB_STAGES_MAX; i++)
+        sim_forget(&sim->best[i]);
     struct sim_result result = sim->result;
     free(sim);
     return result;

@@ -16,21 +16,15 @@
 #define VERSION 5u
 
 static const char *domain_names[] = {"a", "b"};
-static const struct stage_config stage = {.name = "s",
-                                          .domains = domain_names,
-                                          .domain_count = 2,
-                                          .epochs = 1,
-                                          .optimizer = {.kind = OPTIMIZER_ADAM,
-                                                        .rate = 0.1,
-                                                        .beta1 = 0.9,
-                                                        .beta2 = 0.9,
-                                                        .epsilon = 1e-8},
-                                          .domain_weights = {1, 1}};
-static const struct message_load head = {.shards = 2,
-                                         .domains = 2,
-                                         .version = VERSION,
-                                         .stage_version = 1,
-                                         .steps_per_epoch = 4};
+static const struct stage_config stage = {
+    .name = "s",
+    .domains = domain_names,
+    .domain_count = 2,
+    .epochs = 1,
+    .optimizer = {.kind = OPTIMIZER_ADAM, .rate = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-8},
+    .domain_weights = {1, 1}};
+static const struct message_load head = {
+    .shards = 2, .domains = 2, .version = VERSION, .stage_version = 1, .steps_per_epoch = 4};
 static struct table *table;
 static struct error err;
 
@@ -76,8 +70,8 @@ static enum reduction_result add(uint32_t block, uint32_t domain, uint32_t first
                                  double value, bool parameter)
 {
     const float single = (float)value;
-    const struct frame frame = parameter ? (struct frame){&single, sizeof single}
-                                         : (struct frame){&value, sizeof value};
+    const struct frame frame =
+        parameter ? (struct frame){&single, sizeof single} : (struct frame){&value, sizeof value};
     const struct push_entry entry = {block, domain, 1};
     return table_add(table, &entry, first, log2, &frame);
 }
@@ -114,7 +108,7 @@ static void sums_that_fit_no_block_are_refused(void **state)
     fill(2);
     assert_int_equal(add(1, 0, 0, 1, 1, true), REDUCTION_REFUSED); /* between two numbers */
     assert_int_equal(add(99, 0, 0, 1, 1, true), REDUCTION_REFUSED);
-    assert_int_equal(add(0, 2, 0, 1, 1, true), REDUCTION_REFUSED); /* no such domain */
+    assert_int_equal(add(0, 2, 0, 1, 1, true), REDUCTION_REFUSED);  /* no such domain */
     assert_int_equal(add(0, 0, 0, 1, 1, false), REDUCTION_REFUSED); /* 8 bytes for 4 */
     assert_int_equal(add(4, 0, 0, 1, 1, true), REDUCTION_REFUSED);
     assert_int_equal(table_add(table, &entry, 0, 1, &two), REDUCTION_REFUSED);
@@ -150,8 +144,7 @@ static void large_blocks_fill_a_message_sooner(void **state)
     (void)state;
     make();
     for (uint32_t i = 0; i < count; i++) {
-        const struct load_block block = {
-            .block = i, .kind = BLOCK_PARAMETER, .elements = elements};
+        const struct load_block block = {.block = i, .kind = BLOCK_PARAMETER, .elements = elements};
         assert_int_equal(load(&block, 1, &frame, 1), OK);
     }
     assert_int_equal(table_ready(table, &err), OK);
@@ -192,12 +185,12 @@ static void finished_statistics_leave_with_their_counts(void **state)
     add(6, 0, 0, 1, 10, false);
     add(6, 1, 0, 0, 1, false);
     add(6, 1, 1, 0, 2, false);
-    assert_int_equal(table_statistics_part(table, &at, entries, payloads), 2);
+    assert_int_equal(table_statistics_part(table, VERSION, &at, entries, payloads), 2);
     assert_true(entries[0].domain == 0 && entries[0].count == 1);
     assert_true(entries[1].domain == 1 && entries[1].count == 2);
     const double *sum = payloads[1].data;
     assert_true(*sum == 3);
-    assert_int_equal(table_statistics_part(table, &at, entries, payloads), 0);
+    assert_int_equal(table_statistics_part(table, VERSION, &at, entries, payloads), 0);
 }
 
 static double metric_total(void)

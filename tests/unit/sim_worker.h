@@ -1,0 +1,236 @@
+/* A simulated worker: the real core, stage and trainer, driven as worker/main.c drives them. For
+ * sim_fixture.h. */
+#ifndef GRAFT_TESTS_UNIT_SIM_WORKER_H
+#define GRAFT_TESTS_UNIT_SIM_WORKER_H
+
+#include "tests/unit/sim_letters.h"
+
+static void sim_to_server(void *driver, uint64_t position, struct message *message,
+                          const struct frame *payloads, size_t count)
+{
+    struct sim_member *member = driver;
+    message->view = member->worker->view;
+    message->generation = member->worker->generation;
+    assert_true(position < member->worker->server_count);
+    sim_send(member, member->worker->servers[position], message, payloads, count);
+}
+
+static void sim_worker_view(struct sim_worker *worker, const struct message *message)
+{
+    const struct message_view *view = &message->body.view;
+    worker->view = message->view;
+    worker_take_view(&worker->core, view, worker->number);
+    worker->server_count = view->server_count;
+    for (size_t i = 0; i < view->server_count; i++) {
+        worker->servers[i] = view->servers[i].incarnation;
+        worker->positions[i] = i;
+    }
+}
+
+static void sim_worker_owners(struct sim_member *member, const struct message_task *task)
+{
+    struct sim_worker *worker = member->worker;
+    if (task->kind == TASK_PREPARE || task->kind == TASK_SHOW)
+        return;
+    assert_int_equal(task->owner_count, worker->stage->layout.block_count);
+    free(worker->owners);
+    worker->owners = calloc(task->owner_count, sizeof *worker->owners);
+    memcpy(worker->owners, task->owners, task->owner_count * sizeof *worker->owners);
+}
+
+static void sim_worker_task(struct sim_member *member, const struct message *message,
+                            const struct frame *payloads, size_t count)
+{
+    struct sim *sim = member->sim;
+    const struct sim_world *world = sim->world;
+    struct sim_worker *worker = member->worker;
+    const struct message_task *task = &message->body.task;
+    struct error err;
+    if (worker->stages[task->stage] == NULL)
+        sim_check(sim,
+                  stage_open(world->job, world->model, world->blind, task->stage, world->decoder,
+                             &worker->progress, &worker->stages[task->stage], &err),
+                  &err);
+    worker->stage = worker->stages[task->stage];
+    sim_worker_owners(member, task);
+    if (task->kind == TASK_TRAIN && count == 1)
+        sim_check(sim,
+                  trainer_pseudo_labels(worker->stage->trainer, payloads[0].data, payloads[0].bytes,
+                                        &err),
+                  &err);
+    bool anew = message->generation != worker->generation;
+    if (anew)
+        sim_check(sim, stage_forget(worker->stage, &err), &err);
+    worker->generation = message->generation;
+    worker->begun = false;
+    worker_take_task(&worker->core, task, worker->stage->statistics != NULL);
+    for (size_t i = 0; anew && i < worker->server_count; i++) {
+        struct message pull = {.type = MESSAGE_PULL};
+        sim_to_server(member, i, &pull, NULL, 0);
+    }
+}
+
+static void sim_worker_ready(struct sim_member *member, const struct message *welcome)
+{
+    const struct sim_world *world = member->sim->world;
+    struct message ready = {.type = MESSAGE_READY};
+    member->worker->number = welcome->body.welcome.member;
+    ready.body.ready = (struct message_ready){world->blind->digest, world->model->digest};
+    sim_send(member, PEER_COORDINATOR, &ready, NULL, 0);
+}
+
+static void sim_worker_published(struct sim_worker *worker, const struct message *message,
+                                 const struct frame *payloads)
+{
+    const struct message_weights *weights = &message->body.weights;
+    const struct message_statistics *sums = &message->body.statistics;
+    if (message->generation != worker->generation || worker->stage == NULL)
+        return;
+    if (message->type == MESSAGE_WEIGHTS)
+        for (size_t i = 0; i < weights->block_count; i++)
+            weights_take(worker->stage->weights, weights->version, weights->blocks[i],
+                         payloads[i].data, payloads[i].bytes);
+    else if (worker->stage->statistics != NULL)
+        for (size_t i = 0; i < sums->entry_count; i++)
+            statistics_take(worker->stage->statistics, sums->version, sums->entries[i].block,
+                            sums->entries[i].domain, sums->entries[i].count, payloads[i].data,
+                            payloads[i].bytes);
+}
+
+static void sim_worker_handle(struct sim_member *member, const struct message *message,
+                              const struct frame *payloads, size_t count)
+{
+    member->worker->idle = false;
+    switch ((uint32_t)message->type) {
+    case MESSAGE_WELCOME:
+        sim_worker_ready(member, message);
+        break;
+    case MESSAGE_VIEW:
+        sim_worker_view(member->worker, message);
+        break;
+    case MESSAGE_TASK:
+        sim_worker_task(member, message, payloads, count);
+        break;
+    case MESSAGE_WEIGHTS:
+    case MESSAGE_STATISTICS:
+        sim_worker_published(member->worker, message, payloads);
+        break;
+    default:
+        sim_fail(member->sim, "a message that is not for a worker");
+    }
+}
+
+static void sim_worker_begin(struct sim_worker *worker, uint64_t version)
+{
+    if (worker->begun && worker->begun_version == version)
+        return;
+    trainer_begin_step(worker->stage->trainer, weights_live(worker->stage->weights, version));
+    worker->begun = true;
+    worker->begun_version = version;
+}
+
+static void sim_worker_prepare(struct sim_member *member, uint32_t shard)
+{
+    struct sim_worker *worker = member->worker;
+    struct message message = {.type = MESSAGE_PREPARED};
+    struct error err;
+    message.body.prepared = (struct message_prepared){worker->core.task.task, shard, NULL, 0};
+    for (size_t i = 0; i < worker->core.task.part_count; i++) {
+        struct features_rows rows;
+        uint32_t part = worker->core.parts[i];
+        sim_check(member->sim,
+                  features_get(worker->stage->features, part / SPLIT_COUNT,
+                               (enum split)(part % SPLIT_COUNT), shard, &rows, &err),
+                  &err);
+    }
+    sim_send(member, PEER_COORDINATOR, &message, NULL, 0);
+}
+
+static void sim_worker_predict(struct sim_member *member, const struct worker_action *action)
+{
+    const struct sim_world *world = member->sim->world;
+    struct sim_worker *worker = member->worker;
+    size_t domain = action->part / SPLIT_COUNT, classes = world->job->data.class_count;
+    enum split split = (enum split)(action->part % SPLIT_COUNT);
+    struct error err;
+    size_t count =
+        shard_count(world->blind, domain, split, world->job->cluster.shards, action->shard);
+    float *logits = calloc(count * classes + 1, sizeof *logits);
+    uint8_t *readable = calloc(count + 1, 1);
+    sim_worker_begin(worker, action->version);
+    sim_check(member->sim,
+              trainer_predict(worker->stage->trainer, domain, split, action->shard, logits,
+                              readable, &err),
+              &err);
+    struct message message = {.type = MESSAGE_PREDICTED, .generation = worker->generation};
+    message.body.predicted = (struct message_predicted){worker->core.task.task, action->shard,
+                                                        action->part, (uint32_t)count};
+    const struct frame frames[] = {{logits, count * classes * sizeof *logits}, {readable, count}};
+    sim_send(member, PEER_COORDINATOR, &message, frames, 2);
+    free(logits);
+    free(readable);
+}
+
+static void sim_worker_show(struct sim_member *member)
+{
+    const struct preprocess_config *config = &member->sim->world->job->data.preprocess;
+    struct message message = {.type = MESSAGE_PIXELS};
+    uint32_t count = (uint32_t)member->worker->core.task.part_count;
+    size_t bytes = (size_t)config->width * config->height * 3 * count;
+    uint8_t *rgb = calloc(bytes, 1);
+    const struct frame frame = {rgb, bytes};
+    message.body.pixels = (struct message_pixels){member->worker->core.task.task, config->width,
+                                                  config->height, count};
+    sim_send(member, PEER_COORDINATOR, &message, &frame, 1);
+    free(rgb);
+}
+
+static void sim_worker_push(struct sim_member *member, bool gradients, uint64_t version)
+{
+    struct sim_worker *worker = member->worker;
+    struct push_route route = {worker->owners, worker->positions, worker->server_count};
+    stage_push(worker->stage, gradients, &route, version, (struct outbox){member, sim_to_server});
+}
+
+static void sim_worker_act(struct sim_member *member)
+{
+    struct sim_worker *worker = member->worker;
+    const struct stage *stage = worker->stage;
+    struct error err;
+    struct worker_action action = {.kind = ACTION_WAIT};
+    if (stage != NULL)
+        action = worker_next(&worker->core, weights_latest(stage->weights),
+                             stage->statistics != NULL &&
+                                 statistics_complete(stage->statistics, worker->core.version));
+    switch (action.kind) {
+    case ACTION_WAIT:
+        worker->idle = true;
+        break;
+    case ACTION_PREPARE:
+        sim_worker_prepare(member, action.shard);
+        break;
+    case ACTION_PREDICT:
+        sim_worker_predict(member, &action);
+        break;
+    case ACTION_SHOW:
+        sim_worker_show(member);
+        break;
+    case ACTION_FORWARD:
+        sim_worker_begin(worker, action.version);
+        sim_check(member->sim,
+                  trainer_forward(stage->trainer, action.shard,
+                                  (uint32_t)(action.version - worker->core.task.stage_version),
+                                  &err),
+                  &err);
+        break;
+    case ACTION_BACKWARD:
+        trainer_backward(stage->trainer, action.shard, stage->statistics);
+        break;
+    case ACTION_PUSH_STATISTICS:
+    case ACTION_PUSH_GRADIENTS:
+        sim_worker_push(member, action.kind == ACTION_PUSH_GRADIENTS, action.version);
+        break;
+    }
+}
+
+#endif
