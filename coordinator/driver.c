@@ -170,12 +170,15 @@ static enum status drain(struct driver *driver, struct error *err)
 
 static enum status reap(struct driver *driver, struct error *err)
 {
+    char host[WIRE_TEXT_BYTES] = "";
+    gethostname(host, sizeof host - 1);
     pid_t pid;
     bool failed;
     while ((pid = launcher_ended(&driver->launcher, &failed)) != 0) {
         enum status status = drain(driver, err); /* its last words first */
         if (status == OK)
-            status = controller_process_ended(driver->controller, clock_ms(), (uint64_t)pid, err);
+            status =
+                controller_process_ended(driver->controller, clock_ms(), (uint64_t)pid, host, err);
         if (status != OK)
             return status;
     }

@@ -41,10 +41,12 @@ struct cluster_member *membership_find(struct membership *membership, uint64_t i
     return NULL;
 }
 
-struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid)
+struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid,
+                                         const char *host)
 {
     for (size_t i = 0; i < membership->count; i++)
-        if (membership->members[i].pid == pid && membership->members[i].state != MEMBER_DEAD)
+        if (membership->members[i].pid == pid && strcmp(membership->members[i].host, host) == 0 &&
+            membership->members[i].state != MEMBER_DEAD)
             return &membership->members[i];
     return NULL;
 }

@@ -40,7 +40,9 @@ struct cluster_member *membership_join(struct membership *membership, uint64_t i
                                        const struct message_hello *hello, int64_t now_ms);
 /* By identity; NULL for strangers and the dead (they are fenced off). */
 struct cluster_member *membership_find(struct membership *membership, uint64_t incarnation);
-struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid);
+/* A living member by process and host; process numbers repeat on other hosts. */
+struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid,
+                                         const char *host);
 
 /* Any message counts as life. */
 void membership_heard(struct cluster_member *member, int64_t now_ms);

@@ -258,10 +258,10 @@ enum status controller_tick(struct controller *controller, int64_t now_ms, struc
 }
 
 enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid,
-                                     struct error *err)
+                                     const char *host, struct error *err)
 {
     controller->now_ms = now_ms;
-    struct cluster_member *member = membership_by_pid(&controller->members, pid);
+    struct cluster_member *member = membership_by_pid(&controller->members, pid, host);
     if (member != NULL)
         return controller_declare_dead(controller, member, "its process ended", err);
     if (controller->phase == PHASE_JOIN && controller->view == 0)

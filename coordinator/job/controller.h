@@ -119,9 +119,9 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
 /* To be called at least every heartbeat: finds the silent. */
 enum status controller_tick(struct controller *controller, int64_t now_ms,
                             struct error *err) MUST_CHECK;
-/* A local member's process ended. */
+/* A member's process on this host ended. */
 enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid,
-                                     struct error *err) MUST_CHECK;
+                                     const char *host, struct error *err) MUST_CHECK;
 /* Stop after the epoch in work has been kept. */
 void controller_stop(struct controller *controller);
 

@@ -55,11 +55,12 @@ static void strangers_and_the_dead_are_not_found(void **state)
     (void)state;
     struct cluster_member *member = join(71, ROLE_WORKER, 0);
     assert_ptr_equal(membership_find(&members, 71), member);
-    assert_ptr_equal(membership_by_pid(&members, 5071), member);
+    assert_ptr_equal(membership_by_pid(&members, 5071, "host"), member);
+    assert_null(membership_by_pid(&members, 5071, "elsewhere"));
     assert_null(membership_find(&members, 72));
     member->state = MEMBER_DEAD;
     assert_null(membership_find(&members, 71));
-    assert_null(membership_by_pid(&members, 5071));
+    assert_null(membership_by_pid(&members, 5071, "host"));
 }
 
 static void only_too_long_a_silence_is_death(void **state)

@@ -314,7 +314,7 @@ static bool sim_step(struct sim *sim)
         sim_worker_act(&sim->members[choice.from]);
     else {
         uint64_t pid = sim->members[sim->obituaries[--sim->obituary_count]].identity;
-        sim_check(sim, controller_process_ended(sim->controller, sim->now_ms, pid, &err), &err);
+        sim_check(sim, controller_process_ended(sim->controller, sim->now_ms, pid, "", &err), &err);
     }
     if (controller_look(sim->controller).view > 0)
         sim->result.events++;
