@@ -1,7 +1,9 @@
 # graft: build, test, run. `make help` lists the targets.
 VARIANT ?= release
 BUILD := build/$(VARIANT)
-PACKAGES := libzmq msgpack openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
+# Newer distributions call the C library msgpack-c.
+MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+PACKAGES := libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
 TEST_PACKAGES := cmocka
 CC ?= gcc
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
