@@ -2,6 +2,8 @@
 """The demo job, shortened: the same weights whatever the cluster and whatever dies; and another runtime agrees."""
 import json
 import os
+import random
+import shutil
 import signal
 import struct
 import sys
@@ -134,6 +136,19 @@ def a_torn_checkpoint_is_recognised_and_the_one_before_is_used():
         assert weights_of(path / "run", "--resume") == expected
 
 
+def target_labels_and_test_images_do_not_touch_the_weights():
+    expected = undisturbed()
+    with directory() as path:
+        shutil.copytree(CACHE / "demo", path / "cache/demo")
+        csv = path / "cache/demo/handwritten.csv"
+        rows = [line.rsplit(",", 1) for line in csv.read_text().splitlines()]
+        labels = [label for _, label in rows]
+        random.Random(5).shuffle(labels)
+        csv.write_text("".join(f"{row[0]},{label}\n" for row, label in zip(rows, labels)))
+        with started(CONFIG, path / "run", sets=SHORT, env={"GRAFT_CACHE": str(path / "cache")}) as run:
+            assert run.ok()["weights_sha256"] == expected
+
+
 def result_and_files_are_complete():
     need_assets()
     with directory() as path, started(CONFIG, path / "run", sets=SHORT) as run:
@@ -145,6 +160,11 @@ def result_and_files_are_complete():
         assert result["adapted"]["accuracy"] > result["source_only"]["accuracy"] + 0.05
         for name in ("adapted.onnx", "adapted.safetensors", "test.safetensors", "changes.png", "run.db"):
             assert (path / "run" / name).stat().st_size > 0
+        for stage, pick in result["selection"].items():
+            epochs = [e for e in result["epochs"] if e["stage"] == stage]
+            score = {e["epoch"]: e["information"] if stage == "adapt" else -e["source_validation_accuracy"]
+                     for e in epochs}
+            assert pick["epoch"] == max(n for n in score if score[n] == min(score.values()))
         assert set(result["seconds"]["stages"]) == {"source", "adapt"} and result["seconds"]["total"] > 0
 
 
@@ -209,6 +229,7 @@ if __name__ == "__main__":
         the_first_interrupt_keeps_the_epoch_and_stops,
         the_second_interrupt_stops_now_and_loses_nothing_that_was_kept,
         a_torn_checkpoint_is_recognised_and_the_one_before_is_used,
+        target_labels_and_test_images_do_not_touch_the_weights,
         result_and_files_are_complete,
         onnx_runtime_agrees_on_every_test_image,
     ]))
