@@ -2,8 +2,9 @@
  * inside.
  *
  * It holds some of the blocks of one stage (LOAD). For the open step, `version`, it gathers pushed
- * sums in shard order: statistics complete (all blocks, all domains) → STATISTICS to all
- * subscribers parameters and metrics complete             → version + 1, WEIGHTS to all subscribers
+ * sums in shard order:
+ *   statistics complete (all blocks, all domains) → STATISTICS to all subscribers
+ *   parameters and metrics complete               → version + 1, WEIGHTS to all subscribers
  * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
  * workers that sent PULL in this generation; a PULL is answered with the previous and the current
  * version, each with its statistics, so that a late worker finds one version that all servers hold

@@ -2,9 +2,10 @@
  * clock or number crunching inside: the driver performs each action and then asks for the next.
  *
  * Training a step at version v, for the shards that the view gives to this worker:
- *   FORWARD each → PUSH_STATISTICS → (statistics of v complete) → BACKWARD each → PUSH_GRADIENTS →
- * (weights v+1) → next A shard that a new view brings in the middle of a step is simply not done
- * yet, so it is done now. */
+ *   FORWARD each → PUSH_STATISTICS → (statistics of v complete)
+ *   → BACKWARD each → PUSH_GRADIENTS → (weights v+1) → next
+ * A shard that a new view brings in the middle of a step is simply not done yet, so it is done
+ * now. */
 #ifndef GRAFT_WORKER_WORKER_H
 #define GRAFT_WORKER_WORKER_H
 

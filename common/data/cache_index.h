@@ -2,8 +2,8 @@
  * which go first. What is inside a file is worker/cache's business.
  *
  *     CACHE/features/KEY/SPLIT-SHARD-of-SHARDS.rows           finished
- *     CACHE/features/KEY/SPLIT-SHARD-of-SHARDS.rows.XXXXXX    being written; its writer holds an
- * flock on it
+ *     CACHE/features/KEY/SPLIT-SHARD-of-SHARDS.rows.XXXXXX    being written; its writer
+ *                                                             holds an flock on it
  *
  * A file's modification time is the time of its last use (the worker touches it), because many
  * systems don't keep access times. Safe beside running workers: a removed file stays readable for

@@ -1,10 +1,10 @@
 /* Sum of one vector per shard, always in the same order: a binary tree over shard numbers.
  *
- *            [0,8)                 A node is an aligned power-of-two range of shards; its sum is
- * left + right. [0,4)   [4,8)             With S shards, a range that lies wholly beyond S is
- * absent, and its parent [0,2) [2,4) …               equals the other child. The result depends on
- * S alone, not on who added what: 0   1  2   3 …               a worker adds the leaves it owns and
- * sends the nodes it holds then; a server adds those nodes and goes on with the same tree.
+ *            [0,8)          A node is an aligned power-of-two range of shards; its sum is left +
+ *        [0,4)   [4,8)      right. With S shards, a range that lies wholly beyond S is absent, and
+ *      [0,2) [2,4) …        its parent equals the other child. The result depends on S alone, not on
+ *     0   1  2   3 …        who added what: a worker adds the leaves it owns and sends the nodes it
+ *                           holds then; a server adds those nodes and goes on with the same tree.
  *
  * Adding a node that is already covered changes nothing; adding one that covers nodes held replaces
  * them (they are bitwise parts of the same sum). Each node carries a count of samples that is

@@ -2,8 +2,8 @@
  * them into one MessagePack header frame and back by the field tables in message.c; raw payload
  * frames follow it.
  *
- *   header frame: [PROTOCOL, type, run, sender, view, generation, sequence, [payload frame sizes],
- * [body fields]]
+ *   header frame: [PROTOCOL, type, run, sender, view, generation, sequence,
+ *                  [payload frame sizes], [body fields]]
  *
  * Limits below hold on both sides: before encoding (CHECK: our own fault) and after decoding
  * (status: theirs). Lists point into the message's arena or, when sending, into the caller's

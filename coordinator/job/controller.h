@@ -1,6 +1,6 @@
 /* The coordinator's state machine: members' messages, time and signals go in; messages, saved
  * values and reports come out. No socket, clock, file or database inside: those are the ports,
- * which the driver (coordinator/cli/run.c) gives.
+ * which the driver (coordinator/driver.c) gives.
  *
  * A job is, for each stage:  prepare features → load the servers → [guess labels] → train an epoch
  * → validate → keep the values → … → select an epoch;  and at the end: evaluate the last and the

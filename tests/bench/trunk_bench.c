@@ -1,9 +1,12 @@
 /* The trunk's and head's side of tests/bench/trunk_bench.py, which drives it through stdin, one
- * command a line: inputs FILE    reads batch × input float32 from FILE run N          runs the
- * trunk N times, prints milliseconds of each features FILE  writes the last features export FILE
- * writes the cut model with a fresh head as ONNX trunk_bench MODEL CUT BATCH [SIZE]      the trunk
- * up to the pooled features trunk_bench MODEL CUT BATCH SIZE head LIVE…   times one micro-batch
- * through the head instead and ends. */
+ * command a line:
+ *     inputs FILE    reads batch × input float32 from FILE
+ *     run N          runs the trunk N times, prints milliseconds of each
+ *     features FILE  writes the last features
+ *     export FILE    writes the cut model with a fresh head as ONNX
+ * trunk_bench MODEL CUT BATCH [SIZE]            the trunk up to the pooled features
+ * trunk_bench MODEL CUT BATCH SIZE head LIVE…   times one micro-batch through the head instead and
+ *                                               ends. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

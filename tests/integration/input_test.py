@@ -180,16 +180,19 @@ def data_that_changed_since_the_manifest_are_noticed():
             run.until(lambda s: s["phase"] == "join")
             features(path / "source.csv", 5.0, seed=9)
             endpoint = (path / "run/endpoint").read_text().split()[0]
-            server = subprocess.Popen([BUILD / "graft-server", "--coordinator", endpoint], stderr=subprocess.DEVNULL)
-            worker = subprocess.Popen([BUILD / "graft-worker", "--coordinator", endpoint], stderr=subprocess.DEVNULL)
+            members = []
             try:
+                members.append(subprocess.Popen([BUILD / "graft-server", "--coordinator", endpoint], stderr=subprocess.DEVNULL))
+                # A server that says HELLO after the end would wait for an answer for 30 s.
+                run.until(lambda s: any(m["role"] == "server" and m["state"] == "ready" for m in s["members"]))
+                members.append(subprocess.Popen([BUILD / "graft-worker", "--coordinator", endpoint], stderr=subprocess.DEVNULL))
                 run.refused("data differ")
+                for process in members:
+                    process.wait(10)
             finally:
-                for process in (server, worker):
-                    try:
-                        process.wait(10)
-                    finally:
-                        process.kill()
+                for process in members:
+                    process.kill()
+                    process.wait()
 
 
 def a_port_in_use_is_named():

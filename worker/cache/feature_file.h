@@ -2,8 +2,8 @@
  *
  *     offset 0     header, 128 bytes: magic, version, sizes, identity, checksum
  *            128   rows, float32 [rows, row_elements], little endian
- *            …     valid, one byte a row: 1 = features, 0 = the sample could not be decoded (its
- * row is zeros)
+ *            …     valid, one byte a row: 1 = features, 0 = the sample could not be
+ *                  decoded (its row is zeros)
  *
  * A file is written aside through its mapping, with all its space reserved first (so that a full
  * disk shows before any work is done), then synced and renamed. Two writers of the same file don't
