@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "common/base/check.h"
-#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/job/checkpoint.h"
 
@@ -55,65 +53,25 @@ static void replay_epoch(void *context, const struct journal_epoch *epoch)
 /* Epochs after `step` have no sound checkpoint and are trained again. */
 static void forget_after(struct history *history, uint64_t step)
 {
-    size_t kept = 0, count = history->count;
+    size_t count = history->count;
     memset(history->best_steps, 0, sizeof history->best_steps);
     history->count = 0;
-    for (size_t i = 0; i < count; i++)
-        if (history->epochs[i].step <= step) {
-            struct journal_epoch epoch = history->epochs[i];
+    for (size_t i = 0; i < count; i++) {
+        struct journal_epoch epoch = history->epochs[i];
+        if (epoch.step <= step)
             remember(history, &epoch);
-            kept++;
-        }
-    CHECK(kept == history->count);
+    }
 }
 
-static bool has_row(const struct history *history, uint64_t step)
+/* A checkpoint without a row was written by a coordinator that died before the epoch was scored
+ * and kept. */
+static bool has_row(const void *context, uint64_t step)
 {
+    const struct history *history = context;
     for (size_t i = 0; i < history->count; i++)
         if (history->epochs[i].step == step)
             return true;
     return false;
-}
-
-static enum status read_step(const struct history *history, const struct controller *controller,
-                             uint64_t step, struct values **out, struct error *err)
-{
-    char path[PATH_BYTES];
-    struct checkpoint_head head;
-    enum status status = checkpoint_path(path, history->job->run.directory, step, err);
-    if (status == OK)
-        status = checkpoint_peek(path, history->job, &head, err);
-    if (status == OK)
-        status = checkpoint_read(path, history->job, controller_plan(controller, head.stage), out,
-                                 NULL, err);
-    return status;
-}
-
-/* The newest checkpoint that is sound and whose epoch the journal knows: one without a row was
- * written by a coordinator that died before the epoch was scored and kept. *out is NULL when there
- * is none. */
-static enum status read_latest(const struct history *history, const struct controller *controller,
-                               struct values **out, uint64_t *step, struct error *err)
-{
-    uint64_t *steps;
-    size_t count;
-    enum status status = checkpoint_list(history->job->run.directory, &steps, &count, err);
-    if (status != OK)
-        return status;
-    for (size_t i = 0; i < count && *out == NULL; i++) {
-        if (!has_row(history, steps[i]))
-            continue;
-        *step = steps[i];
-        status = read_step(history, controller, steps[i], out, err);
-        if (status == ERR_STATE || status == ERR_MEMORY)
-            break;
-        if (status != OK)
-            log_event(LOG_WARN, "checkpoint_damaged", "step=%llu why=\"%s\"",
-                      (unsigned long long)steps[i], err->text);
-        status = OK;
-    }
-    memory_free(steps);
-    return status;
 }
 
 static double score_at(const struct history *history, uint64_t step)
@@ -125,11 +83,12 @@ static double score_at(const struct history *history, uint64_t step)
 }
 
 static enum status restore_best(struct history *history, struct controller *controller,
-                                size_t stage, struct error *err)
+                                const struct plan *const *plans, size_t stage, struct error *err)
 {
     struct values *values = NULL;
     uint64_t step = history->best_steps[stage];
-    enum status status = read_step(history, controller, step, &values, err);
+    enum status status =
+        checkpoint_at(history->job->run.directory, step, history->job, plans, &values, NULL, err);
     if (status != OK)
         return error_prefix(err,
                             "the selected epoch of stage '%s' is damaged, --restart begins anew",
@@ -142,17 +101,24 @@ static enum status restore_best(struct history *history, struct controller *cont
 enum status history_restore(struct history *history, struct controller *controller,
                             struct error *err)
 {
+    const struct job *job = history->job;
+    const struct plan *plans[JOB_STAGES_MAX];
+    struct checkpoint_head head = {0};
     struct values *values = NULL;
-    uint64_t step = 0;
+    for (size_t i = 0; i < job->stage_count; i++)
+        plans[i] = controller_plan(controller, i);
     enum status status = journal_epochs(history->journal, replay_epoch, history, err);
     if (status == OK)
-        status = read_latest(history, controller, &values, &step, err);
-    forget_after(history, step);
-    if (status != OK || values == NULL)
+        status = checkpoint_latest(job->run.directory, job, plans, has_row, history, &values, &head,
+                                   err);
+    if (status != OK)
         return status;
-    for (size_t i = 0; status == OK && i < history->job->stage_count; i++)
+    forget_after(history, head.step);
+    if (values == NULL)
+        return OK;
+    for (size_t i = 0; status == OK && i < job->stage_count; i++)
         if (history->best_steps[i] != 0)
-            status = restore_best(history, controller, i, err);
+            status = restore_best(history, controller, plans, i, err);
     if (status == OK)
         status = controller_restore_current(controller, values, err);
     values_destroy(&values);

@@ -67,11 +67,19 @@ enum status checkpoint_read(const char *path, const struct job *job, const struc
 enum status checkpoint_list(const char *run_directory, uint64_t **steps, size_t *count,
                             struct error *err) MUST_CHECK;
 
-/* The newest sound checkpoint; damaged ones are passed over with a warning in the log.
- * plans[job->stage_count]. *out is NULL when there is none. Errors: ERR_STATE (of another job),
- * ERR_IO, ERR_MEMORY. */
+/* RUN's checkpoint of this step, read as by checkpoint_read with the plan of its stage;
+ * plans[job->stage_count]. Also ERR_INPUT when it holds another step. */
+enum status checkpoint_at(const char *run_directory, uint64_t step, const struct job *job,
+                          const struct plan *const *plans, struct values **out,
+                          struct checkpoint_head *head, struct error *err) MUST_CHECK;
+
+/* The newest sound checkpoint that `accept` (NULL: any) takes; damaged ones are passed over with a
+ * warning in the log. *out is NULL, and `head` untouched, when there is none. Errors: ERR_STATE (of
+ * another job), ERR_IO, ERR_MEMORY. */
 enum status checkpoint_latest(const char *run_directory, const struct job *job,
-                              const struct plan *const *plans, struct values **out,
+                              const struct plan *const *plans,
+                              bool (*accept)(const void *context, uint64_t step),
+                              const void *context, struct values **out,
                               struct checkpoint_head *head, struct error *err) MUST_CHECK;
 
 /* Removes all but the newest `kept` and those of keep_steps[count], and what dead processes left.

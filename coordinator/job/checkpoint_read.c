@@ -9,25 +9,9 @@
 #include "common/config/optimizer_states.h"
 #include "common/tensor/safetensors.h"
 #include "coordinator/job/checkpoint.h"
+#include "coordinator/job/document.h"
 
 #define HEAD_BYTES_MAX ((size_t)1 << 20)
-
-static enum status load_head(const char *path, json_t **out, struct error *err)
-{
-    struct file_map map;
-    json_error_t reason;
-    enum status status = file_map(path, HEAD_BYTES_MAX, &map, err);
-    if (status != OK)
-        return status;
-    json_t *json = json_loadb((const char *)map.data, map.bytes, JSON_REJECT_DUPLICATES, &reason);
-    file_unmap(&map);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return error_set(err, ERR_INPUT, "%s: not a checkpoint: no JSON object", path);
-    }
-    *out = json;
-    return OK;
-}
 
 static enum status head_number(const json_t *head, const char *path, const char *key, uint64_t most,
                                uint64_t *out, struct error *err)
@@ -109,7 +93,7 @@ enum status checkpoint_peek(const char *path, const struct job *job, struct chec
     json_t *head = NULL;
     enum status status = file_path(file, err, "%s/" CHECKPOINT_HEAD_FILE, path);
     if (status == OK)
-        status = load_head(file, &head, err);
+        status = document_read(file, HEAD_BYTES_MAX, "checkpoint", &head, err);
     if (status == OK)
         status = parse_head(head, file, job, out, err);
     json_decref(head);
@@ -224,7 +208,7 @@ enum status checkpoint_read(const char *path, const struct job *job, const struc
     struct values *values = NULL;
     enum status status = file_path(file, err, "%s/" CHECKPOINT_HEAD_FILE, path);
     if (status == OK)
-        status = load_head(file, &json, err);
+        status = document_read(file, HEAD_BYTES_MAX, "checkpoint", &json, err);
     if (status == OK)
         status = parse_head(json, file, job, &parsed, err);
     if (status == OK)

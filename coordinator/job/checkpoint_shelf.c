@@ -69,9 +69,9 @@ enum status checkpoint_list(const char *run_directory, uint64_t **steps, size_t 
     return OK;
 }
 
-static enum status read_step(const char *run_directory, uint64_t step, const struct job *job,
-                             const struct plan *const *plans, struct values **out,
-                             struct checkpoint_head *head, struct error *err)
+enum status checkpoint_at(const char *run_directory, uint64_t step, const struct job *job,
+                          const struct plan *const *plans, struct values **out,
+                          struct checkpoint_head *head, struct error *err)
 {
     char path[PATH_BYTES];
     struct checkpoint_head peeked;
@@ -92,7 +92,9 @@ static bool is_damage(enum status status)
 }
 
 enum status checkpoint_latest(const char *run_directory, const struct job *job,
-                              const struct plan *const *plans, struct values **out,
+                              const struct plan *const *plans,
+                              bool (*accept)(const void *context, uint64_t step),
+                              const void *context, struct values **out,
                               struct checkpoint_head *head, struct error *err)
 {
     uint64_t *steps;
@@ -103,7 +105,9 @@ enum status checkpoint_latest(const char *run_directory, const struct job *job,
     struct values *values = NULL;
     for (size_t i = 0; i < count && values == NULL && status == OK; i++) {
         struct error why = {0};
-        status = read_step(run_directory, steps[i], job, plans, &values, head, &why);
+        if (accept != NULL && !accept(context, steps[i]))
+            continue;
+        status = checkpoint_at(run_directory, steps[i], job, plans, &values, head, &why);
         if (is_damage(status)) {
             log_event(LOG_WARN, "checkpoint_damaged", "step=%" PRIu64 " why=\"%s\"", steps[i],
                       why.text);

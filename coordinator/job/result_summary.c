@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/base/file.h"
+#include "coordinator/job/document.h"
 #include "coordinator/job/result.h"
 
 static enum status result_path(const char *path, char out[PATH_BYTES], struct error *err)
@@ -17,23 +18,6 @@ static enum status result_path(const char *path, char out[PATH_BYTES], struct er
     if (S_ISDIR(info.st_mode))
         return file_path(out, err, "%s/" RESULT_FILE, path);
     return file_path(out, err, "%s", path);
-}
-
-static enum status load(const char *path, json_t **out, struct error *err)
-{
-    struct file_map map;
-    json_error_t reason;
-    enum status status = file_map(path, RESULT_BYTES_MAX, &map, err);
-    if (status != OK)
-        return status;
-    json_t *json = json_loadb((const char *)map.data, map.bytes, JSON_REJECT_DUPLICATES, &reason);
-    file_unmap(&map);
-    if (!json_is_object(json)) {
-        json_decref(json);
-        return error_set(err, ERR_INPUT, "%s: not a result: no JSON object", path);
-    }
-    *out = json;
-    return OK;
 }
 
 static enum status take_text(const json_t *json, const char *key, size_t bytes, char *out,
@@ -116,7 +100,7 @@ enum status result_read_summary(const char *path, struct result_summary *out, st
     struct result_summary summary = {0};
     enum status status = result_path(path, file, err);
     if (status == OK)
-        status = load(file, &json, err);
+        status = document_read(file, RESULT_BYTES_MAX, "result", &json, err);
     if (status != OK)
         return status;
     status = take_all(json, &summary, err);

@@ -144,7 +144,8 @@ static void an_optimiser_without_vectors_is_kept_too(void **state)
     (void)state;
     save(values, 50);
     const struct plan *both[] = {plans[0], plans[1]};
-    assert_int_equal(checkpoint_latest(fixture_folder, job, both, &got, &head, &err), OK);
+    assert_int_equal(checkpoint_latest(fixture_folder, job, both, NULL, NULL, &got, &head, &err),
+                     OK);
     assert_non_null(got);
     assert_int_equal(got->stage, 1);
     assert_ptr_equal(got->plan, plans[1]);
@@ -174,7 +175,8 @@ static void an_older_one_of_that_number_is_replaced(void **state)
     save_epoch(1, 7);
     save_epoch(2, 7);
     const struct plan *both[] = {plans[0], plans[1]};
-    assert_int_equal(checkpoint_latest(fixture_folder, job, both, &got, NULL, &err), OK);
+    assert_int_equal(checkpoint_latest(fixture_folder, job, both, NULL, NULL, &got, NULL, &err),
+                     OK);
     assert_int_equal(got->epoch, 2);
     assert_int_equal(listed(&newest), 1);
     values_destroy(&got);
@@ -221,7 +223,8 @@ static void a_torn_one_is_passed_over(void **state)
     assert_int_equal(truncate(path, 100), 0);
     fixture_path(path, "checkpoints/step-20/run.json");
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(checkpoint_latest(fixture_folder, job, both, &got, &head, &err), OK);
+    assert_int_equal(checkpoint_latest(fixture_folder, job, both, NULL, NULL, &got, &head, &err),
+                     OK);
     assert_non_null(got);
     assert_int_equal(head.step, 10);
     assert_int_equal(got->epoch, 1);
@@ -235,7 +238,8 @@ static void none_yet_is_no_error(void **state)
     uint64_t newest;
     const struct plan *both[] = {plans[0], plans[1]};
     assert_int_equal(listed(&newest), 0);
-    assert_int_equal(checkpoint_latest(fixture_folder, job, both, &got, NULL, &err), OK);
+    assert_int_equal(checkpoint_latest(fixture_folder, job, both, NULL, NULL, &got, NULL, &err),
+                     OK);
     assert_null(got);
     assert_int_equal(checkpoint_prune(fixture_folder, 1, NULL, 0, &err), OK);
 }
@@ -250,7 +254,8 @@ static void another_job_or_stage_is_refused(void **state)
     save_epoch(1, 5);
     assert_int_equal(load_with(5, other, plans[0], &err), ERR_STATE);
     fixture_contains(err.text, "another configuration");
-    assert_int_equal(checkpoint_latest(fixture_folder, other, both, &got, NULL, &err), ERR_STATE);
+    assert_int_equal(checkpoint_latest(fixture_folder, other, both, NULL, NULL, &got, NULL, &err),
+                     ERR_STATE);
     assert_null(got);
     assert_int_equal(load_with(5, job, plans[1], &err), ERR_INPUT);
     job_destroy(&other);
