@@ -22,6 +22,7 @@
 #define LIVE (WIDE * HIDDEN + CLASSES * HIDDEN + CLASSES)
 
 #define SMOOTHING 0.1
+static const double class_weights[CLASSES] = {0.5, 2, 1}; /* of labels, not of pseudo labels */
 
 static const char job_text[] =
     "model = { file = \"made-in-memory.onnx\"; };\n"
@@ -35,7 +36,8 @@ static const char job_text[] =
     "  ); };\n"
     "cluster = { shards = 3; };\n"
     "stages = ( { name = \"adapt\"; domains = [\"s\", \"t\"]; live = [\"fc2\"]; micro_batch = 3;\n"
-    "  losses = { cross_entropy = 0.7; label_smoothing = 0.1; coral = 100.0; information = 0.9;\n"
+    "  losses = { class_weights = [0.5, 2, 1]; cross_entropy = 0.7; label_smoothing = 0.1; coral = "
+    "100.0; information = 0.9;\n"
     "             self_training = 0.4; }; } );\n";
 
 enum { SOURCE, TARGET };
@@ -197,11 +199,12 @@ struct loss {
     double of[TERM_COUNT]; /* means over the step */
 };
 
-static double cross_entropy_of(const struct answers *a, int32_t label)
+static double cross_entropy_of(int domain, const struct answers *a, int32_t label)
 {
     double loss = 0;
     for (int32_t k = 0; k < CLASSES; k++)
-        loss -= ((k == label ? 1 - SMOOTHING : 0) + SMOOTHING / CLASSES) * a->log_p[k];
+        loss -= (domain == SOURCE ? class_weights[k] : 1) *
+                ((k == label ? 1 - SMOOTHING : 0) + SMOOTHING / CLASSES) * a->log_p[k];
     return label == LABEL_NONE ? 0 : loss;
 }
 
@@ -209,7 +212,7 @@ static double mean_cross_entropy(int domain, const struct answers *a)
 {
     double loss = 0;
     for (size_t i = 0; i < batches[domain].count; i++)
-        loss += cross_entropy_of(&a[i], labels[domain][batches[domain].row[i]]);
+        loss += cross_entropy_of(domain, &a[i], labels[domain][batches[domain].row[i]]);
     return loss / (double)batches[domain].count;
 }
 
