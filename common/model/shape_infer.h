@@ -1,6 +1,7 @@
-/* Shape inference over a whole graph. Input: shapes of the graph's input and constants. After OK
- * every value has a known shape (the batch, -1, only as first dimension), every node's attributes
- * are complete and every size fits: nothing about shapes can fail later. */
+/* Shape and type inference over a whole graph. Input: shapes and types of the graph's inputs and
+ * constants. After OK every value has a known shape (the batch, -1, only as first dimension) and its
+ * type, every node's attributes are complete and every size fits: nothing about shapes can fail later.
+ * May run again on the same graph (a node was added). */
 #ifndef GRAFT_COMMON_MODEL_SHAPE_INFER_H
 #define GRAFT_COMMON_MODEL_SHAPE_INFER_H
 

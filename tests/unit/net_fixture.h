@@ -87,6 +87,18 @@ static inline struct attributes net_attributes(enum op op)
     return attributes;
 }
 
+/* The type an operator takes as input `k` where it is not float32. */
+static inline enum dtype net_dtype(enum op op, size_t k)
+{
+    if (op == OP_AND || op == OP_OR || op == OP_NOT || (op == OP_WHERE && k == 0))
+        return DTYPE_BOOL;
+    if ((op == OP_GATHER || op == OP_GATHER_ELEMENTS) && k == 1)
+        return DTYPE_I64;
+    if ((op == OP_QUANTIZE && k == 2) || (op == OP_DEQUANTIZE && k != 1))
+        return DTYPE_U8;
+    return DTYPE_F32;
+}
+
 static inline uint32_t net_node(struct net *net, enum op op, const char *name,
                                 const struct attributes *attributes, size_t count, ...)
 {

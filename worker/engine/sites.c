@@ -16,6 +16,8 @@ static enum status site_init(struct op_site *site, const struct graph *graph,
                              bool *wanted, struct error *err)
 {
     const struct op_kernel *kernel = op_kernel(site->node->op);
+    if (kernel == NULL)
+        return error_set(err, ERR_SUPPORT, "node %s: no kernel yet", site->node->name);
     for (size_t k = 0; k < site->input_count; k++) {
         uint32_t input = site->node->inputs[k];
         if (input == GRAPH_NONE)
