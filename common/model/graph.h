@@ -25,6 +25,7 @@
 #define GRAPH_NAME_BYTES_MAX ((size_t)256)
 #define GRAPH_EXTENT_MAX                                                                           \
     ((int64_t)1 << 20) /* kernel, stride, dilation and pad: keeps sums inside 64 bits */
+#define GRAPH_INPUTS_MAX ((size_t)8) /* tensors that are fed */
 #define GRAPH_NONE UINT32_MAX
 
 /* Shape, Size, Range, Constant and ConstantOfShape are no operators here: the reader computes
@@ -140,8 +141,8 @@ struct attributes {
     enum resize_origin resize_origin;
     enum resize_round resize_round;
     int64_t axis;
-    /* Axes; or the permutation, the target of Reshape, Expand and Resize (-1 in the first of Expand:
-     * the batch), the repeats of Tile. */
+    /* Axes; or the permutation, the target of Reshape, Expand and Resize (-1 in the first of Expand
+     * and Resize: the batch), the repeats of Tile. */
     int64_t axes[TENSOR_RANK_MAX];
     size_t axes_count;
     /* Slice: of axes[i], as in the file; after shape inference of every axis in order, starts and
@@ -178,7 +179,10 @@ struct graph {
     size_t value_count;
     struct node *nodes;
     size_t node_count;
-    uint32_t input;       /* the one value that is fed */
+    uint32_t inputs[GRAPH_INPUTS_MAX]; /* the values that are fed: a sample is their elements as
+                                          float32, side by side in this order */
+    size_t input_count;
+    uint32_t input;       /* inputs[0] */
     uint32_t output;      /* as read: the cut tensor; as modelled: the logits */
     uint32_t features;    /* set by the model */
     int64_t opset;        /* as loaded */
@@ -200,6 +204,10 @@ void *graph_alloc(struct graph *graph, size_t count, size_t bytes);
 enum status graph_add_value(struct graph *graph, const char *name, enum dtype dtype,
                             const struct shape *shape, const void *data, bool parameter,
                             uint32_t *out, struct error *err) MUST_CHECK;
+
+/* A value that is fed: one more of `inputs`. */
+enum status graph_add_input(struct graph *graph, const char *name, enum dtype dtype,
+                            const struct shape *shape, uint32_t *out, struct error *err) MUST_CHECK;
 
 /* Appends a node; its output is a new value (float32, shape still unknown: rank 0) called `output`.
  * Inputs must exist already, which keeps the order topological and the graph without cycles. */

@@ -68,6 +68,14 @@ static enum status infer_node(struct graph *graph, struct node *node, struct err
     return OK;
 }
 
+enum status shape_infer_node(struct graph *graph, struct node *node, struct error *err)
+{
+    enum status status = infer_node(graph, node, err);
+    if (status != OK)
+        error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
+    return status;
+}
+
 enum status shape_infer(struct graph *graph, struct error *err)
 {
     for (size_t i = 0; i < graph->value_count; i++) {
@@ -78,15 +86,10 @@ enum status shape_infer(struct graph *graph, struct error *err)
         if (value->data != NULL && value->shape.rank > 0 && value->shape.dims[0] < 0)
             return error_set(err, ERR_INPUT, "constant %s has no fixed shape", value->name);
     }
-    for (size_t i = 0; i < graph->node_count; i++) {
-        struct node *node = &graph->nodes[i];
-        enum status status = infer_node(graph, node, err);
-        if (status != OK) {
-            error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
-            return status;
-        }
-    }
-    return OK;
+    enum status status = OK;
+    for (size_t i = 0; i < graph->node_count && status == OK; i++)
+        status = shape_infer_node(graph, &graph->nodes[i], err);
+    return status;
 }
 
 double shape_infer_flops(const struct graph *graph, const struct node *node)

@@ -58,8 +58,8 @@ static inline struct net net_create(struct shape input)
 {
     struct net net = {0};
     NET_OK(&net, graph_create(&net.graph, &net.err));
-    NET_OK(&net, graph_add_value(net.graph, "x", DTYPE_F32, &input, NULL, false, &net.graph->input,
-                                 &net.err));
+    uint32_t x = GRAPH_NONE;
+    NET_OK(&net, graph_add_input(net.graph, "x", DTYPE_F32, &input, &x, &net.err));
     net.graph->opset = 13;
     return net;
 }
