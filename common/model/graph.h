@@ -25,7 +25,8 @@
 #define GRAPH_NAME_BYTES_MAX ((size_t)256)
 #define GRAPH_EXTENT_MAX                                                                           \
     ((int64_t)1 << 20) /* kernel, stride, dilation and pad: keeps sums inside 64 bits */
-#define GRAPH_INPUTS_MAX ((size_t)8) /* tensors that are fed */
+#define GRAPH_INPUTS_MAX ((size_t)8)       /* tensors that are fed */
+#define GRAPH_WHOLE_MAX ((int64_t)1 << 24) /* up to here float32 holds every whole number */
 #define GRAPH_NONE UINT32_MAX
 
 /* Shape, Size, Range, Constant and ConstantOfShape are no operators here: the reader computes
@@ -142,11 +143,13 @@ struct attributes {
     enum resize_round resize_round;
     int64_t axis;
     /* Axes; or the permutation, the target of Reshape, Expand and Resize (-1 in the first of Expand
-     * and Resize: the batch), the repeats of Tile. */
+     * and Resize: the batch), the repeats of Tile; ConvTranspose: the wanted height and width, if any
+     * are wanted. */
     int64_t axes[TENSOR_RANK_MAX];
     size_t axes_count;
     /* Slice: of axes[i], as in the file; after shape inference of every axis in order, starts and
-     * ends inside the extent, the batch as 0, INT64_MAX, 1. Pad: starts = elements before, ends =
+     * ends inside the extent (backwards, the end before the first element is -extent - 1), the batch
+     * as 0, INT64_MAX, 1. Pad: starts = elements before, ends =
      * after, of axes[i]; after shape inference of every axis. */
     int64_t starts[TENSOR_RANK_MAX], ends[TENSOR_RANK_MAX], steps[TENSOR_RANK_MAX];
     size_t starts_count;           /* of the three */

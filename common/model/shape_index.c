@@ -3,10 +3,21 @@
 #include "common/model/shape_axes.h"
 #include "common/model/shape_rules.h"
 
+/* The own axis, whose indices are held as float32. */
+static enum status indexed_axis(struct node *node, const struct shape *x, size_t *axis,
+                                struct error *err)
+{
+    enum status status = shape_axes_own(node, x, axis, err);
+    if (status == OK && x->dims[*axis] > GRAPH_WHOLE_MAX)
+        status = error_set(err, ERR_SUPPORT, "axis %zu has more than %lld indices", *axis,
+                           (long long)GRAPH_WHOLE_MAX);
+    return status;
+}
+
 SHAPE_RULE(shape_rule_arg_max)
 {
     size_t axis = 0;
-    enum status status = shape_axes_own(node, in[0], &axis, err);
+    enum status status = indexed_axis(node, in[0], &axis, err);
     if (status != OK)
         return status;
     *out = (struct shape){0};
@@ -22,7 +33,7 @@ SHAPE_RULE(shape_rule_gather)
 {
     const struct shape *data = in[0], *indices = in[1];
     size_t axis = 0;
-    enum status status = shape_axes_own(node, data, &axis, err);
+    enum status status = indexed_axis(node, data, &axis, err);
     if (status != OK)
         return status;
     if (shape_axes_batched(indices) && axis > 0)
@@ -42,7 +53,7 @@ SHAPE_RULE(shape_rule_gather_elements)
 {
     const struct shape *data = in[0], *indices = in[1];
     size_t axis = 0;
-    enum status status = shape_axes_own(node, data, &axis, err);
+    enum status status = indexed_axis(node, data, &axis, err);
     if (status != OK)
         return status;
     if (data->rank != indices->rank)

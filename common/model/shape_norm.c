@@ -12,6 +12,7 @@ static enum status per_channel(const struct shape *x, const struct shape *values
 SHAPE_RULE(shape_rule_batch_norm)
 {
     enum status status = OK;
+    (void)node;
     if (in[0]->rank < 2)
         return error_set(err, ERR_INPUT, "its input has no channel axis");
     for (size_t k = 1; k < 5 && status == OK; k++)

@@ -228,7 +228,7 @@ static void check_gradients(struct model *model, const char *pattern)
     struct bench b = bench_on(model, pattern, BATCH);
     double **wide = wide_parameters(&b);
     float *dhidden = make_dhidden(&b, BATCH);
-    head_forward(b.head, b.tape, b.features, BATCH);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
     head_backward(b.head, b.tape, dhidden, dlogits, b.gradient);
     for (size_t t = 0; t < b.plan->tensor_count; t++) {
         const struct live_tensor *tensor = &b.plan->tensors[t];
@@ -280,7 +280,7 @@ static void values_match_the_plain_evaluation(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct bench b = bench_open(patterns[i], BATCH);
         struct net_values values = net_evaluate(b.model->graph, b.inputs, BATCH, NULL);
-        head_forward(b.head, b.tape, b.features, BATCH);
+        assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
         const float *hidden = values.data[b.model->graph->features],
                     *logits = values.data[b.model->graph->output];
         assert_true(net_difference(tape_hidden(b.tape), hidden, BATCH * b.model->feature_count) <
@@ -296,9 +296,9 @@ static void backward_accumulates_and_repeats_bit_for_bit(void **state)
     (void)state;
     struct bench b = bench_open("*", BATCH);
     float *once = calloc(b.plan->live_elements, sizeof *once);
-    head_forward(b.head, b.tape, b.features, BATCH);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
     head_backward(b.head, b.tape, NULL, dlogits, once);
-    head_forward(b.head, b.tape, b.features, BATCH);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
     head_backward(b.head, b.tape, NULL, dlogits, b.gradient);
     assert_memory_equal(once, b.gradient, b.plan->live_elements * sizeof *once);
     head_backward(b.head, b.tape, NULL, dlogits, b.gradient);
@@ -313,13 +313,13 @@ static void missing_samples_count_as_nothing(void **state)
 {
     (void)state;
     struct bench full = bench_open("*", 2), wide = bench_open("*", 2 * BATCH);
-    head_forward(full.head, full.tape, full.features, 2);
+    assert_int_equal(head_forward(full.head, full.tape, full.features, 2, NULL), OK);
     head_backward(full.head, full.tape, NULL, dlogits, full.gradient);
     float *ones = calloc(2 * BATCH * CLASSES, sizeof *ones),
           *thrown = calloc(wide.plan->live_elements, sizeof *thrown);
-    head_forward(wide.head, wide.tape, wide.features, BATCH);
+    assert_int_equal(head_forward(wide.head, wide.tape, wide.features, BATCH, NULL), OK);
     head_backward(wide.head, wide.tape, NULL, ones, thrown);
-    head_forward(wide.head, wide.tape, wide.features, 2);
+    assert_int_equal(head_forward(wide.head, wide.tape, wide.features, 2, NULL), OK);
     head_backward(wide.head, wide.tape, NULL, dlogits, wide.gradient);
     assert_true(net_difference(tape_logits(wide.tape), tape_logits(full.tape), 2 * CLASSES) < 1e-6);
     assert_true(net_difference(wide.gradient, full.gradient, full.plan->live_elements) < 1e-5);
@@ -336,10 +336,11 @@ static void two_tapes_may_be_open_at_once(void **state)
     struct tape *second = NULL;
     float *alone = calloc(b.plan->live_elements, sizeof *alone);
     assert_int_equal(tape_create(b.head, &second, &b.err), OK);
-    head_forward(b.head, b.tape, b.features, 1);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, 1, NULL), OK);
     head_backward(b.head, b.tape, NULL, dlogits, alone);
-    head_forward(b.head, b.tape, b.features, 1);
-    head_forward(b.head, second, b.features + b.plan->boundary_elements, 2);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, 1, NULL), OK);
+    assert_int_equal(head_forward(b.head, second, b.features + b.plan->boundary_elements, 2, NULL),
+                     OK);
     head_backward(b.head, b.tape, NULL, dlogits, b.gradient);
     assert_memory_equal(alone, b.gradient, b.plan->live_elements * sizeof *alone);
     tape_destroy(&second);
@@ -351,7 +352,7 @@ static void no_gradient_in_means_none_out(void **state)
 {
     (void)state;
     struct bench b = bench_open("pw.*", BATCH);
-    head_forward(b.head, b.tape, b.features, BATCH);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
     head_backward(b.head, b.tape, NULL, NULL, b.gradient);
     for (size_t i = 0; i < b.plan->live_elements; i++)
         assert_true(b.gradient[i] == 0);
@@ -366,7 +367,7 @@ static void new_weights_are_used(void **state)
     for (size_t k = 0; k < CLASSES; k++)
         b.live[b.plan->live_elements - CLASSES + k] = (float)k;
     head_set_weights(b.head, b.live);
-    head_forward(b.head, b.tape, b.features, BATCH);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
     for (size_t i = 0; i < BATCH * CLASSES; i++)
         assert_true(tape_logits(b.tape)[i] == (float)(i % CLASSES));
     bench_close(&b);
