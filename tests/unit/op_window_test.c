@@ -68,6 +68,9 @@ static void transposed_convolution_matches_its_definition(void **state)
     strided.pads[2] = 0;
     CHECK_OP(OP_CONV_TRANSPOSE, &strided, S(4, -1, 3, 4, 5), S(4, 3, 2, 3, 3));
     CHECK_OP(OP_CONV_TRANSPOSE, &far, S(4, -1, 3, 4, 5), S(4, 3, 2, 2, 2), S(1, 2));
+    far.dilations[0] = 1;
+    far.strides[1] = 1;
+    CHECK_OP(OP_CONV_TRANSPOSE, &far, S(4, -1, 3, 4, 5), S(4, 3, 2, 2, 2), S(1, 2));
     CHECK_OP(OP_CONV_TRANSPOSE, &grouped, S(4, -1, 4, 3, 2), S(4, 4, 3, 2, 2), S(1, 6));
     CHECK_OP(OP_CONV_TRANSPOSE, &one, S(3, -1, 3, 7), S(3, 3, 2, 4), S(1, 2));
     struct attributes same = window(OP_CONV_TRANSPOSE, 3, 2, 0, 1, 1);
