@@ -274,7 +274,10 @@ enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t st
                                          slot, shard, step, trainer->scratch, trainer->positions);
         gather(trainer, slot, shard, &rows, count, flight);
         if (flight->count > 0)
-            head_forward(trainer->head, flight->tape, flight->features, flight->count);
+            status =
+                head_forward(trainer->head, flight->tape, flight->features, flight->count, err);
+        if (status != OK)
+            return status;
         if (trainer->layout.statistic_count > 0)
             add_statistics(trainer, slot, shard, flight);
     }
@@ -391,7 +394,9 @@ enum status trainer_predict(struct trainer *trainer, size_t domain, enum split s
         return status;
     for (size_t first = 0; first < rows.count; first += batch) {
         size_t count = rows.count - first < batch ? rows.count - first : batch;
-        head_forward(trainer->head, flight->tape, rows.rows + first * row, count);
+        status = head_forward(trainer->head, flight->tape, rows.rows + first * row, count, err);
+        if (status != OK)
+            return status;
         memcpy(logits + first * classes, tape_logits(flight->tape),
                count * classes * sizeof(float));
     }
