@@ -70,7 +70,7 @@ static size_t rank_of(const float *logits, size_t classes, size_t label)
 {
     size_t rank = 0;
     for (size_t k = 0; k < classes; k++)
-        rank += logits[k] > logits[label] || (logits[k] == logits[label] && k < label);
+        rank += k < label ? logits[k] >= logits[label] : logits[k] > logits[label];
     return rank;
 }
 
