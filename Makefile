@@ -2,7 +2,7 @@
 VARIANT ?= release
 BUILD := build/$(VARIANT)
 # Newer distributions call the C library msgpack-c.
-MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
 PACKAGES := libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
 TEST_PACKAGES := cmocka
 ifeq ($(origin CC),default)
