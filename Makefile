@@ -2,7 +2,7 @@
 VARIANT ?= release
 BUILD := build/$(VARIANT)
 # Newer distributions call the C library msgpack-c.
-MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
 PACKAGES := libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
 TEST_PACKAGES := cmocka
 ifeq ($(origin CC),default)
@@ -53,13 +53,11 @@ help: ## This list
 	@grep -hE '^[a-z][a-z_. -]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-22s %s\n", $$1, $$2}'
 
 ONNX_SCHEMA := /usr/include/onnx
-# Version 3 has another C API (worker/engine/onednn.h is where it would be met).
-ONEDNN := 2
 
-deps:
+deps: # of oneDNN the versions that worker/engine/onednn.c knows
 	@missing=`for p in $(PACKAGES); do pkg-config --exists $$p || echo $$p; done; \
-		printf '%s\n' '#include <dnnl.h>' '#if DNNL_VERSION_MAJOR != $(ONEDNN)' '#error' '#endif' | \
-			$(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || echo 'oneDNN $(ONEDNN).x'; \
+		printf '%s\n' '#include <dnnl.h>' '#if DNNL_VERSION_MAJOR != 2 && DNNL_VERSION_MAJOR != 3' '#error' '#endif' | \
+			$(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || echo 'oneDNN 2 or 3'; \
 		test -e $(ONNX_SCHEMA)/onnx.proto || echo onnx.proto; command -v protoc-c >/dev/null || echo protoc-c`; \
 	test -z "$$missing" || { echo "missing:" $$missing; echo "run scripts/setup (as root or with sudo) and try again"; exit 1; }
 
