@@ -40,10 +40,10 @@ static enum status check_shape(const struct shape *shape, struct error *err)
     if (!fits || elements == 0) {
         char text[128];
         shape_text(shape, text, sizeof text);
-        return fits ? error_set(err, ERR_SUPPORT, "shape %s is empty", text)
-                    : error_set(err, ERR_INPUT,
-                                "shape %s is too large or has the batch elsewhere than first",
-                                text);
+        return fits
+                   ? error_set(err, ERR_SUPPORT, "shape %s is empty", text)
+                   : error_set(err, ERR_INPUT,
+                               "shape %s is too large or has the batch elsewhere than first", text);
     }
     return OK;
 }
