@@ -149,7 +149,7 @@ $(BUILD)/trunk_bench: $(call obj,tests/bench/trunk_bench.c) $(OBJ_worker) $(OBJ_
 conformance: deps ## The ONNX project's own tests of the operators: passed, not supported, failed
 	@scripts/setup referee
 	@$(SUBMAKE) $(BUILD)/conformance
-	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance
+	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
 
 $(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"

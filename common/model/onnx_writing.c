@@ -218,7 +218,8 @@ static enum status add_lifted(struct onnx_writing *writing, const struct node *n
     if (row->kind == ATTRIBUTE_AXES && names_batch(writing, node))
         return add_batched_target(writing, node, name);
     enum status status = lift(writing, node, row, &lifted);
-    if (lifted.data == NULL && node->op == OP_RESIZE && writing->opset < 13)
+    if (lifted.data == NULL && node->op == OP_RESIZE && row->kind != ATTRIBUTE_AXES &&
+        writing->opset < 13)
         lifted = list(DTYPE_F32, 0, ""); /* nothing, but not left out */
     *name = "";
     if (status != OK || lifted.data == NULL)
