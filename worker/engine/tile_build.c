@@ -214,17 +214,56 @@ enum status tile_build_weights(struct tile_builder *builder, const struct onednn
 
 /* ---- the whole ---- */
 
-/* From wherever the value is into the caller's features, [samples, width] with rows
- * boundary_elements apart. */
-static enum status add_output(struct tile_builder *builder, uint32_t value, size_t column)
+/* A value as it lies among others: rows of `stride` elements, one a sample. */
+static const struct onednn_layout *column_layout(const struct tile_builder *builder, uint32_t value,
+                                                 size_t stride)
 {
-    const struct tile_version from = *tile_build_first(builder, value);
     struct shape shape = tile_build_shape(builder, value);
     dnnl_dims_t strides;
     onednn_strides(&shape, strides);
-    strides[0] = (int64_t)builder->tile->boundary_elements;
+    strides[0] = (int64_t)stride;
+    return onednn_strided(&builder->tile->dnn, &shape, strides);
+}
+
+/* One of several inputs, out of the caller's inputs [samples, input_elements]. */
+static enum status add_input(struct tile_builder *builder, uint32_t value, size_t column)
+{
+    const struct tile_version from = {value, TILE_INPUT,
+                                      column_layout(builder, value, builder->tile->input_elements)};
+    const struct onednn_layout *plain = tile_build_plain(builder, value);
+    uint32_t to = TILE_NONE;
+    enum status status = tile_build_define(builder, value, plain, &to);
+    if (status == OK)
+        status = tile_build_copy(builder, &from, plain, to);
+    if (status == OK)
+        last_step(builder)->input_column = column;
+    return status;
+}
+
+/* A single input is the caller's memory itself. */
+static enum status add_inputs(struct tile_builder *builder)
+{
+    const struct graph *graph = builder->program->graph;
+    enum status status = OK;
+    size_t column = 0;
+    if (graph->input_count == 1)
+        return tile_build_adopt(builder, graph->input, tile_build_plain(builder, graph->input),
+                                TILE_INPUT);
+    for (size_t i = 0; i < graph->input_count && status == OK; i++) {
+        if (builder->program->uses[graph->inputs[i]] > 0)
+            status = add_input(builder, graph->inputs[i], column);
+        column += value_elements(&graph->values[graph->inputs[i]]);
+    }
+    return status;
+}
+
+/* From wherever the value is into the caller's features [samples, boundary_elements]. */
+static enum status add_output(struct tile_builder *builder, uint32_t value, size_t column)
+{
+    const struct tile_version from = *tile_build_first(builder, value);
     enum status status = tile_build_copy(
-        builder, &from, onednn_strided(&builder->tile->dnn, &shape, strides), TILE_OUTPUT);
+        builder, &from, column_layout(builder, value, builder->tile->boundary_elements),
+        TILE_OUTPUT);
     if (status == OK)
         last_step(builder)->column = column;
     return status;
@@ -244,9 +283,7 @@ static enum status add_outputs(struct tile_builder *builder)
 
 static enum status add_steps(struct tile_builder *builder, const struct fusion *fusion)
 {
-    uint32_t input = builder->program->graph->input;
-    enum status status =
-        tile_build_adopt(builder, input, tile_build_plain(builder, input), TILE_INPUT);
+    enum status status = add_inputs(builder);
     for (size_t i = 0; i < fusion->count && status == OK; i++)
         status = tile_steps_add(builder, &fusion->at[i]);
     return status == OK ? add_outputs(builder) : status;

@@ -1,5 +1,6 @@
 /* Convolution by oneDNN: forward, backward toward the data, backward toward weight and bias. Groups
- * are an axis of their own in oneDNN's weights ([G, M/G, C/G, h, w]); the memory is the same. */
+ * are an axis of their own in oneDNN's weights ([G, M/G, C/G, h, w]); the memory is the same. In one
+ * dimension the picture has height 1. */
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "worker/engine/onednn_pass.h"
@@ -14,12 +15,14 @@ struct conv {
 
 static void describe_operands(const struct op_site *site, struct conv *conv)
 {
-    const struct shape w = onednn_weight_shape(&site->x_shape[1], site->node->attributes.groups);
-    const struct shape b = {.rank = 1, .dims = {site->y_shape.dims[1]}};
-    conv->x = onednn_plain(site->dnn, &site->x_shape[0]);
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct shape flat = op_picture(&site->x_shape[1]);
+    const struct shape w = onednn_weight_shape(&flat, site->node->attributes.groups);
+    const struct shape b = {.rank = 1, .dims = {y.dims[1]}};
+    conv->x = onednn_plain(site->dnn, &x);
     conv->w = onednn_plain(site->dnn, &w);
     conv->b = onednn_plain(site->dnn, &b);
-    conv->y = onednn_plain(site->dnn, &site->y_shape);
+    conv->y = onednn_plain(site->dnn, &y);
     conv->has_bias = site->input_count > 2 && site->node->inputs[2] != GRAPH_NONE;
 }
 
@@ -28,9 +31,10 @@ static enum status describe_pass(const struct op_site *site, const struct conv *
                                  dnnl_prop_kind_t pass, const_dnnl_primitive_desc_t forward,
                                  dnnl_primitive_desc_t *out, struct error *err)
 {
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct shape w = op_picture(&site->x_shape[1]);
     struct onednn_operation operation =
-        onednn_convolution(site->dnn, pass, &site->node->attributes, &site->x_shape[0],
-                           &site->x_shape[1], &site->y_shape, conv->has_bias);
+        onednn_convolution(site->dnn, pass, &site->node->attributes, &x, &w, &y, conv->has_bias);
     operation.forward = forward;
     return onednn_describe(site->dnn, &operation, NULL,
                            forward == NULL ? "a convolution" : "a convolution's gradient", out,
@@ -75,9 +79,9 @@ static enum status create_pointwise_data(const struct op_site *site, struct conv
          false},
         {DNNL_ARG_DST, conv->x, true},
     };
-    const struct onednn_operation operation =
-        onednn_convolution(site->dnn, dnnl_forward_inference, &site->node->attributes,
-                           &site->y_shape, &turned, &site->x_shape[0], false);
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct onednn_operation operation = onednn_convolution(
+        site->dnn, dnnl_forward_inference, &site->node->attributes, &y, &turned, &x, false);
     enum status status =
         onednn_describe(site->dnn, &operation, NULL, "a convolution's gradient", &primitive, err);
     if (status == OK)
