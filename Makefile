@@ -2,7 +2,7 @@
 VARIANT ?= release
 BUILD := build/$(VARIANT)
 # Newer distributions call the C library msgpack-c.
-MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
 PACKAGES := libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
 TEST_PACKAGES := cmocka
 ifeq ($(origin CC),default)
@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench install clean
+.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker and graft-server into build/release
@@ -53,13 +53,11 @@ help: ## This list
 	@grep -hE '^[a-z][a-z_. -]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-22s %s\n", $$1, $$2}'
 
 ONNX_SCHEMA := /usr/include/onnx
-# Version 3 has another C API (worker/engine/onednn.h is where it would be met).
-ONEDNN := 2
 
-deps:
+deps: # of oneDNN the versions that worker/engine/onednn.c knows
 	@missing=`for p in $(PACKAGES); do pkg-config --exists $$p || echo $$p; done; \
-		printf '%s\n' '#include <dnnl.h>' '#if DNNL_VERSION_MAJOR != $(ONEDNN)' '#error' '#endif' | \
-			$(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || echo 'oneDNN $(ONEDNN).x'; \
+		printf '%s\n' '#include <dnnl.h>' '#if DNNL_VERSION_MAJOR != 2 && DNNL_VERSION_MAJOR != 3' '#error' '#endif' | \
+			$(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 || echo 'oneDNN 2 or 3'; \
 		test -e $(ONNX_SCHEMA)/onnx.proto || echo onnx.proto; command -v protoc-c >/dev/null || echo protoc-c`; \
 	test -z "$$missing" || { echo "missing:" $$missing; echo "run scripts/setup (as root or with sudo) and try again"; exit 1; }
 
@@ -113,7 +111,7 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
-units: $(UNIT) $(BUILD)/trunk_bench
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/conformance $(BUILD)/forward
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
@@ -145,6 +143,19 @@ bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, sam
 		$(or $(GRAFT_CACHE),$(HOME)/.cache/graft)/demo/ch_PP-OCRv4_rec_infer.onnx p2o.AveragePool.1
 
 $(BUILD)/trunk_bench: $(call obj,tests/bench/trunk_bench.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+conformance: deps ## The ONNX project's own tests of the operators: passed, not supported, failed
+	@scripts/setup referee
+	@$(SUBMAKE) $(BUILD)/conformance
+	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
+
+$(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/forward: $(call obj,tests/networks/forward.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

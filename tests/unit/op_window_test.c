@@ -15,6 +15,14 @@ static struct attributes window(enum op op, int kernel, int stride, int pad, int
     return a;
 }
 
+static struct attributes line(enum op op, int kernel, int stride, int pad, int dilation, int groups)
+{
+    struct attributes a = window(op, kernel, stride, pad, dilation, groups);
+    a.kernel[0] = a.strides[0] = a.dilations[0] = 1;
+    a.pads[0] = a.pads[2] = 0;
+    return a;
+}
+
 static void convolution_matches_its_definition(void **state)
 {
     (void)state;
@@ -47,14 +55,6 @@ static void depthwise_convolution_matches_its_definition(void **state)
     CHECK_OP(OP_CONV, &uneven, S(4, -1, 5, 4, 7), S(4, 5, 1, 3, 3), S(1, 5));
 }
 
-static struct attributes line(enum op op, int kernel, int stride, int pad, int dilation, int groups)
-{
-    struct attributes a = window(op, kernel, stride, pad, dilation, groups);
-    a.kernel[0] = a.strides[0] = a.dilations[0] = 1;
-    a.pads[0] = a.pads[2] = 0;
-    return a;
-}
-
 static void transposed_convolution_matches_its_definition(void **state)
 {
     (void)state;
@@ -78,6 +78,21 @@ static void transposed_convolution_matches_its_definition(void **state)
     CHECK_OP(OP_CONV_TRANSPOSE, &same, S(4, -1, 2, 3, 4), S(4, 2, 2, 3, 3));
     struct attributes wide = window(OP_CONV_TRANSPOSE, 2, 4, 0, 1, 1); /* windows do not meet */
     CHECK_OP(OP_CONV_TRANSPOSE, &wide, S(4, -1, 2, 2, 3), S(4, 2, 2, 2, 2), S(1, 2));
+}
+
+static void one_dimension_is_a_picture_of_height_one(void **state)
+{
+    (void)state;
+    struct attributes plain = line(OP_CONV, 3, 1, 1, 1, 1), far = line(OP_CONV, 3, 2, 2, 2, 2);
+    struct attributes deep = line(OP_CONV, 5, 1, 2, 1, 18), one = line(OP_CONV, 1, 1, 0, 1, 1);
+    struct attributes most = line(OP_MAX_POOL, 3, 2, 1, 1, 1);
+    struct attributes mean = line(OP_AVERAGE_POOL, 2, 2, 0, 1, 1);
+    CHECK_OP(OP_CONV, &plain, S(3, -1, 3, 9), S(3, 4, 3, 3), S(1, 4));
+    CHECK_OP(OP_CONV, &far, S(3, -1, 4, 11), S(3, 6, 2, 3));
+    CHECK_OP(OP_CONV, &deep, S(3, -1, 18, 7), S(3, 18, 1, 5), S(1, 18));
+    CHECK_OP(OP_CONV, &one, S(3, -1, 17, 5), S(3, 18, 17, 1), S(1, 18));
+    CHECK_OP(OP_MAX_POOL, &most, S(3, -1, 3, 9));
+    CHECK_OP(OP_AVERAGE_POOL, &mean, S(3, -1, 3, 8));
 }
 
 static void pooling_matches_its_definition(void **state)
@@ -120,6 +135,7 @@ int main(void)
         cmocka_unit_test(convolution_matches_its_definition),
         cmocka_unit_test(depthwise_convolution_matches_its_definition),
         cmocka_unit_test(transposed_convolution_matches_its_definition),
+        cmocka_unit_test(one_dimension_is_a_picture_of_height_one),
         cmocka_unit_test(pooling_matches_its_definition),
         cmocka_unit_test(global_pooling_takes_whole_planes),
     };

@@ -2,6 +2,8 @@
 #include "tests/unit/head_bench.h"
 #include "tests/unit/transformer_net.h"
 
+#include "worker/engine/trunk.h"
+
 static void every_parameter_gets_its_gradient(void **state)
 {
     (void)state;
@@ -67,6 +69,35 @@ static void what_cannot_learn_is_refused(void **state)
     model_destroy(&model);
 }
 
+/* ---- as a trunk ---- */
+
+/* Token ids and mask lie side by side in a sample. */
+static void two_inputs_run_through_the_trunk(void **state)
+{
+    (void)state;
+    const char *const patterns[] = {NULL, "class", "down.w", "q.w"};
+    for (size_t i = 0; i < 4; i++) {
+        const size_t batch = 19;
+        struct bench b = bench_on(transformer_model(CLASSES), patterns[i], BATCH);
+        struct trunk *trunk = NULL;
+        float *inputs = net_samples(b.model->graph, batch);
+        float *expected = boundary_features(b.plan, inputs, batch);
+        float *got = calloc(batch * b.plan->boundary_elements, sizeof *got);
+        if (trunk_create(b.plan, batch, &trunk, &b.err) != OK)
+            fail_msg("%s", b.err.text);
+        assert_int_equal(trunk_run(trunk, inputs, got, &b.err), OK);
+        assert_true(net_difference(got, expected, batch * b.plan->boundary_elements) < 1e-5);
+        inputs[(batch - 1) * b.model->input_elements] = -WORDS - 1;
+        assert_int_equal(trunk_run(trunk, inputs, got, &b.err), ERR_INPUT);
+        assert_non_null(strstr(b.err.text, "node embedded: index -6"));
+        trunk_destroy(&trunk);
+        free(inputs);
+        free(expected);
+        free(got);
+        bench_close(&b);
+    }
+}
+
 /* ---- constants of other types ---- */
 
 static struct model *shifted_model(enum dtype dtype, const void *data)
@@ -130,6 +161,7 @@ int main(void)
         cmocka_unit_test(values_match_the_plain_evaluation),
         cmocka_unit_test(an_unknown_token_ends_the_run),
         cmocka_unit_test(what_cannot_learn_is_refused),
+        cmocka_unit_test(two_inputs_run_through_the_trunk),
         cmocka_unit_test(constants_of_every_type_become_float32),
         cmocka_unit_test(whole_numbers_that_float32_cannot_hold_are_refused),
     };

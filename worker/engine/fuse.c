@@ -90,7 +90,8 @@ static bool is_pointwise(const struct fuser *fuser, const struct node *node)
 static enum status fuse_conv(struct fuser *fuser, const struct node *node, struct error *err)
 {
     const float *weight = constant(fuser, node, 1), *bias = constant(fuser, node, 2);
-    if (weight == NULL || (has_input(node, 2) && bias == NULL)) {
+    if (weight == NULL || (has_input(node, 2) && bias == NULL) ||
+        shape_of(fuser, node->inputs[0])->rank != 4) {
         append(fuser, FUSED_NODE, node, node->inputs[0]);
         return OK;
     }
@@ -254,9 +255,11 @@ static bool fuse_scale(struct fuser *fuser, const struct node *node)
     return false;
 }
 
-static bool is_pool(const struct node *node)
+static bool is_pool(const struct fuser *fuser, const struct node *node)
 {
     const struct attributes *at = &node->attributes;
+    if (shape_of(fuser, node->inputs[0])->rank != 4)
+        return false;
     if (node->op == OP_GLOBAL_AVERAGE_POOL)
         return true;
     return (node->op == OP_AVERAGE_POOL || node->op == OP_MAX_POOL) && !at->ceil_mode &&
@@ -277,7 +280,7 @@ static enum status fuse_node(struct fuser *fuser, const struct node *node, struc
         return fuse_product(fuser, node, err);
     if (is_activation(node->op))
         fuse_activation(fuser, node);
-    else if (is_pool(node))
+    else if (is_pool(fuser, node))
         append(fuser, FUSED_POOL, node, node->inputs[0]);
     else if (!fuse_affine(fuser, node) && !(node->op == OP_ADD && fuse_sum(fuser, node)) &&
              !(node->op == OP_MUL && fuse_scale(fuser, node)))

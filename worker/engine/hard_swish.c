@@ -2,63 +2,30 @@
 
 #include <math.h>
 
-#include "worker/engine/program.h"
+#include "worker/engine/pattern.h"
 
 static bool near(float value, double wanted)
 {
     return fabs((double)value - wanted) < 1e-5;
 }
 
-/* The node that makes `value` if nobody else reads it and it is `op`; NULL else. */
-static const struct node *inner(const struct program *program, uint32_t value, enum op op)
-{
-    if (!program_private(program, value))
-        return NULL;
-    const struct node *node = &program->nodes[program->maker[value]];
-    return node->op == op ? node : NULL;
-}
-
-/* For a node of two inputs, one of which is the scalar `wanted`: the other input. */
-static uint32_t beside(const struct program *program, const struct node *node, double wanted,
-                       bool commutes)
-{
-    float scalar;
-    if (program_scalar(program, node->inputs[1], &scalar) && near(scalar, wanted))
-        return node->inputs[0];
-    if (commutes && program_scalar(program, node->inputs[0], &scalar) && near(scalar, wanted))
-        return node->inputs[1];
-    return GRAPH_NONE;
-}
-
 /* value = Clip(Add(x, 3), 0, 6) → x */
 static uint32_t clipped(const struct program *program, uint32_t value)
 {
-    const struct node *clip = inner(program, value, OP_CLIP);
+    const struct node *clip = pattern_maker(program, value, OP_CLIP);
     if (clip == NULL || !near(clip->attributes.low, 0) || !near(clip->attributes.high, 6))
         return GRAPH_NONE;
-    const struct node *add = inner(program, clip->inputs[0], OP_ADD);
-    return add == NULL ? GRAPH_NONE : beside(program, add, 3, true);
-}
-
-/* value = v/6 or v·(1/6) → v */
-static uint32_t sixth(const struct program *program, const struct node *node)
-{
-    if (node->op == OP_DIV)
-        return beside(program, node, 6, false);
-    return node->op == OP_MUL ? beside(program, node, 1 / 6.0, true) : GRAPH_NONE;
+    const struct node *add = pattern_maker(program, clip->inputs[0], OP_ADD);
+    return add == NULL ? GRAPH_NONE : pattern_beside(program, add, 3, true);
 }
 
 /* value = clip(x+3, 0, 6)/6 or HardSigmoid(x; 1/6, 1/2) → x */
 static uint32_t gate(const struct program *program, uint32_t value)
 {
-    if (!program_private(program, value))
-        return GRAPH_NONE;
-    const struct node *node = &program->nodes[program->maker[value]];
-    if (node->op == OP_HARD_SIGMOID && near(node->attributes.alpha, 1 / 6.0) &&
-        near(node->attributes.beta, 0.5))
+    const struct node *node = pattern_maker(program, value, OP_HARD_SIGMOID);
+    if (node != NULL && near(node->attributes.alpha, 1 / 6.0) && near(node->attributes.beta, 0.5))
         return node->inputs[0];
-    uint32_t six = sixth(program, node);
-    return six == GRAPH_NONE ? GRAPH_NONE : clipped(program, six);
+    return clipped(program, pattern_divided(program, value, 6));
 }
 
 /* node = Mul(x, f(x)) in either order, f as `part` recognises it → x */
@@ -75,23 +42,20 @@ static uint32_t times_itself(const struct program *program, const struct node *n
 
 static uint32_t match(const struct program *program, const struct node *node)
 {
-    uint32_t product = sixth(program, node);
-    const struct node *mul = product == GRAPH_NONE ? NULL : inner(program, product, OP_MUL);
-    if (mul != NULL)
-        return times_itself(program, mul, clipped);
-    return node->op == OP_MUL ? times_itself(program, node, gate) : GRAPH_NONE;
+    uint32_t product = pattern_divided(program, node->output, 6);
+    const struct node *mul = pattern_maker(program, product, OP_MUL);
+    uint32_t x = mul == NULL ? GRAPH_NONE : times_itself(program, mul, clipped);
+    if (x == GRAPH_NONE && node->op == OP_MUL)
+        x = times_itself(program, node, gate);
+    return x;
 }
 
 void hard_swish_fold(struct program *program)
 {
+    const struct attributes none = {0};
     for (size_t i = 0; i < program->node_count; i++) {
-        struct node *node = &program->nodes[i];
-        uint32_t x = match(program, node);
-        if (x == GRAPH_NONE)
-            continue;
-        uint32_t *port = program->ports + (node->inputs - program->ports);
-        port[0] = x;
-        node->op = OP_HARD_SWISH;
-        node->input_count = 1;
+        uint32_t x = match(program, &program->nodes[i]);
+        if (x != GRAPH_NONE)
+            pattern_rewrite(program, &program->nodes[i], OP_HARD_SWISH, &none, &x, 1);
     }
 }

@@ -1,8 +1,8 @@
-/* oneDNN behind one door: the only header that includes dnnl.h (2.6, the C API of version 2). An
- * engine and an in-order stream on this thread's CPU; calls (one primitive with the memories it
- * runs on); passes (a primitive between plain row-major tensors, with reorders where it wants
- * another layout). Creation may allocate and fail; running cannot fail (a failure there is ours:
- * CHECK). One owner thread. */
+/* oneDNN behind one door: the only header that includes dnnl.h, and onednn.c the only file that
+ * knows what versions 2 (2.6) and 3 of its C API do differently. An engine and an in-order stream on
+ * this thread's CPU; layouts; operations, from which the library makes a primitive's descriptor;
+ * calls (one primitive with the memories it runs on). Creation may allocate and fail; running cannot
+ * fail (a failure there is ours: CHECK). One owner thread. */
 #ifndef GRAFT_WORKER_ENGINE_ONEDNN_H
 #define GRAFT_WORKER_ENGINE_ONEDNN_H
 
@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "common/base/error.h"
+#include "common/model/graph.h"
 #include "common/tensor/tensor.h"
 
 #define ONEDNN_ARGS_MAX 8
@@ -18,6 +19,8 @@
 struct onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    struct onednn_layout *layouts; /* all that were made; the first is none, so that a const struct
+                                      onednn can add */
 };
 
 /* Errors: ERR_MEMORY. After a failure deinit is allowed, as on a zeroed struct. */
@@ -27,18 +30,66 @@ void onednn_deinit(struct onednn *dnn);
 /* A library status as one of ours, `what` failed. */
 enum status onednn_check(dnnl_status_t status, const char *what, struct error *err);
 
-/* Row-major float32 of a known shape; rank 0 as one element. False: the library does not take it.
- */
-bool onednn_plain(const struct shape *shape, dnnl_memory_desc_t *out);
-/* The same shape in the layout the library likes best. */
-bool onednn_any(const struct shape *shape, dnnl_memory_desc_t *out);
-size_t onednn_bytes(const dnnl_memory_desc_t *desc);
-bool onednn_same(const dnnl_memory_desc_t *a, const dnnl_memory_desc_t *b);
-/* A primitive descriptor of an operation descriptor; attr may be NULL. */
-enum status onednn_describe(const struct onednn *dnn, const void *operation,
-                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint,
-                            const char *what, dnnl_primitive_desc_t *out,
-                            struct error *err) MUST_CHECK;
+/* How a float32 tensor lies in memory. Layouts live as long as `dnn`. NULL: the library does not
+ * take the shape, or there is no memory; what is then made of it fails with ERR_SUPPORT. */
+struct onednn_layout;
+
+/* Row-major of a known shape; rank 0 as one element. */
+const struct onednn_layout *onednn_plain(const struct onednn *dnn, const struct shape *shape);
+const struct onednn_layout *onednn_strided(const struct onednn *dnn, const struct shape *shape,
+                                           const int64_t *strides);
+/* The strides of a row-major tensor. */
+void onednn_strides(const struct shape *shape, dnnl_dims_t out);
+/* What the library likes best; only for operations. */
+const struct onednn_layout *onednn_any(const struct onednn *dnn, const struct shape *shape);
+/* What a primitive wants for an argument (DNNL_ARG_…). */
+const struct onednn_layout *onednn_wanted(const struct onednn *dnn,
+                                          const_dnnl_primitive_desc_t desc, int arg);
+size_t onednn_bytes(const struct onednn_layout *layout);
+bool onednn_same(const struct onednn_layout *a, const struct onednn_layout *b);
+/* b of a layout [N, C/b, H, W, b] without padded channels; 1: row-major, 0: something else. */
+size_t onednn_channel_block(const struct onednn *dnn, const struct onednn_layout *layout,
+                            const struct shape *shape);
+
+/* A function of one element, as dnnl_eltwise_… with its parameters; dnnl_alg_kind_undef: none. */
+struct onednn_element {
+    dnnl_alg_kind_t kind;
+    float alpha, beta;
+};
+
+/* Convolution, inner product, pooling or element-wise function; fields that the kind has no use for
+ * stay zero. */
+struct onednn_operation {
+    dnnl_primitive_kind_t kind;
+    dnnl_prop_kind_t pass;
+    const struct onednn_layout *x, *w, *y; /* or of their gradients */
+    int64_t bias;                          /* its elements; 0: none */
+    dnnl_dims_t strides, kernel, dilations, pads_near, pads_far;
+    dnnl_alg_kind_t pooling;
+    struct onednn_element element;
+    const_dnnl_primitive_desc_t forward; /* backward passes: of the forward one */
+};
+
+/* Groups are an axis of their own, [G, M/G, C/G, h, w]; the memory is the same as in ONNX. */
+struct shape onednn_weight_shape(const struct shape *w, int64_t groups);
+/* A convolution in the layouts the library likes best; w as in ONNX, [M, C/G, h, w]. */
+struct onednn_operation onednn_convolution(const struct onednn *dnn, dnnl_prop_kind_t pass,
+                                           const struct attributes *at, const struct shape *x,
+                                           const struct shape *w, const struct shape *y, bool bias);
+/* Strides, dilations, pads and kernel. */
+void onednn_window(struct onednn_operation *operation, const struct attributes *at);
+
+/* Descriptors are the caller's. attr may be NULL; `what` names the operation in errors. */
+enum status onednn_describe(const struct onednn *dnn, const struct onednn_operation *operation,
+                            dnnl_primitive_attr_t attr, const char *what,
+                            dnnl_primitive_desc_t *out, struct error *err) MUST_CHECK;
+/* A copy from one layout to another (DNNL_ARG_FROM, DNNL_ARG_TO). */
+enum status onednn_describe_reorder(const struct onednn *dnn, const struct onednn_layout *from,
+                                    const struct onednn_layout *to, dnnl_primitive_desc_t *out,
+                                    struct error *err) MUST_CHECK;
+/* Appends a function of one element or, for no function, the sum with what the output's memory
+ * holds before. */
+dnnl_status_t onednn_append(dnnl_post_ops_t posts, struct onednn_element element);
 
 struct onednn_call {
     dnnl_primitive_t primitive;
@@ -49,16 +100,15 @@ struct onednn_call {
 /* Takes the descriptor (destroyed in any case). */
 enum status onednn_call_init(struct onednn_call *call, dnnl_primitive_desc_t desc,
                              struct error *err) MUST_CHECK;
-/* Adds an argument; `data` may be NULL and set later. */
+/* Adds an argument, in the layout that the primitive wants; `data` may be NULL and set later. */
 enum status onednn_call_bind(struct onednn_call *call, const struct onednn *dnn, int arg,
-                             const dnnl_memory_desc_t *desc, void *data,
-                             struct error *err) MUST_CHECK;
+                             void *data, struct error *err) MUST_CHECK;
 void onednn_call_set(struct onednn_call *call, int arg, const void *data);
 void onednn_call_run(const struct onednn_call *call, const struct onednn *dnn);
 void onednn_call_deinit(struct onednn_call *call);
-/* A copy from one layout to another, both unbound (DNNL_ARG_FROM, DNNL_ARG_TO). */
+/* A reorder with both arguments unbound. */
 enum status onednn_call_reorder(struct onednn_call *call, const struct onednn *dnn,
-                                const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to,
+                                const struct onednn_layout *from, const struct onednn_layout *to,
                                 struct error *err) MUST_CHECK;
 
 #endif

@@ -4,7 +4,7 @@
 #include "common/base/memory.h"
 
 static enum status add_leg(struct onednn_pass *pass, const struct onednn *dnn,
-                           const dnnl_memory_desc_t *wanted, const struct onednn_operand *operand,
+                           const struct onednn_layout *wanted, const struct onednn_operand *operand,
                            struct error *err)
 {
     struct onednn_leg *leg = &pass->legs[pass->leg_count++];
@@ -20,20 +20,20 @@ static enum status add_leg(struct onednn_pass *pass, const struct onednn *dnn,
             return status;
         onednn_call_set(&leg->reorder, operand->output ? DNNL_ARG_FROM : DNNL_ARG_TO, leg->buffer);
     }
-    return onednn_call_bind(&pass->call, dnn, operand->arg, wanted, leg->buffer, err);
+    return onednn_call_bind(&pass->call, dnn, operand->arg, leg->buffer, err);
 }
 
 enum status onednn_pass_init(struct onednn_pass *pass, const struct onednn *dnn,
                              dnnl_primitive_desc_t desc, const struct onednn_operand *operands,
                              size_t count, struct error *err)
 {
-    dnnl_memory_desc_t wanted[ONEDNN_OPERANDS_MAX];
+    const struct onednn_layout *wanted[ONEDNN_OPERANDS_MAX];
     CHECK(count <= ONEDNN_OPERANDS_MAX);
     for (size_t i = 0; i < count; i++)
-        wanted[i] = *dnnl_primitive_desc_query_md(desc, operands[i].query, operands[i].index);
+        wanted[i] = onednn_wanted(dnn, desc, operands[i].arg);
     enum status status = onednn_call_init(&pass->call, desc, err);
     for (size_t i = 0; i < count && status == OK; i++)
-        status = add_leg(pass, dnn, &wanted[i], &operands[i], err);
+        status = add_leg(pass, dnn, wanted[i], &operands[i], err);
     return status;
 }
 

@@ -9,10 +9,8 @@
 #define ONEDNN_OPERANDS_MAX 4
 
 struct onednn_operand {
-    int arg;            /* DNNL_ARG_… */
-    dnnl_query_t query; /* dnnl_query_src_md … of the descriptor */
-    int index;          /* 1: the bias of dnnl_query_weights_md */
-    const dnnl_memory_desc_t *plain;
+    int arg; /* DNNL_ARG_… */
+    const struct onednn_layout *plain;
     bool output;
 };
 

@@ -4,7 +4,9 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "worker/engine/gelu.h"
 #include "worker/engine/hard_swish.h"
+#include "worker/engine/layer_norm.h"
 
 static size_t count_ports(const struct graph *graph)
 {
@@ -18,7 +20,8 @@ static enum status allocate(struct program *program, struct error *err)
 {
     const struct graph *graph = program->graph;
     program->nodes = memory_alloc(graph->node_count, sizeof *program->nodes);
-    program->ports = memory_alloc(count_ports(graph), sizeof *program->ports);
+    program->port_room = count_ports(graph) + PROGRAM_REWRITE_PORTS * graph->node_count;
+    program->ports = memory_alloc(program->port_room, sizeof *program->ports);
     program->uses = memory_alloc(graph->value_count, sizeof *program->uses);
     program->leaves = memory_alloc(graph->value_count, sizeof *program->leaves);
     program->maker = memory_alloc(graph->value_count, sizeof *program->maker);
@@ -32,16 +35,15 @@ static enum status allocate(struct program *program, struct error *err)
 static void copy_nodes(struct program *program, const bool *chosen)
 {
     const struct graph *graph = program->graph;
-    uint32_t *port = program->ports;
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *from = &graph->nodes[i];
         if (!chosen[i])
             continue;
         struct node *to = &program->nodes[program->node_count++];
         *to = *from;
-        to->inputs = port;
-        memcpy(port, from->inputs, from->input_count * sizeof *port);
-        port += from->input_count;
+        uint32_t *ports = program_ports(program, from->input_count);
+        memcpy(ports, from->inputs, from->input_count * sizeof *ports);
+        to->inputs = ports;
     }
 }
 
@@ -104,6 +106,15 @@ static void bypass_identities(struct program *program)
     }
 }
 
+static void (*const folds[])(struct program *) = {hard_swish_fold, gelu_fold, layer_norm_fold};
+
+uint32_t *program_ports(struct program *program, size_t count)
+{
+    CHECK(program->port_count + count <= program->port_room);
+    program->port_count += count;
+    return program->ports + program->port_count - count;
+}
+
 enum status program_create(const struct plan *plan, enum program_side side, struct program **out,
                            struct error *err)
 {
@@ -121,8 +132,10 @@ enum status program_create(const struct plan *plan, enum program_side side, stru
     mark_leaves(program, side);
     bypass_identities(program);
     program_sweep(program);
-    hard_swish_fold(program);
-    program_sweep(program);
+    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
+        folds[i](program);
+        program_sweep(program);
+    }
     *out = program;
     return OK;
 }

@@ -1,6 +1,6 @@
 /* A program: the nodes of one side of a plan in order, simplified without changing what they
- * compute (beyond rounding): Identity bypassed, hard swish recognised in its decomposed forms,
- * nodes nobody needs removed. Borrows the plan's graph; nodes are copies, value indexes are the
+ * compute (beyond rounding): Identity bypassed, hard swish, Gelu and layer normalisation recognised in
+ * their decomposed forms, nodes nobody needs removed. Borrows the plan's graph; nodes are copies, value indexes are the
  * graph's. Built by one thread, then constant. */
 #ifndef GRAFT_WORKER_ENGINE_PROGRAM_H
 #define GRAFT_WORKER_ENGINE_PROGRAM_H
@@ -21,6 +21,7 @@ struct program {
     struct node *nodes; /* inputs lie in `ports` */
     size_t node_count;
     uint32_t *ports;
+    size_t port_count, port_room;
     uint32_t *uses; /* per value: how many inputs of the program read it, plus one when it leaves */
     bool *leaves;   /* per value: somebody outside reads it: the boundary; features and logits */
     uint32_t *maker; /* per value: the node of the program that makes it, or GRAPH_NONE */
@@ -33,6 +34,12 @@ void program_destroy(struct program **program);
 
 /* Is the value one frozen constant number? */
 bool program_scalar(const struct program *program, uint32_t value, float *out);
+
+/* Inputs of a rewritten node; each node is rewritten at most once. */
+#define PROGRAM_REWRITE_PORTS ((size_t)3)
+
+/* Room for `count` more inputs: those of the nodes as copied, then of rewritten ones. */
+uint32_t *program_ports(struct program *program, size_t count);
 
 /* May a fusion swallow this value: made here, read once, never outside? */
 bool program_private(const struct program *program, uint32_t value);

@@ -47,7 +47,7 @@ static void run_call(const struct tile *tile, const struct tile_step *step, cons
     struct onednn_call call = step->call;
     for (size_t i = 0; i < step->operand_count; i++) {
         if (step->operands[i].buffer == TILE_INPUT)
-            onednn_call_set(&call, step->operands[i].arg, inputs);
+            onednn_call_set(&call, step->operands[i].arg, inputs + step->input_column);
         if (step->operands[i].buffer == TILE_OUTPUT)
             onednn_call_set(&call, step->operands[i].arg, features + step->column);
     }

@@ -33,7 +33,8 @@ struct tile_step {
     enum tile_kind kind;
     struct tile_operand operands[ONEDNN_ARGS_MAX]; /* scale: x, g, y */
     size_t operand_count;
-    size_t column; /* TILE_OUTPUT: where in a sample's features */
+    size_t input_column; /* TILE_INPUT: where in a sample's input */
+    size_t column;       /* TILE_OUTPUT: where in a sample's features */
     struct onednn_call call;
     struct tile_scale scale;
     struct sites site;   /* node: one site … */

@@ -33,23 +33,22 @@ struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value
     return sites_shape(builder->program->graph, value, builder->tile->samples);
 }
 
-enum status tile_build_plain(const struct tile_builder *builder, uint32_t value,
-                             dnnl_memory_desc_t *out)
+const struct onednn_layout *tile_build_plain(const struct tile_builder *builder, uint32_t value)
 {
     struct shape shape = tile_build_shape(builder, value);
-    return onednn_plain(&shape, out)
-               ? OK
-               : error_set(builder->err, ERR_SUPPORT, "tensor %s: oneDNN does not take its shape",
-                           builder->program->graph->values[value].name);
+    return onednn_plain(&builder->tile->dnn, &shape);
 }
 
 enum status tile_build_adopt(struct tile_builder *builder, uint32_t value,
-                             const dnnl_memory_desc_t *desc, uint32_t buffer)
+                             const struct onednn_layout *layout, uint32_t buffer)
 {
+    if (layout == NULL)
+        return error_set(builder->err, ERR_SUPPORT, "tensor %s: oneDNN does not take its shape",
+                         builder->program->graph->values[value].name);
     if (!room((void **)&builder->versions, builder->version_count, &builder->version_room,
               sizeof *builder->versions))
         return no_memory(builder);
-    builder->versions[builder->version_count++] = (struct tile_version){value, buffer, *desc};
+    builder->versions[builder->version_count++] = (struct tile_version){value, buffer, layout};
     return OK;
 }
 
@@ -66,12 +65,12 @@ static enum status add_buffer(struct tile_builder *builder, size_t bytes, uint32
 }
 
 enum status tile_build_define(struct tile_builder *builder, uint32_t value,
-                              const dnnl_memory_desc_t *desc, uint32_t *out)
+                              const struct onednn_layout *layout, uint32_t *out)
 {
     uint32_t buffer = TILE_NONE;
-    enum status status = add_buffer(builder, onednn_bytes(desc), &buffer);
+    enum status status = add_buffer(builder, onednn_bytes(layout), &buffer);
     if (status == OK)
-        status = tile_build_adopt(builder, value, desc, buffer);
+        status = tile_build_adopt(builder, value, layout, buffer);
     if (status == OK)
         *out = buffer;
     return status;
@@ -86,26 +85,25 @@ const struct tile_version *tile_build_first(const struct tile_builder *builder, 
 }
 
 enum status tile_build_copy(struct tile_builder *builder, const struct tile_version *from,
-                            const dnnl_memory_desc_t *desc, uint32_t to)
+                            const struct onednn_layout *layout, uint32_t to)
 {
-    dnnl_engine_t engine = builder->tile->dnn.engine;
     dnnl_primitive_desc_t reorder = NULL;
     struct tile_step *step;
-    enum status status = onednn_check(
-        dnnl_reorder_primitive_desc_create(&reorder, &from->desc, engine, desc, engine, NULL),
-        "a reorder", builder->err);
+    enum status status =
+        onednn_describe_reorder(&builder->tile->dnn, from->layout, layout, &reorder, builder->err);
     if (status == OK)
         status = tile_build_call(builder, reorder, &step);
     if (status == OK)
-        status = tile_build_bind(builder, DNNL_ARG_FROM, &from->desc, from->buffer);
-    return status == OK ? tile_build_bind(builder, DNNL_ARG_TO, desc, to) : status;
+        status = tile_build_bind(builder, DNNL_ARG_FROM, from->buffer);
+    return status == OK ? tile_build_bind(builder, DNNL_ARG_TO, to) : status;
 }
 
 enum status tile_build_require(struct tile_builder *builder, uint32_t value,
-                               const dnnl_memory_desc_t *desc, uint32_t *out)
+                               const struct onednn_layout *layout, uint32_t *out)
 {
     for (size_t i = 0; i < builder->version_count; i++)
-        if (builder->versions[i].value == value && onednn_same(&builder->versions[i].desc, desc)) {
+        if (builder->versions[i].value == value &&
+            onednn_same(builder->versions[i].layout, layout)) {
             *out = builder->versions[i].buffer;
             return OK;
         }
@@ -113,9 +111,9 @@ enum status tile_build_require(struct tile_builder *builder, uint32_t value,
     CHECK(first != NULL);
     struct tile_version from = *first;
     uint32_t to = TILE_NONE;
-    enum status status = tile_build_define(builder, value, desc, &to);
+    enum status status = tile_build_define(builder, value, layout, &to);
     if (status == OK)
-        status = tile_build_copy(builder, &from, desc, to);
+        status = tile_build_copy(builder, &from, layout, to);
     if (status == OK)
         *out = to;
     return status;
@@ -123,9 +121,7 @@ enum status tile_build_require(struct tile_builder *builder, uint32_t value,
 
 enum status tile_build_require_plain(struct tile_builder *builder, uint32_t value, uint32_t *out)
 {
-    dnnl_memory_desc_t plain;
-    enum status status = tile_build_plain(builder, value, &plain);
-    return status == OK ? tile_build_require(builder, value, &plain, out) : status;
+    return tile_build_require(builder, value, tile_build_plain(builder, value), out);
 }
 
 /* ---- steps ---- */
@@ -153,12 +149,11 @@ void tile_build_touch(struct tile_builder *builder, uint32_t buffer)
         builder->tile->buffers[buffer].last = builder->tile->step_count - 1;
 }
 
-enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
-                            uint32_t buffer)
+enum status tile_build_bind(struct tile_builder *builder, int arg, uint32_t buffer)
 {
     struct tile_step *step = last_step(builder);
     enum status status =
-        onednn_call_bind(&step->call, &builder->tile->dnn, arg, desc, NULL, builder->err);
+        onednn_call_bind(&step->call, &builder->tile->dnn, arg, NULL, builder->err);
     if (status != OK)
         return status;
     CHECK(step->operand_count < ONEDNN_ARGS_MAX);
@@ -167,17 +162,17 @@ enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_me
     return OK;
 }
 
-enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
-                           void *memory)
+enum status tile_build_fix(struct tile_builder *builder, int arg, void *memory)
 {
-    return onednn_call_bind(&last_step(builder)->call, &builder->tile->dnn, arg, desc, memory,
+    return onednn_call_bind(&last_step(builder)->call, &builder->tile->dnn, arg, memory,
                             builder->err);
 }
 
 enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc,
                             struct tile_step **out)
 {
-    dnnl_memory_desc_t scratch = *dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+    size_t scratch =
+        dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
     uint32_t buffer = TILE_NONE;
     enum status status = tile_build_step(builder, TILE_CALL, out);
     if (status != OK) {
@@ -185,17 +180,17 @@ enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t 
         return status;
     }
     status = onednn_call_init(&(*out)->call, desc, builder->err);
-    if (status != OK || onednn_bytes(&scratch) == 0)
+    if (status != OK || scratch == 0)
         return status;
-    status = add_buffer(builder, onednn_bytes(&scratch), &buffer);
+    status = add_buffer(builder, scratch, &buffer);
     if (status != OK)
         return status;
     builder->tile->buffers[buffer].first = builder->tile->step_count - 1;
-    return tile_build_bind(builder, DNNL_ARG_SCRATCHPAD, &scratch, buffer);
+    return tile_build_bind(builder, DNNL_ARG_SCRATCHPAD, buffer);
 }
 
-enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from,
-                               const float *data, const dnnl_memory_desc_t *to, void **out)
+enum status tile_build_weights(struct tile_builder *builder, const struct onednn_layout *from,
+                               const float *data, const struct onednn_layout *to, void **out)
 {
     struct tile *tile = builder->tile;
     struct onednn_call reorder = {0};
@@ -219,36 +214,59 @@ enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_d
 
 /* ---- the whole ---- */
 
-/* From wherever the value is into the caller's features, [samples, width] with rows
- * boundary_elements apart. */
+/* A value as it lies among others: rows of `stride` elements, one a sample. */
+static const struct onednn_layout *column_layout(const struct tile_builder *builder, uint32_t value,
+                                                 size_t stride)
+{
+    struct shape shape = tile_build_shape(builder, value);
+    dnnl_dims_t strides;
+    onednn_strides(&shape, strides);
+    strides[0] = (int64_t)stride;
+    return onednn_strided(&builder->tile->dnn, &shape, strides);
+}
+
+/* One of several inputs, out of the caller's inputs [samples, input_elements]. */
+static enum status add_input(struct tile_builder *builder, uint32_t value, size_t column)
+{
+    const struct tile_version from = {value, TILE_INPUT,
+                                      column_layout(builder, value, builder->tile->input_elements)};
+    const struct onednn_layout *plain = tile_build_plain(builder, value);
+    uint32_t to = TILE_NONE;
+    enum status status = tile_build_define(builder, value, plain, &to);
+    if (status == OK)
+        status = tile_build_copy(builder, &from, plain, to);
+    if (status == OK)
+        last_step(builder)->input_column = column;
+    return status;
+}
+
+/* A single input is the caller's memory itself. */
+static enum status add_inputs(struct tile_builder *builder)
+{
+    const struct graph *graph = builder->program->graph;
+    enum status status = OK;
+    size_t column = 0;
+    if (graph->input_count == 1)
+        return tile_build_adopt(builder, graph->input, tile_build_plain(builder, graph->input),
+                                TILE_INPUT);
+    for (size_t i = 0; i < graph->input_count && status == OK; i++) {
+        if (builder->program->uses[graph->inputs[i]] > 0)
+            status = add_input(builder, graph->inputs[i], column);
+        column += value_elements(&graph->values[graph->inputs[i]]);
+    }
+    return status;
+}
+
+/* From wherever the value is into the caller's features [samples, boundary_elements]. */
 static enum status add_output(struct tile_builder *builder, uint32_t value, size_t column)
 {
-    struct tile *tile = builder->tile;
     const struct tile_version from = *tile_build_first(builder, value);
-    dnnl_memory_desc_t plain, to;
-    dnnl_primitive_desc_t reorder = NULL;
-    struct tile_step *step;
-    enum status status = tile_build_plain(builder, value, &plain);
-    if (status != OK)
-        return status;
-    dnnl_dims_t strides;
-    memcpy(strides, plain.format_desc.blocking.strides, sizeof strides);
-    strides[0] = (dnnl_dim_t)tile->boundary_elements;
-    status = onednn_check(
-        dnnl_memory_desc_init_by_strides(&to, plain.ndims, plain.dims, dnnl_f32, strides),
-        "the boundary's layout", builder->err);
+    enum status status = tile_build_copy(
+        builder, &from, column_layout(builder, value, builder->tile->boundary_elements),
+        TILE_OUTPUT);
     if (status == OK)
-        status =
-            onednn_check(dnnl_reorder_primitive_desc_create(&reorder, &from.desc, tile->dnn.engine,
-                                                            &to, tile->dnn.engine, NULL),
-                         "a reorder", builder->err);
-    if (status == OK)
-        status = tile_build_call(builder, reorder, &step);
-    if (status == OK) {
-        step->column = column;
-        status = tile_build_bind(builder, DNNL_ARG_FROM, &from.desc, from.buffer);
-    }
-    return status == OK ? tile_build_bind(builder, DNNL_ARG_TO, &to, TILE_OUTPUT) : status;
+        last_step(builder)->column = column;
+    return status;
 }
 
 static enum status add_outputs(struct tile_builder *builder)
@@ -265,10 +283,7 @@ static enum status add_outputs(struct tile_builder *builder)
 
 static enum status add_steps(struct tile_builder *builder, const struct fusion *fusion)
 {
-    dnnl_memory_desc_t plain;
-    enum status status = tile_build_plain(builder, builder->program->graph->input, &plain);
-    if (status == OK)
-        status = tile_build_adopt(builder, builder->program->graph->input, &plain, TILE_INPUT);
+    enum status status = add_inputs(builder);
     for (size_t i = 0; i < fusion->count && status == OK; i++)
         status = tile_steps_add(builder, &fusion->at[i]);
     return status == OK ? add_outputs(builder) : status;

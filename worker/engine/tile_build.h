@@ -10,7 +10,7 @@
 /* A value in one layout. The first version of a value is the one its producer wrote. */
 struct tile_version {
     uint32_t value, buffer;
-    dnnl_memory_desc_t desc;
+    const struct onednn_layout *layout;
 };
 
 struct tile_builder {
@@ -32,35 +32,32 @@ enum status tile_build_step(struct tile_builder *builder, enum tile_kind kind,
 enum status tile_build_call(struct tile_builder *builder, dnnl_primitive_desc_t desc,
                             struct tile_step **out);
 /* Argument of the last step: a buffer … */
-enum status tile_build_bind(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
-                            uint32_t buffer);
+enum status tile_build_bind(struct tile_builder *builder, int arg, uint32_t buffer);
 /* … or fixed memory. */
-enum status tile_build_fix(struct tile_builder *builder, int arg, const dnnl_memory_desc_t *desc,
-                           void *memory);
+enum status tile_build_fix(struct tile_builder *builder, int arg, void *memory);
 /* Marks the buffer as used by the last step. */
 void tile_build_touch(struct tile_builder *builder, uint32_t buffer);
 /* A new buffer that the next step writes, as the (next) version of `value`. */
 enum status tile_build_define(struct tile_builder *builder, uint32_t value,
-                              const dnnl_memory_desc_t *desc, uint32_t *out);
+                              const struct onednn_layout *layout, uint32_t *out);
 /* Makes an existing buffer a version of `value`. */
 enum status tile_build_adopt(struct tile_builder *builder, uint32_t value,
-                             const dnnl_memory_desc_t *desc, uint32_t buffer);
-/* A step that copies a version into a buffer of layout `desc`. */
+                             const struct onednn_layout *layout, uint32_t buffer);
+/* A step that copies a version into a buffer of another layout. */
 enum status tile_build_copy(struct tile_builder *builder, const struct tile_version *from,
-                            const dnnl_memory_desc_t *desc, uint32_t to);
-/* The buffer of `value` in layout `desc`, through a reorder step if it is not there yet. */
+                            const struct onednn_layout *layout, uint32_t to);
+/* The buffer of `value` in a layout, through a reorder step if it is not there yet. */
 enum status tile_build_require(struct tile_builder *builder, uint32_t value,
-                               const dnnl_memory_desc_t *desc, uint32_t *out);
+                               const struct onednn_layout *layout, uint32_t *out);
 enum status tile_build_require_plain(struct tile_builder *builder, uint32_t value, uint32_t *out);
 /* The layout its producer wrote. */
 const struct tile_version *tile_build_first(const struct tile_builder *builder, uint32_t value);
 /* Shape with the tile's samples filled in, and its row-major layout. */
 struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value);
-enum status tile_build_plain(const struct tile_builder *builder, uint32_t value,
-                             dnnl_memory_desc_t *out);
+const struct onednn_layout *tile_build_plain(const struct tile_builder *builder, uint32_t value);
 /* Memory that lives as long as the tile, holding `data` (plain `from`) in layout `to`. */
-enum status tile_build_weights(struct tile_builder *builder, const dnnl_memory_desc_t *from,
-                               const float *data, const dnnl_memory_desc_t *to, void **out);
+enum status tile_build_weights(struct tile_builder *builder, const struct onednn_layout *from,
+                               const float *data, const struct onednn_layout *to, void **out);
 
 /* tile_steps.c: appends the steps of one fused step. */
 enum status tile_steps_add(struct tile_builder *builder, const struct fused *fused);

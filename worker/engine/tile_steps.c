@@ -6,142 +6,96 @@
 
 /* ---- pooling, chains ---- */
 
-static enum status pool_operation(struct tile_builder *builder, const struct fused *fused,
-                                  const dnnl_memory_desc_t *src, dnnl_pooling_desc_t *out)
-{
-    const struct attributes *at = &fused->node->attributes;
-    struct shape x = tile_build_shape(builder, fused->input),
-                 y = tile_build_shape(builder, fused->output);
-    bool global = fused->node->op == OP_GLOBAL_AVERAGE_POOL;
-    dnnl_memory_desc_t dst;
-    const dnnl_dims_t kernel = {global ? x.dims[2] : at->kernel[0],
-                                global ? x.dims[3] : at->kernel[1]};
-    const dnnl_dims_t strides = {global ? 1 : at->strides[0], global ? 1 : at->strides[1]};
-    const dnnl_dims_t near = {global ? 0 : at->pads[0], global ? 0 : at->pads[1]};
-    const dnnl_dims_t far = {global ? 0 : at->pads[2], global ? 0 : at->pads[3]};
-    dnnl_alg_kind_t kind = fused->node->op == OP_MAX_POOL ? dnnl_pooling_max
-                           : at->count_include_pad        ? dnnl_pooling_avg_include_padding
-                                                          : dnnl_pooling_avg_exclude_padding;
-    if (!onednn_any(&y, &dst))
-        return error_set(builder->err, ERR_SUPPORT, "node %s: oneDNN does not take its shapes",
-                         fused->node->name);
-    return onednn_check(dnnl_pooling_forward_desc_init(out, dnnl_forward_inference, kind, src, &dst,
-                                                       strides, kernel, near, far),
-                        "pooling", builder->err);
-}
-
-static enum status add_unary(struct tile_builder *builder, dnnl_primitive_desc_t desc,
-                             const dnnl_memory_desc_t *src_desc, uint32_t src,
-                             const dnnl_memory_desc_t *dst_desc, uint32_t dst)
+/* A primitive from one buffer to another. Takes `desc`. */
+static enum status add_unary(struct tile_builder *builder, dnnl_primitive_desc_t desc, uint32_t src,
+                             uint32_t dst)
 {
     struct tile_step *step;
     enum status status = tile_build_call(builder, desc, &step);
     if (status == OK)
-        status = tile_build_bind(builder, DNNL_ARG_SRC, src_desc, src);
-    return status == OK ? tile_build_bind(builder, DNNL_ARG_DST, dst_desc, dst) : status;
+        status = tile_build_bind(builder, DNNL_ARG_SRC, src);
+    return status == OK ? tile_build_bind(builder, DNNL_ARG_DST, dst) : status;
+}
+
+static struct onednn_operation pool_operation(const struct tile_builder *builder,
+                                              const struct fused *fused,
+                                              const struct onednn_layout *src)
+{
+    struct shape x = tile_build_shape(builder, fused->input),
+                 y = tile_build_shape(builder, fused->output);
+    struct attributes at = fused->node->attributes;
+    struct onednn_operation operation = {
+        .kind = dnnl_pooling,
+        .pass = dnnl_forward_inference,
+        .x = src,
+        .y = onednn_any(&builder->tile->dnn, &y),
+        .pooling = fused->node->op == OP_MAX_POOL ? dnnl_pooling_max
+                   : at.count_include_pad         ? dnnl_pooling_avg_include_padding
+                                                  : dnnl_pooling_avg_exclude_padding};
+    if (fused->node->op == OP_GLOBAL_AVERAGE_POOL)
+        at = (struct attributes){
+            .kernel = {x.dims[2], x.dims[3]}, .strides = {1, 1}, .dilations = {1, 1}};
+    onednn_window(&operation, &at);
+    return operation;
 }
 
 static enum status add_pool(struct tile_builder *builder, const struct fused *fused)
 {
     const struct tile_version src = *tile_build_first(builder, fused->input);
-    dnnl_pooling_desc_t operation;
+    const struct onednn_operation operation = pool_operation(builder, fused, src.layout);
     dnnl_primitive_desc_t desc = NULL;
     uint32_t dst = TILE_NONE;
-    enum status status = pool_operation(builder, fused, &src.desc, &operation);
-    if (status == OK)
-        status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "pooling");
+    enum status status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "pooling");
     if (status != OK)
         return status;
-    dnnl_memory_desc_t dst_desc = *dnnl_primitive_desc_query_md(desc, dnnl_query_dst_md, 0);
-    status = tile_build_define(builder, fused->output, &dst_desc, &dst);
+    status = tile_build_define(builder, fused->output,
+                               onednn_wanted(&builder->tile->dnn, desc, DNNL_ARG_DST), &dst);
     if (status == OK)
-        return add_unary(builder, desc, &src.desc, src.buffer, &dst_desc, dst);
+        return add_unary(builder, desc, src.buffer, dst);
     dnnl_primitive_desc_destroy(desc);
     return status;
-}
-
-static dnnl_alg_kind_t element_kind(const struct post *post)
-{
-    CHECK(post->kind != POST_ADD); /* a chain has one operand */
-    switch (post->kind) {
-    case POST_LINEAR:
-        return dnnl_eltwise_linear;
-    case POST_RELU:
-        return dnnl_eltwise_relu;
-    case POST_CLIP:
-        return dnnl_eltwise_clip;
-    case POST_HARD_SWISH:
-        return dnnl_eltwise_hardswish;
-    case POST_SIGMOID:
-        return dnnl_eltwise_logistic;
-    case POST_TANH:
-        return dnnl_eltwise_tanh;
-    case POST_ADD:
-        break;
-    }
-    return dnnl_alg_kind_undef;
 }
 
 /* The first function from input to output, the others in place. */
 static enum status add_chain(struct tile_builder *builder, const struct fused *fused)
 {
-    struct tile_version src = *tile_build_first(builder, fused->input);
+    const struct tile_version src = *tile_build_first(builder, fused->input);
     uint32_t dst = TILE_NONE;
-    enum status status = tile_build_define(builder, fused->output, &src.desc, &dst);
+    enum status status = tile_build_define(builder, fused->output, src.layout, &dst);
     for (size_t i = 0; i < fused->post_count && status == OK; i++) {
-        const struct post *post = &fused->posts[i];
-        dnnl_eltwise_desc_t operation;
+        const struct onednn_operation operation = {.kind = dnnl_eltwise,
+                                                   .pass = dnnl_forward_inference,
+                                                   .x = src.layout,
+                                                   .y = src.layout,
+                                                   .element = tile_posts_element(&fused->posts[i])};
         dnnl_primitive_desc_t desc = NULL;
-        status = onednn_check(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference,
-                                                             element_kind(post), &src.desc,
-                                                             post->alpha, post->beta),
-                              "an activation", builder->err);
+        CHECK(fused->posts[i].kind != POST_ADD); /* a chain has one operand */
+        status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "an activation");
         if (status == OK)
-            status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "an activation");
-        if (status == OK)
-            status = add_unary(builder, desc, &src.desc, i == 0 ? src.buffer : dst, &src.desc, dst);
+            status = add_unary(builder, desc, i == 0 ? src.buffer : dst, dst);
     }
     return status;
 }
 
 /* ---- our own kernels ---- */
 
-/* Channel blocks of a layout [N, C/b, H, W, b] without padded channels; 1: row-major; 0: something
- * else. */
-static size_t channel_block(const struct tile_builder *builder, uint32_t value,
-                            const dnnl_memory_desc_t *desc)
-{
-    const dnnl_blocking_desc_t *blocking = &desc->format_desc.blocking;
-    dnnl_memory_desc_t plain;
-    if (tile_build_plain(builder, value, &plain) == OK && onednn_same(&plain, desc))
-        return 1;
-    if (desc->format_kind != dnnl_blocked || blocking->inner_nblks != 1 ||
-        blocking->inner_idxs[0] != 1 || desc->dims[1] != desc->padded_dims[1])
-        return 0;
-    dnnl_dim_t b = blocking->inner_blks[0];
-    bool ordered = blocking->strides[3] == b && blocking->strides[2] == b * desc->dims[3] &&
-                   blocking->strides[1] == b * desc->dims[3] * desc->dims[2] &&
-                   blocking->strides[0] == desc->dims[1] * desc->dims[3] * desc->dims[2];
-    return ordered ? (size_t)b : 0;
-}
-
 static enum status add_scale(struct tile_builder *builder, const struct fused *fused)
 {
     struct tile_version x = *tile_build_first(builder, fused->input);
-    size_t width = channel_block(builder, fused->input, &x.desc);
+    const struct shape shape = tile_build_shape(builder, fused->input);
+    size_t width = onednn_channel_block(&builder->tile->dnn, x.layout, &shape);
     uint32_t g = TILE_NONE, y = TILE_NONE;
     struct tile_step *step;
     enum status status = OK;
     if (width == 0) {
         width = 1;
-        status = tile_build_plain(builder, fused->input, &x.desc);
-        if (status == OK)
-            status = tile_build_require(builder, fused->input, &x.desc, &x.buffer);
+        x.layout = tile_build_plain(builder, fused->input);
+        status = tile_build_require(builder, fused->input, x.layout, &x.buffer);
     }
     if (status == OK)
         status = tile_build_require_plain(builder, fused->other, &g);
     if (status == OK)
-        status = tile_build_define(builder, fused->output, &x.desc, &y);
+        status = tile_build_define(builder, fused->output, x.layout, &y);
     if (status == OK)
         status = tile_build_step(builder, TILE_SCALE, &step);
     if (status != OK)
@@ -152,8 +106,8 @@ static enum status add_scale(struct tile_builder *builder, const struct fused *f
         tile_build_touch(builder, buffers[i]);
     }
     step->scale = (struct tile_scale){.samples = builder->tile->samples,
-                                      .blocks = (size_t)x.desc.dims[1] / width,
-                                      .spatial = (size_t)(x.desc.dims[2] * x.desc.dims[3]),
+                                      .blocks = (size_t)shape.dims[1] / width,
+                                      .spatial = (size_t)(shape.dims[2] * shape.dims[3]),
                                       .width = width};
     return OK;
 }
@@ -188,7 +142,6 @@ static enum status add_node(struct tile_builder *builder, const struct fused *fu
 {
     const struct node *node = fused->node;
     uint32_t buffers[GRAPH_PORTS_MAX], output = TILE_NONE;
-    dnnl_memory_desc_t plain;
     enum status status = OK;
     for (size_t k = 0; k < node->input_count && status == OK; k++) {
         buffers[k] = TILE_NONE;
@@ -196,9 +149,8 @@ static enum status add_node(struct tile_builder *builder, const struct fused *fu
             status = tile_build_require_plain(builder, node->inputs[k], &buffers[k]);
     }
     if (status == OK)
-        status = tile_build_plain(builder, node->output, &plain);
-    if (status == OK)
-        status = tile_build_define(builder, node->output, &plain, &output);
+        status = tile_build_define(builder, node->output, tile_build_plain(builder, node->output),
+                                   &output);
     return status == OK ? fill_node(builder, node, buffers, output) : status;
 }
 

@@ -1,5 +1,6 @@
 /* Convolution by oneDNN: forward, backward toward the data, backward toward weight and bias. Groups
- * are an axis of their own in oneDNN's weights ([G, M/G, C/G, h, w]); the memory is the same. */
+ * are an axis of their own in oneDNN's weights ([G, M/G, C/G, h, w]); the memory is the same. In one
+ * dimension the picture has height 1. */
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "worker/engine/onednn_pass.h"
@@ -8,67 +9,48 @@
 
 struct conv {
     struct onednn_pass forward, data, weight;
-    dnnl_memory_desc_t x, w, b, y; /* plain */
-    dnnl_memory_desc_t any_x, any_w, any_y;
-    dnnl_dims_t strides, dilates, pads_near, pads_far;
+    const struct onednn_layout *x, *w, *b, *y; /* plain */
     bool has_bias;
 };
 
-static struct shape weight_shape(const struct op_site *site)
+static void describe_operands(const struct op_site *site, struct conv *conv)
 {
-    const struct shape *w = &site->x_shape[1];
-    int64_t groups = site->node->attributes.groups;
-    if (groups == 1)
-        return *w;
-    return (struct shape){
-        .rank = 5, .dims = {groups, w->dims[0] / groups, w->dims[1], w->dims[2], w->dims[3]}};
-}
-
-static enum status describe_operands(const struct op_site *site, struct conv *conv,
-                                     struct error *err)
-{
-    const struct attributes *at = &site->node->attributes;
-    struct shape w = weight_shape(site), b = {.rank = 1, .dims = {site->y_shape.dims[1]}};
-    bool good = onednn_plain(&site->x_shape[0], &conv->x) &&
-                onednn_any(&site->x_shape[0], &conv->any_x) && onednn_plain(&w, &conv->w) &&
-                onednn_any(&w, &conv->any_w) && onednn_plain(&b, &conv->b) &&
-                onednn_plain(&site->y_shape, &conv->y) && onednn_any(&site->y_shape, &conv->any_y);
-    for (size_t i = 0; i < 2; i++) {
-        conv->strides[i] = at->strides[i];
-        conv->dilates[i] = at->dilations[i] - 1;
-        conv->pads_near[i] = at->pads[i];
-        conv->pads_far[i] = at->pads[i + 2];
-    }
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct shape flat = op_picture(&site->x_shape[1]);
+    const struct shape w = onednn_weight_shape(&flat, site->node->attributes.groups);
+    const struct shape b = {.rank = 1, .dims = {y.dims[1]}};
+    conv->x = onednn_plain(site->dnn, &x);
+    conv->w = onednn_plain(site->dnn, &w);
+    conv->b = onednn_plain(site->dnn, &b);
+    conv->y = onednn_plain(site->dnn, &y);
     conv->has_bias = site->input_count > 2 && site->node->inputs[2] != GRAPH_NONE;
-    return good ? OK
-                : error_set(err, ERR_SUPPORT, "node %s: oneDNN does not take its shapes",
-                            site->node->name);
 }
 
-static enum status describe_forward(const struct op_site *site, const struct conv *conv,
-                                    dnnl_primitive_desc_t *out, struct error *err)
+/* `forward`: the forward pass's descriptor, for a backward pass. */
+static enum status describe_pass(const struct op_site *site, const struct conv *conv,
+                                 dnnl_prop_kind_t pass, const_dnnl_primitive_desc_t forward,
+                                 dnnl_primitive_desc_t *out, struct error *err)
 {
-    dnnl_convolution_desc_t desc;
-    enum status status =
-        onednn_check(dnnl_dilated_convolution_forward_desc_init(
-                         &desc, dnnl_forward_training, dnnl_convolution_direct, &conv->any_x,
-                         &conv->any_w, conv->has_bias ? &conv->b : NULL, &conv->any_y,
-                         conv->strides, conv->dilates, conv->pads_near, conv->pads_far),
-                     "a convolution", err);
-    return status == OK ? onednn_describe(site->dnn, &desc, NULL, NULL, "a convolution", out, err)
-                        : status;
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct shape w = op_picture(&site->x_shape[1]);
+    struct onednn_operation operation =
+        onednn_convolution(site->dnn, pass, &site->node->attributes, &x, &w, &y, conv->has_bias);
+    operation.forward = forward;
+    return onednn_describe(site->dnn, &operation, NULL,
+                           forward == NULL ? "a convolution" : "a convolution's gradient", out,
+                           err);
 }
 
 static enum status create_forward(const struct op_site *site, struct conv *conv, struct error *err)
 {
     dnnl_primitive_desc_t primitive = NULL;
     const struct onednn_operand operands[] = {
-        {DNNL_ARG_SRC, dnnl_query_src_md, 0, &conv->x, false},
-        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, &conv->w, false},
-        {DNNL_ARG_DST, dnnl_query_dst_md, 0, &conv->y, true},
-        {DNNL_ARG_BIAS, dnnl_query_weights_md, 1, &conv->b, false},
+        {DNNL_ARG_SRC, conv->x, false},
+        {DNNL_ARG_WEIGHTS, conv->w, false},
+        {DNNL_ARG_DST, conv->y, true},
+        {DNNL_ARG_BIAS, conv->b, false},
     };
-    enum status status = describe_forward(site, conv, &primitive, err);
+    enum status status = describe_pass(site, conv, dnnl_forward_training, NULL, &primitive, err);
     if (status == OK)
         status = onednn_pass_init(&conv->forward, site->dnn, primitive, operands,
                                   conv->has_bias ? 4 : 3, err);
@@ -85,86 +67,54 @@ static bool is_pointwise(const struct op_site *site)
            at->pads[3] == 0;
 }
 
-static bool transposed_weight(const struct op_site *site, dnnl_memory_desc_t *plain,
-                              dnnl_memory_desc_t *any)
-{
-    const struct shape *w = &site->x_shape[1];
-    const struct shape turned = {.rank = 4, .dims = {w->dims[1], w->dims[0], 1, 1}};
-    const dnnl_dims_t dims = {w->dims[1], w->dims[0], 1, 1}, strides = {1, w->dims[1], 1, 1};
-    return onednn_any(&turned, any) &&
-           dnnl_memory_desc_init_by_strides(plain, 4, dims, dnnl_f32, strides) == dnnl_success;
-}
-
 static enum status create_pointwise_data(const struct op_site *site, struct conv *conv,
                                          struct error *err)
 {
-    dnnl_convolution_desc_t desc;
     dnnl_primitive_desc_t primitive = NULL;
-    dnnl_memory_desc_t plain, any;
-    if (!transposed_weight(site, &plain, &any))
-        return error_set(err, ERR_SUPPORT, "node %s: oneDNN does not take its shapes",
-                         site->node->name);
+    const int64_t *w = site->x_shape[1].dims;
+    const struct shape turned = {.rank = 4, .dims = {w[1], w[0], 1, 1}};
     const struct onednn_operand operands[] = {
-        {DNNL_ARG_SRC, dnnl_query_src_md, 0, &conv->y, false},
-        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, &plain, false},
-        {DNNL_ARG_DST, dnnl_query_dst_md, 0, &conv->x, true},
+        {DNNL_ARG_SRC, conv->y, false},
+        {DNNL_ARG_WEIGHTS, onednn_strided(site->dnn, &turned, (const int64_t[]){1, w[1], 1, 1}),
+         false},
+        {DNNL_ARG_DST, conv->x, true},
     };
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct onednn_operation operation = onednn_convolution(
+        site->dnn, dnnl_forward_inference, &site->node->attributes, &y, &turned, &x, false);
     enum status status =
-        onednn_check(dnnl_convolution_forward_desc_init(
-                         &desc, dnnl_forward_inference, dnnl_convolution_direct, &conv->any_y, &any,
-                         NULL, &conv->any_x, conv->strides, conv->pads_near, conv->pads_far),
-                     "a convolution's data gradient", err);
-    if (status == OK)
-        status = onednn_describe(site->dnn, &desc, NULL, NULL, "a convolution's data gradient",
-                                 &primitive, err);
+        onednn_describe(site->dnn, &operation, NULL, "a convolution's gradient", &primitive, err);
     if (status == OK)
         status = onednn_pass_init(&conv->data, site->dnn, primitive, operands, 3, err);
     return status;
 }
 
 static enum status create_data(const struct op_site *site, struct conv *conv,
-                               dnnl_primitive_desc_t hint, struct error *err)
+                               dnnl_primitive_desc_t forward, struct error *err)
 {
-    dnnl_convolution_desc_t desc;
     dnnl_primitive_desc_t primitive = NULL;
     const struct onednn_operand operands[] = {
-        {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, 0, &conv->y, false},
-        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, &conv->w, false},
-        {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, 0, &conv->x, true},
+        {DNNL_ARG_DIFF_DST, conv->y, false},
+        {DNNL_ARG_WEIGHTS, conv->w, false},
+        {DNNL_ARG_DIFF_SRC, conv->x, true},
     };
-    enum status status =
-        onednn_check(dnnl_dilated_convolution_backward_data_desc_init(
-                         &desc, dnnl_convolution_direct, &conv->any_x, &conv->any_w, &conv->any_y,
-                         conv->strides, conv->dilates, conv->pads_near, conv->pads_far),
-                     "a convolution's data gradient", err);
-    if (status == OK)
-        status = onednn_describe(site->dnn, &desc, NULL, hint, "a convolution's data gradient",
-                                 &primitive, err);
+    enum status status = describe_pass(site, conv, dnnl_backward_data, forward, &primitive, err);
     if (status == OK)
         status = onednn_pass_init(&conv->data, site->dnn, primitive, operands, 3, err);
     return status;
 }
 
 static enum status create_weight(const struct op_site *site, struct conv *conv,
-                                 dnnl_primitive_desc_t hint, struct error *err)
+                                 dnnl_primitive_desc_t forward, struct error *err)
 {
-    dnnl_convolution_desc_t desc;
     dnnl_primitive_desc_t primitive = NULL;
     const struct onednn_operand operands[] = {
-        {DNNL_ARG_SRC, dnnl_query_src_md, 0, &conv->x, false},
-        {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, 0, &conv->y, false},
-        {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, 0, &conv->w, true},
-        {DNNL_ARG_DIFF_BIAS, dnnl_query_diff_weights_md, 1, &conv->b, true},
+        {DNNL_ARG_SRC, conv->x, false},
+        {DNNL_ARG_DIFF_DST, conv->y, false},
+        {DNNL_ARG_DIFF_WEIGHTS, conv->w, true},
+        {DNNL_ARG_DIFF_BIAS, conv->b, true},
     };
-    enum status status =
-        onednn_check(dnnl_dilated_convolution_backward_weights_desc_init(
-                         &desc, dnnl_convolution_direct, &conv->any_x, &conv->any_w,
-                         conv->has_bias ? &conv->b : NULL, &conv->any_y, conv->strides,
-                         conv->dilates, conv->pads_near, conv->pads_far),
-                     "a convolution's weight gradient", err);
-    if (status == OK)
-        status = onednn_describe(site->dnn, &desc, NULL, hint, "a convolution's weight gradient",
-                                 &primitive, err);
+    enum status status = describe_pass(site, conv, dnnl_backward_weights, forward, &primitive, err);
     if (status == OK)
         status = onednn_pass_init(&conv->weight, site->dnn, primitive, operands,
                                   conv->has_bias ? 4 : 3, err);
@@ -178,16 +128,16 @@ static bool wants_weight(const struct op_site *site, const struct conv *conv)
 
 static enum status create_backward(const struct op_site *site, struct conv *conv, struct error *err)
 {
-    dnnl_primitive_desc_t hint = NULL;
-    enum status status = describe_forward(site, conv, &hint, err);
+    dnnl_primitive_desc_t forward = NULL;
+    enum status status = describe_pass(site, conv, dnnl_forward_training, NULL, &forward, err);
     if (status != OK)
         return status;
     if (site->wanted[0])
         status = is_pointwise(site) ? create_pointwise_data(site, conv, err)
-                                    : create_data(site, conv, hint, err);
+                                    : create_data(site, conv, forward, err);
     if (status == OK && wants_weight(site, conv) && !depthwise_fits(site))
-        status = create_weight(site, conv, hint, err);
-    dnnl_primitive_desc_destroy(hint);
+        status = create_weight(site, conv, forward, err);
+    dnnl_primitive_desc_destroy(forward);
     return status;
 }
 
@@ -208,9 +158,8 @@ static enum status conv_create(struct op_site *site, struct error *err)
     struct conv *conv = site->state = memory_alloc(1, sizeof *conv);
     if (conv == NULL)
         return error_set(err, ERR_MEMORY, "no memory for node %s", site->node->name);
-    enum status status = describe_operands(site, conv, err);
-    if (status == OK)
-        status = create_forward(site, conv, err);
+    describe_operands(site, conv);
+    enum status status = create_forward(site, conv, err);
     if (status == OK)
         status = create_backward(site, conv, err);
     if (status != OK)

@@ -12,24 +12,18 @@ struct spread {
     const struct attributes *at;
 };
 
-/* In one dimension the height is 1. */
-static size_t height_of(const struct shape *shape)
-{
-    return shape->rank == 4 ? (size_t)shape->dims[2] : 1;
-}
-
 static struct spread spread_of(const struct op_site *site)
 {
-    const struct shape *x = &site->x_shape[0], *y = &site->y_shape;
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
     const struct attributes *at = &site->node->attributes;
-    return (struct spread){.samples = (size_t)x->dims[0],
+    return (struct spread){.samples = (size_t)x.dims[0],
                            .groups = (size_t)at->groups,
-                           .channels = (size_t)(x->dims[1] / at->groups),
-                           .maps = (size_t)(y->dims[1] / at->groups),
-                           .height = height_of(x),
-                           .width = (size_t)x->dims[x->rank - 1],
-                           .out_height = height_of(y),
-                           .out_width = (size_t)y->dims[y->rank - 1],
+                           .channels = (size_t)(x.dims[1] / at->groups),
+                           .maps = (size_t)(y.dims[1] / at->groups),
+                           .height = (size_t)x.dims[2],
+                           .width = (size_t)x.dims[3],
+                           .out_height = (size_t)y.dims[2],
+                           .out_width = (size_t)y.dims[3],
                            .at = at};
 }
 

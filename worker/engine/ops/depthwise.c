@@ -13,15 +13,16 @@ struct depthwise {
 
 static struct depthwise depthwise_of(const struct op_site *site)
 {
-    const struct shape *x = &site->x_shape[0], *y = &site->y_shape;
-    return (struct depthwise){.samples = (size_t)x->dims[0],
-                              .channels = (size_t)x->dims[1],
-                              .height = (size_t)x->dims[2],
-                              .width = (size_t)x->dims[3],
-                              .out_height = (size_t)y->dims[2],
-                              .out_width = (size_t)y->dims[3],
-                              .kernel_height = (size_t)site->x_shape[1].dims[2],
-                              .kernel_width = (size_t)site->x_shape[1].dims[3],
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    const struct shape w = op_picture(&site->x_shape[1]);
+    return (struct depthwise){.samples = (size_t)x.dims[0],
+                              .channels = (size_t)x.dims[1],
+                              .height = (size_t)x.dims[2],
+                              .width = (size_t)x.dims[3],
+                              .out_height = (size_t)y.dims[2],
+                              .out_width = (size_t)y.dims[3],
+                              .kernel_height = (size_t)w.dims[2],
+                              .kernel_width = (size_t)w.dims[3],
                               .at = &site->node->attributes};
 }
 

@@ -1,9 +1,35 @@
-/* GlobalMaxPool over all but sample and channel: the first largest element of a plane (NaN counts as
- * largest, so that it is not hidden) takes the gradient, as in MaxPool. */
+/* GlobalAveragePool and GlobalMaxPool over all but sample and channel. The first largest element of a
+ * plane (NaN counts as largest, so that it is not hidden) takes the gradient, as in MaxPool. */
 #include <math.h>
 #include <string.h>
 
 #include "worker/engine/ops/op.h"
+
+OP_FORWARD(global_average_forward)
+{
+    size_t planes = op_elements(&site->y_shape), n = op_elements(&site->x_shape[0]) / planes;
+    (void)scratch;
+    for (size_t i = 0; i < planes; i++) {
+        double sum = 0;
+        for (size_t k = 0; k < n; k++)
+            sum += (double)x[0][i * n + k];
+        y[i] = (float)(sum / (double)n);
+    }
+}
+
+OP_BACKWARD(global_average_backward)
+{
+    size_t planes = op_elements(&site->y_shape), n = op_elements(&site->x_shape[0]) / planes;
+    (void)x, (void)y, (void)scratch;
+    for (size_t i = 0; i < planes; i++) {
+        float share = dy[i] / (float)n;
+        for (size_t k = 0; k < n; k++)
+            dx[0][i * n + k] = share;
+    }
+}
+
+const struct op_kernel op_global_average_pool = {.forward = global_average_forward,
+                                                 .backward = global_average_backward};
 
 static size_t first_largest(const float *x, size_t n)
 {

@@ -61,6 +61,10 @@ bool op_differentiable(const struct node *node, size_t input);
 /* Elements of a shape that is known. */
 size_t op_elements(const struct shape *shape);
 
+/* What a window slides over: [N, C, W] as a picture of height 1 (a weight the same), four axes as they
+ * are. */
+struct shape op_picture(const struct shape *shape);
+
 #define OP_FORWARD(name)                                                                           \
     static void name(const struct op_site *site, const float *const *x, float *y, float *scratch)
 #define OP_BACKWARD(name)                                                                          \

@@ -92,3 +92,11 @@ size_t op_elements(const struct shape *shape)
     CHECK(shape_elements(shape, &elements));
     return elements;
 }
+
+struct shape op_picture(const struct shape *shape)
+{
+    CHECK(shape->rank == 3 || shape->rank == 4);
+    if (shape->rank == 4)
+        return *shape;
+    return (struct shape){.rank = 4, .dims = {shape->dims[0], shape->dims[1], 1, shape->dims[2]}};
+}

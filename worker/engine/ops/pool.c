@@ -1,10 +1,9 @@
-/* AveragePool, MaxPool (2-D, NCHW), GlobalAveragePool. */
+/* AveragePool, MaxPool over [N, C, H, W] or [N, C, W]. */
 #include <math.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "worker/engine/ops/op.h"
-#include "worker/engine/ops/op_walk.h"
 
 struct window {
     size_t planes, height, width, out_height, out_width;
@@ -19,12 +18,12 @@ struct span {
 
 static struct window window_of(const struct op_site *site)
 {
-    const struct shape *x = &site->x_shape[0], *y = &site->y_shape;
-    return (struct window){.planes = (size_t)(x->dims[0] * x->dims[1]),
-                           .height = (size_t)x->dims[2],
-                           .width = (size_t)x->dims[3],
-                           .out_height = (size_t)y->dims[2],
-                           .out_width = (size_t)y->dims[3],
+    const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
+    return (struct window){.planes = (size_t)(x.dims[0] * x.dims[1]),
+                           .height = (size_t)x.dims[2],
+                           .width = (size_t)x.dims[3],
+                           .out_height = (size_t)y.dims[2],
+                           .out_width = (size_t)y.dims[3],
                            .at = &site->node->attributes};
 }
 
@@ -143,31 +142,3 @@ OP_BACKWARD(max_backward)
 
 const struct op_kernel op_average_pool = {.forward = average_forward, .backward = average_backward};
 const struct op_kernel op_max_pool = {.forward = max_forward, .backward = max_backward};
-
-/* ---- means over whole axes ---- */
-
-OP_FORWARD(global_forward)
-{
-    size_t planes = op_elements(&site->y_shape), n = op_elements(&site->x_shape[0]) / planes;
-    (void)scratch;
-    for (size_t i = 0; i < planes; i++) {
-        double sum = 0;
-        for (size_t k = 0; k < n; k++)
-            sum += (double)x[0][i * n + k];
-        y[i] = (float)(sum / (double)n);
-    }
-}
-
-OP_BACKWARD(global_backward)
-{
-    size_t planes = op_elements(&site->y_shape), n = op_elements(&site->x_shape[0]) / planes;
-    (void)x, (void)y, (void)scratch;
-    for (size_t i = 0; i < planes; i++) {
-        float share = dy[i] / (float)n;
-        for (size_t k = 0; k < n; k++)
-            dx[0][i * n + k] = share;
-    }
-}
-
-const struct op_kernel op_global_average_pool = {.forward = global_forward,
-                                                 .backward = global_backward};
