@@ -23,7 +23,7 @@ LDFLAGS += $(OPT) -pthread -Wl,--as-needed
 LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lgomp -lm
 
 SRC_common := $(wildcard common/*/*.c)
-SRC_worker := $(filter-out worker/main.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
+SRC_worker := $(filter-out worker/main.c worker/predict.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
 SRC_paramserver := $(filter-out paramserver/main.c,$(wildcard paramserver/*.c paramserver/*/*.c))
 SRC_coordinator := $(filter-out coordinator/main.c,$(wildcard coordinator/*.c coordinator/*/*.c))
 GEN_OBJ := $(BUILD)/gen/onnx.pb-c.o
@@ -32,7 +32,7 @@ OBJ_common := $(call obj,$(SRC_common)) $(GEN_OBJ)
 OBJ_worker := $(call obj,$(SRC_worker))
 OBJ_paramserver := $(call obj,$(SRC_paramserver))
 OBJ_coordinator := $(call obj,$(SRC_coordinator))
-PROGRAMS := $(BUILD)/graft $(BUILD)/graft-worker $(BUILD)/graft-server
+PROGRAMS := $(BUILD)/graft $(BUILD)/graft-worker $(BUILD)/graft-server $(BUILD)/graft-predict
 UNIT_SRC := $(wildcard tests/unit/*_test.c)
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 
@@ -47,7 +47,7 @@ TESTED_WERROR := $(or $(WERROR),-Werror)
 .PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench conformance install clean
 .SECONDARY:
 
-all: deps $(PROGRAMS) ## Build graft, graft-worker and graft-server into build/release
+all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
 
 help: ## This list
 	@grep -hE '^[a-z][a-z_. -]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-22s %s\n", $$1, $$2}'
@@ -74,12 +74,10 @@ $(BUILD)/%.o: %.c | $(BUILD)/gen/onnx.pb-c.h
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/graft: $(call obj,coordinator/main.c) $(OBJ_coordinator) $(OBJ_common)
-	@echo "  LD $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(BUILD)/graft-worker: $(call obj,worker/main.c) $(OBJ_worker) $(OBJ_common)
-	@echo "  LD $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/graft-predict: $(call obj,worker/predict.c) $(OBJ_worker) $(OBJ_common)
 $(BUILD)/graft-server: $(call obj,paramserver/main.c) $(OBJ_paramserver) $(OBJ_common)
+$(PROGRAMS):
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

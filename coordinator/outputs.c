@@ -1,10 +1,12 @@
 #include "coordinator/outputs.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/config/job_text.h"
 #include "common/tensor/safetensors.h"
 #include "coordinator/job/checkpoint.h"
 #include "coordinator/job/result.h"
@@ -83,9 +85,13 @@ static enum status export_model(struct work *work, struct error *err)
     const struct outputs *outputs = work->outputs;
     double began = clock_seconds();
     enum status status = file_path(path, err, "%s/adapted.onnx", outputs->job->run.directory);
+    char *description = NULL;
+    if (status == OK)
+        status = job_text_note(outputs->job, &description, err);
     if (status == OK)
         status = model_export(outputs->model, work->outcome.last->plan, work->outcome.last->live,
-                              path, err);
+                              description, path, err);
+    free(description);
     if (status == OK)
         status = file_path(path, err, "%s/adapted.safetensors", outputs->job->run.directory);
     if (status == OK)

@@ -165,6 +165,48 @@ static char *write_job(struct job *job, bool digest, size_t *bytes)
     return text;
 }
 
+enum status job_text_note(const struct job *job, char **out, struct error *err)
+{
+    size_t count, bytes = 0;
+    const struct key *keys = key_table(&count);
+    char *text = NULL;
+    struct writer writer = {open_memstream(&text, &bytes), false};
+    for (size_t i = 0; i < count && writer.to != NULL; i++)
+        if (strcmp(keys[i].path, "data.classes") == 0 ||
+            strcmp(keys[i].path, "data.preprocess") == 0) {
+            fprintf(writer.to, "%s = ", key_name(&keys[i]));
+            write_value(&writer, &keys[i], (void *)(uintptr_t)job, 0); /* reads it only */
+            fputs(";\n", writer.to);
+        }
+    if (writer.to != NULL && fclose(writer.to) == 0) {
+        *out = text;
+        return OK;
+    }
+    free(text);
+    return error_set(err, ERR_MEMORY, "no memory for the model's note");
+}
+
+enum status job_text_open_note(const char *note, size_t sources, struct job **out,
+                               struct error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    if (to == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the model's note");
+    fprintf(to, "data = {\n%sdomains = ( { name = \"input\"; divide = [1, 0, 0]; sources = (",
+            note);
+    for (size_t i = 0; i < sources; i++)
+        fprintf(to, "%s{ format = \"folder\"; path = \".\"; }", i > 0 ? ", " : " ");
+    fputs(" ); } ); };\nstages = ( { name = \"input\"; domains = [\"input\"]; } );\n", to);
+    enum status status = fclose(to) == 0 ? job_load(NULL, text, NULL, 0, out, err)
+                                         : error_set(err, ERR_MEMORY, "no memory for a job");
+    free(text);
+    if (status != OK)
+        error_prefix(err, "the model's note");
+    return status;
+}
+
 enum status job_text_resolve(struct job *job, struct error *err)
 {
     size_t bytes = 0, digest_bytes = 0;

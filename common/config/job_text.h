@@ -11,4 +11,14 @@
  * JOB_CONFIG_BYTES_MAX. */
 enum status job_text_resolve(struct job *job, struct error *err) MUST_CHECK;
 
+/* A model's note (onnx_metadata.h): data.classes and data.preprocess as they stand in the group
+ * `data`, which is what somebody must know who feeds the trained network. Owned by the caller
+ * (free()). Errors: ERR_MEMORY. */
+enum status job_text_note(const struct job *job, char **out, struct error *err) MUST_CHECK;
+
+/* A job around a note: one domain "input" with `sources` sources that are yet to be filled in, all
+ * for training. Errors: ERR_INPUT (the note is no configuration), ERR_MEMORY. */
+enum status job_text_open_note(const char *note, size_t sources, struct job **out,
+                               struct error *err) MUST_CHECK;
+
 #endif

@@ -107,6 +107,18 @@ static enum status add_image(const struct scan_request *request, const char *rel
     return scan_add(scan, scan->count, label, path, err);
 }
 
+/* The source is a picture itself. */
+static enum status add_itself(const struct scan_request *request, struct scan *scan,
+                              struct error *err)
+{
+    struct digest content;
+    enum status status = digest_of_file(request->path, &content, err);
+    if (status != OK)
+        return status;
+    digest_add(request->content, content.bytes, sizeof content.bytes);
+    return scan_add(scan, scan->count, LABEL_NONE, request->path, err);
+}
+
 static enum status add_class(const struct scan_request *request, const char *name, int32_t label,
                              struct scan *scan, struct error *err)
 {
@@ -188,6 +200,8 @@ static enum status add_by_name(const struct scan_request *request, const struct 
 enum status scan_folder(const struct scan_request *request, struct scan *scan, struct error *err)
 {
     struct listing top = {0};
+    if (is_image(request->path) && !is_directory(request->path))
+        return add_itself(request, scan, err);
     enum status status = list(request->path, &top, err);
     if (status == OK)
         status = request->domain->labelled ? add_by_class(request, &top, scan, err)

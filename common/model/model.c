@@ -1,5 +1,6 @@
 #include "common/model/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -9,11 +10,13 @@
 #include "common/model/onnx_reader.h"
 #include "common/model/shape_infer.h"
 
-/* Names that graft adds to the graph; a file that uses them itself is refused by graph_add_*. */
+/* Names that graft adds to the graph; in a file that uses them itself (graft wrote it) the new ones
+ * get a number. */
 #define NAME_INPUT "input"
 #define NAME_POOLED "graft.pooled"
 #define NAME_FEATURES "graft.features"
 #define NAME_LOGITS "logits"
+#define NAME_BYTES 32
 
 static const struct attributes plain = {
     .strides = {1, 1}, .dilations = {1, 1}, .groups = 1, .alpha = 1, .beta = 1, .axis = 1};
@@ -128,10 +131,19 @@ static enum status load_graph(struct model *model, const struct model_config *co
     return status == OK ? onnx_reader_open(path, &reading, &model->graph, err) : status;
 }
 
+static void free_name(const struct graph *graph, const char *wanted, char out[NAME_BYTES])
+{
+    snprintf(out, NAME_BYTES, "%s", wanted);
+    for (unsigned number = 2; graph_find(graph, out) != GRAPH_NONE; number++)
+        snprintf(out, NAME_BYTES, "%s.%u", wanted, number);
+}
+
 static enum status append(struct graph *graph, enum op op, uint32_t input, const char *output,
                           const struct attributes *attributes, uint32_t *out, struct error *err)
 {
-    enum status status = graph_add_node(graph, op, output, &input, 1, output, attributes, out, err);
+    char name[NAME_BYTES];
+    free_name(graph, output, name);
+    enum status status = graph_add_node(graph, op, name, &input, 1, name, attributes, out, err);
     return status == OK ? shape_infer_node(graph, &graph->nodes[graph->node_count - 1], err)
                         : status;
 }
@@ -167,12 +179,14 @@ static enum status append_parameter(struct graph *graph, const char *name,
                                     const struct shape *shape, uint32_t *out, struct error *err)
 {
     size_t elements;
+    char free[NAME_BYTES];
     if (!shape_elements(shape, &elements))
         return error_set(err, ERR_INPUT, "%s would be too large", name);
+    free_name(graph, name, free);
     float *zeros = graph_alloc(graph, elements, sizeof *zeros);
     if (zeros == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %s", name);
-    return graph_add_value(graph, name, DTYPE_F32, shape, zeros, true, out, err);
+    return graph_add_value(graph, free, DTYPE_F32, shape, zeros, true, out, err);
 }
 
 /* logits = features · weightᵀ + bias */
@@ -186,12 +200,14 @@ static enum status append_head(struct model *model, size_t classes, struct error
     struct shape bias = {.rank = 1, .dims = {(int64_t)classes}};
     struct attributes gemm = plain;
     gemm.trans_b = true;
+    char logits[NAME_BYTES];
+    free_name(graph, NAME_LOGITS, logits);
     enum status status = append_parameter(graph, "head.weight", &weight, &inputs[1], err);
     if (status == OK)
         status = append_parameter(graph, "head.bias", &bias, &inputs[2], err);
     if (status == OK)
-        status = graph_add_node(graph, OP_GEMM, "head", inputs, 3, NAME_LOGITS, &gemm,
-                                &graph->output, err);
+        status =
+            graph_add_node(graph, OP_GEMM, "head", inputs, 3, logits, &gemm, &graph->output, err);
     return status;
 }
 

@@ -31,10 +31,10 @@ void model_destroy(struct model **model);
 
 /* Writes the graph with `live` values (one entry per live tensor of the plan, flat in plan order)
  * in place of the loaded ones: adapted.onnx, inference mode, dynamic batch, opset as loaded (≥ 9),
- * atomic. */
+ * with `description` (or NULL) in its metadata; atomic. */
 struct plan;
 enum status model_export(const struct model *model, const struct plan *plan, const float *live,
-                         const char *path, struct error *err) MUST_CHECK;
+                         const char *description, const char *path, struct error *err) MUST_CHECK;
 
 /* Prints layers, shapes, parameters, FLOPs, activation sizes and the possible freeze boundaries to
  * `fd`. */

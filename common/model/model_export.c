@@ -5,14 +5,14 @@
 #include "common/model/plan.h"
 
 enum status model_export(const struct model *model, const struct plan *plan, const float *live,
-                         const char *path, struct error *err)
+                         const char *description, const char *path, struct error *err)
 {
     const float **replaced = memory_alloc(model->graph->value_count, sizeof *replaced);
     if (replaced == NULL)
         return error_set(err, ERR_MEMORY, "no memory to export the model");
     for (size_t i = 0; i < plan->tensor_count; i++)
         replaced[plan->split->live[i]] = live + plan->tensors[i].offset;
-    enum status status = onnx_writer_save(model->graph, replaced, path, err);
+    enum status status = onnx_writer_save(model->graph, replaced, description, path, err);
     memory_free(replaced);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/model/onnx_metadata.h"
 #include "common/model/onnx_types.h"
 #include "common/model/onnx_writing.h"
 
@@ -166,9 +167,10 @@ static int64_t least_opset(const struct graph *graph)
     return least;
 }
 
-static enum status pack(struct onnx_writing *writing, const char *path)
+static enum status pack(struct onnx_writing *writing, const char *description, const char *path)
 {
     Onnx__ModelProto model;
+    Onnx__StringStringEntryProto note, *notes[] = {&note};
     Onnx__OperatorSetIdProto opset, *opsets[] = {&opset};
     onnx__model_proto__init(&model);
     onnx__operator_set_id_proto__init(&opset);
@@ -181,6 +183,11 @@ static enum status pack(struct onnx_writing *writing, const char *path)
     model.n_opset_import = 1;
     model.opset_import = opsets;
     model.graph = &writing->proto;
+    onnx__string_string_entry_proto__init(&note);
+    note.key = onnx_writing_text(ONNX_METADATA_KEY);
+    note.value = onnx_writing_text(description);
+    model.metadata_props = notes;
+    model.n_metadata_props = description != NULL;
     size_t bytes = onnx__model_proto__get_packed_size(&model);
     if (bytes > FILE_BYTES_MAX)
         return error_set(writing->err, ERR_SUPPORT,
@@ -195,7 +202,7 @@ static enum status pack(struct onnx_writing *writing, const char *path)
 }
 
 enum status onnx_writer_save(const struct graph *graph, const float *const *replaced,
-                             const char *path, struct error *err)
+                             const char *description, const char *path, struct error *err)
 {
     struct onnx_writing writing = {
         .graph = graph, .replaced = replaced, .opset = least_opset(graph), .err = err};
@@ -203,7 +210,7 @@ enum status onnx_writer_save(const struct graph *graph, const float *const *repl
     if (status == OK)
         status = fill_graph(&writing);
     if (status == OK)
-        status = pack(&writing, path);
+        status = pack(&writing, description, path);
     graph_destroy(&writing.arena);
     return status;
 }

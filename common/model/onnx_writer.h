@@ -10,9 +10,10 @@
 #define ONNX_WRITER_OPSET_MIN 9
 
 /* The graph must have passed shape inference. `replaced[v]`: the data to write for value v in place
- * of its own, or NULL. Atomic. Errors: ERR_IO, ERR_MEMORY, ERR_SUPPORT (beyond protobuf's 2 GiB).
+ * of its own, or NULL. `description`: kept in the file's metadata (onnx_metadata.h), NULL for none. Atomic. Errors: ERR_IO, ERR_MEMORY, ERR_SUPPORT (beyond protobuf's 2 GiB).
  */
 enum status onnx_writer_save(const struct graph *graph, const float *const *replaced,
-                             const char *path, struct error *err) MUST_CHECK;
+                             const char *description, const char *path,
+                             struct error *err) MUST_CHECK;
 
 #endif

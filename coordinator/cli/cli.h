@@ -10,6 +10,9 @@
 #include "common/config/job.h"
 
 #define CLI_OVERRIDES_MAX 256
+#define CLI_PREDICT_USAGE                                                                          \
+    "MODEL.onnx INPUT... [--labels] [--label-column N] [--header] [--size WxH[xC]] "               \
+    "[--value-max X] [--logits] [--threads N]"
 #define CLI_FAILED 1
 #define CLI_MISUSED 2
 
@@ -33,6 +36,8 @@ int keys_main(int argc, char **argv);
 int compare_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
+int predict_main(int argc, char **argv);
+int evaluate_main(int argc, char **argv);
 
 /* ---- for the commands ---- */
 

@@ -17,8 +17,7 @@
 #define POLL_MS 20
 #define TERM_MS 2000
 
-/* The program beside this one, so that a build tree works without installation. */
-static void find_program(const char *program, char *out, size_t bytes)
+void launcher_find(const char *program, char *out, size_t bytes)
 {
     char self[PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -70,7 +69,7 @@ enum status launcher_start(struct launcher *launcher, const char *program, const
         file_path(log, err, "%s/%s-%zu.log", log_directory, program, launcher->count + 1);
     if (status != OK)
         return status;
-    find_program(program, path, sizeof path);
+    launcher_find(program, path, sizeof path);
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0)

@@ -17,6 +17,10 @@ struct launcher {
     size_t count;
 };
 
+/* Path of one of graft's programs: the file beside this one, so that a build tree works without
+ * installation, else the bare name, for PATH. */
+void launcher_find(const char *program, char *out, size_t bytes);
+
 /* Starts graft-worker or graft-server (the file beside this program, else by PATH) with the
  * coordinator's endpoint; its output goes to log_directory/NAME-NUMBER.log. threads: what OpenMP
  * may use. Errors: ERR_IO, ERR_INPUT (too many). */

@@ -252,3 +252,15 @@ enum status result_write(const char *run_directory, const struct result *result,
     free(text);
     return status;
 }
+
+enum status result_print_score(FILE *to, const struct job *job, const struct score *score,
+                               struct error *err)
+{
+    json_t *json = score_json(job, score);
+    if (json == NULL)
+        return error_set(err, ERR_INPUT, "a class name is not UTF-8, or no memory");
+    bool written =
+        json_dumpf(json, to, JSON_INDENT(1) | JSON_SORT_KEYS) == 0 && fputc('\n', to) != EOF;
+    json_decref(json);
+    return written ? OK : error_set(err, ERR_IO, "the score could not be written");
+}

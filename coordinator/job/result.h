@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/base/digest.h"
 #include "common/base/error.h"
@@ -49,6 +50,10 @@ struct result {
 /* Writes RUN/result.json aside and renames. Errors: ERR_IO, ERR_MEMORY, ERR_INPUT. */
 enum status result_write(const char *run_directory, const struct result *result,
                          struct error *err) MUST_CHECK;
+
+/* One score as result.json states it. Errors: ERR_INPUT (a class name is not UTF-8), ERR_IO. */
+enum status result_print_score(FILE *to, const struct job *job, const struct score *score,
+                               struct error *err) MUST_CHECK;
 
 /* What `graft compare` shows of one result. */
 struct result_summary {

@@ -57,7 +57,7 @@ static void export_initial(const struct plan *plan, const char *path)
 {
     float *live = calloc(plan->live_elements, sizeof *live);
     plan_initial(plan, 1, live);
-    must(model_export(plan->model, plan, live, path, &err));
+    must(model_export(plan->model, plan, live, NULL, path, &err));
     free(live);
 }
 

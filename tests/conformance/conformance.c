@@ -224,7 +224,7 @@ static enum verdict write_back(struct test *test, const struct graph *graph, siz
         return PASSED;
     if (file_path(path, &test->err, "%s/%s.%zu.onnx", test->write, test->name, output) != OK)
         return FAILED;
-    return onnx_writer_save(graph, NULL, path, &test->err) == OK ? PASSED : FAILED;
+    return onnx_writer_save(graph, NULL, NULL, path, &test->err) == OK ? PASSED : FAILED;
 }
 
 static enum verdict check_output(struct test *test, const uint8_t *model, size_t bytes,

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     must(executor_run(graph, inputs, batch, &output, &elements, &err));
     transfer(argv[4], "wb", output, elements * sizeof *output);
     if (argc > 5)
-        must(onnx_writer_save(graph, NULL, argv[5], &err));
+        must(onnx_writer_save(graph, NULL, NULL, argv[5], &err));
     printf("%zu nodes, %zu inputs\n", graph->node_count, graph->input_count);
     free(output);
     free(data);

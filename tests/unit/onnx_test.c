@@ -443,7 +443,7 @@ static void written_models_read_back_the_same(void **state)
         graph = accept(&f, "z");
         snprintf(path, sizeof path, "%s/m.onnx", folder.path);
         assert_int_equal(shape_infer(graph, &err), OK);
-        if (onnx_writer_save(graph, NULL, path, &err) != OK ||
+        if (onnx_writer_save(graph, NULL, NULL, path, &err) != OK ||
             onnx_reader_open(path, &all, &again, &err) != OK || shape_infer(again, &err) != OK)
             fail_msg("opset %d: %s", (int)opsets[i], err.text);
         assert_int_equal(again->node_count, graph->node_count);
