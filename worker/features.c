@@ -123,19 +123,20 @@ static void report_failures(const struct loader_batch *batch)
                   batch->failures[i].error.text);
 }
 
-static void run_batch(struct features *features, const struct loader_batch *batch, float *rows,
-                      uint8_t *valid)
+static enum status run_batch(struct features *features, const struct loader_batch *batch,
+                             float *rows, uint8_t *valid, struct error *err)
 {
     size_t input = features->plan->model->input_elements, row = features->plan->boundary_elements;
     memset(features->inputs, 0, TRUNK_BATCH * input * sizeof(float));
     memcpy(features->inputs, batch->inputs, batch->count * input * sizeof(float));
-    trunk_run(features->trunk, features->inputs, features->outputs);
-    for (size_t i = 0; i < batch->count; i++) {
+    enum status status = trunk_run(features->trunk, features->inputs, features->outputs, err);
+    for (size_t i = 0; i < batch->count && status == OK; i++) {
         valid[i] = batch->valid[i];
         if (valid[i])
             memcpy(rows + i * row, features->outputs + i * row, row * sizeof(float));
     }
     features->progress->samples += batch->count;
+    return status;
 }
 
 static enum status compute_rows(struct features *features, size_t domain, enum split split,
@@ -153,7 +154,8 @@ static enum status compute_rows(struct features *features, size_t domain, enum s
         if (status != OK)
             break;
         report_failures(&batch);
-        run_batch(features, &batch, held->rows + first * held->row_elements, held->valid + first);
+        status = run_batch(features, &batch, held->rows + first * held->row_elements,
+                           held->valid + first, err);
     }
     if (status == OK)
         feature_cache_commit(features->cache, held);

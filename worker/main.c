@@ -1,4 +1,5 @@
 /* graft-worker: one worker. Sockets, files and computation around the state machine of worker.c. */
+#include <cblas.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -430,6 +431,7 @@ static enum status open_job(struct driver *driver, struct error *err)
     ready.body.ready = (struct message_ready){driver->manifest->digest, driver->model->digest};
     worker_init(&driver->worker, job->cluster.shards);
     omp_set_num_threads((int)job->cluster.threads);
+    openblas_set_num_threads(1); /* whatever the environment says: the bits depend on it */
     return member_send(&driver->member, &ready, NULL, 0, err);
 }
 

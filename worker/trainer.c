@@ -7,6 +7,7 @@
 #include "common/data/shard.h"
 #include "worker/adapt/coral.h"
 #include "worker/adapt/cross_entropy.h"
+#include "worker/adapt/focal.h"
 #include "worker/adapt/information.h"
 #include "worker/engine/head.h"
 
@@ -273,7 +274,10 @@ enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t st
                                          slot, shard, step, trainer->scratch, trainer->positions);
         gather(trainer, slot, shard, &rows, count, flight);
         if (flight->count > 0)
-            head_forward(trainer->head, flight->tape, flight->features, flight->count);
+            status =
+                head_forward(trainer->head, flight->tape, flight->features, flight->count, err);
+        if (status != OK)
+            return status;
         if (trainer->layout.statistic_count > 0)
             add_statistics(trainer, slot, shard, flight);
     }
@@ -298,6 +302,22 @@ static void begin_coral(struct trainer *trainer, const struct statistics *statis
     trainer->coral_begun = true;
 }
 
+/* On labels, or on pseudo labels. */
+static struct loss_sum label_loss(const struct trainer *trainer, const struct flight *flight,
+                                  bool labelled, double weight)
+{
+    const struct loss_config *losses = &trainer->stage->losses;
+    const float *logits = tape_logits(flight->tape);
+    size_t classes = trainer->plan->model->class_count;
+    const double *class_weights =
+        labelled && losses->class_weight_count > 0 ? losses->class_weights : NULL;
+    if (labelled && losses->focal_gamma > 0)
+        return focal(logits, flight->labels, flight->count, classes, losses->focal_gamma,
+                     class_weights, weight, trainer->dlogits);
+    return cross_entropy(logits, flight->labels, flight->count, classes, losses->label_smoothing,
+                         class_weights, weight, trainer->dlogits);
+}
+
 static void class_losses(struct trainer *trainer, size_t slot, const struct flight *flight,
                          const struct statistics *statistics, double *metrics)
 {
@@ -308,8 +328,7 @@ static void class_losses(struct trainer *trainer, size_t slot, const struct flig
     memset(trainer->dlogits, 0, flight->count * classes * sizeof(float));
     if (weight > 0)
         note(metrics, labelled ? TERM_CROSS_ENTROPY : TERM_SELF_TRAINING,
-             cross_entropy(tape_logits(flight->tape), flight->labels, flight->count, classes,
-                           losses->label_smoothing, weight, trainer->dlogits));
+             label_loss(trainer, flight, labelled, weight));
     if (labelled || losses->information <= 0)
         return;
     uint64_t total;
@@ -375,7 +394,9 @@ enum status trainer_predict(struct trainer *trainer, size_t domain, enum split s
         return status;
     for (size_t first = 0; first < rows.count; first += batch) {
         size_t count = rows.count - first < batch ? rows.count - first : batch;
-        head_forward(trainer->head, flight->tape, rows.rows + first * row, count);
+        status = head_forward(trainer->head, flight->tape, rows.rows + first * row, count, err);
+        if (status != OK)
+            return status;
         memcpy(logits + first * classes, tape_logits(flight->tape),
                count * classes * sizeof(float));
     }

@@ -121,7 +121,10 @@ enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SE
 struct loss_config {
     double cross_entropy; /* weight; on labelled domains */
     double label_smoothing;
-    double coral;          /* weight of Deep CORAL with global moments; 0 = off */
+    double focal_gamma;                    /* > 0: the focal loss in place of cross-entropy */
+    double class_weights[JOB_CLASSES_MAX]; /* of labelled samples' loss */
+    size_t class_weight_count;             /* as written: 0 (then all 1) or the number of classes */
+    double coral;                          /* weight of Deep CORAL with global moments; 0 = off */
     double information;    /* weight of information maximisation on unlabelled domains; 0 = off */
     double self_training;  /* weight of pseudo-label cross-entropy on unlabelled domains; 0 = off */
     double fraction_first; /* class-balanced share of pseudo labels kept, first epoch … */

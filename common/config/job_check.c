@@ -197,6 +197,12 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     if (losses->cross_entropy > 0 && labelled == 0)
         return refuse(c, "stages.%s.losses.cross_entropy: none of the stage's domains is labelled",
                       name);
+    if (losses->focal_gamma > 0 && losses->label_smoothing > 0)
+        return refuse(c, "stages.%s.losses: focal_gamma and label_smoothing exclude each other",
+                      name);
+    if (losses->class_weight_count != 0 && losses->class_weight_count != c->job->data.class_count)
+        return refuse(c, "stages.%s.losses.class_weights: %zu numbers for %zu classes", name,
+                      losses->class_weight_count, c->job->data.class_count);
     if (losses->self_training > 0 && unlabelled == 0)
         return refuse(
             c, "stages.%s.losses.self_training: none of the stage's domains is unlabelled", name);

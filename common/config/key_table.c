@@ -216,6 +216,12 @@ static const struct key keys[] = {
          "On labelled domains."),
     REAL("stages[].losses.label_smoothing", stage_config, losses.label_smoothing, 0, 0.9, "0.0",
          "Share of the target spread over all classes."),
+    REAL("stages[].losses.focal_gamma", stage_config, losses.focal_gamma, 0, 10, "0.0",
+         "Above 0: the focal loss (Lin 2017) on labelled domains: sure answers count less."),
+    MANY("stages[].losses.class_weights", KEY_REALS, stage_config, losses.class_weights,
+         losses.class_weight_count, 0, 1e6, 0, JOB_CLASSES_MAX, "[]",
+         "On labelled domains: a weight for each class, in the order of data.classes. Empty: 1 "
+         "each."),
     REAL("stages[].losses.coral", stage_config, losses.coral, 0, 1e6, "0.0",
          "Deep CORAL (Sun & Saenko 2016) with exact moments over the cluster. Needs two domains."),
     REAL("stages[].losses.information", stage_config, losses.information, 0, 1e6, "0.0",

@@ -186,6 +186,22 @@ enum status graph_add_value(struct graph *graph, const char *name, enum dtype dt
     return OK;
 }
 
+enum status graph_add_input(struct graph *graph, const char *name, enum dtype dtype,
+                            const struct shape *shape, uint32_t *out, struct error *err)
+{
+    uint32_t value = GRAPH_NONE;
+    if (graph->input_count == GRAPH_INPUTS_MAX)
+        return error_set(err, ERR_SUPPORT, "%.100s is one input more than the %zu supported", name,
+                         GRAPH_INPUTS_MAX);
+    enum status status = graph_add_value(graph, name, dtype, shape, NULL, false, &value, err);
+    if (status != OK)
+        return status;
+    graph->inputs[graph->input_count++] = value;
+    graph->input = graph->inputs[0];
+    *out = value;
+    return OK;
+}
+
 enum status graph_add_node(struct graph *graph, enum op op, const char *name,
                            const uint32_t *inputs, size_t input_count, const char *output,
                            const struct attributes *attributes, uint32_t *out, struct error *err)

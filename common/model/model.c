@@ -49,11 +49,10 @@ static enum status empty_graph(struct model *model, struct error *err)
     uint32_t input = GRAPH_NONE;
     enum status status = graph_create(&model->graph, err);
     if (status == OK)
-        status =
-            graph_add_value(model->graph, NAME_INPUT, DTYPE_F32, &shape, NULL, false, &input, err);
+        status = graph_add_input(model->graph, NAME_INPUT, DTYPE_F32, &shape, &input, err);
     if (status != OK)
         return status;
-    model->graph->input = model->graph->output = input;
+    model->graph->output = input;
     model->graph->opset = 13;
     model->graph->digest = digest_of("no network", 10);
     model->input = (struct shape){.rank = 1, .dims = {(int64_t)model->input_elements}};

@@ -114,11 +114,7 @@ static enum status add_input(struct reader *reader, const Onnx__ValueInfoProto *
             shape.dims[i] = known && dim->dim_value > 0 ? dim->dim_value : -1;
         }
     }
-    enum status status =
-        graph_add_value(graph, info->name, DTYPE_F32, &shape, NULL, false, out, err);
-    if (status == OK)
-        graph->input = *out;
-    return status;
+    return graph_add_input(graph, info->name, DTYPE_F32, &shape, out, err);
 }
 
 /* Value of a tensor that earlier nodes, an initializer or the input make. */

@@ -1,6 +1,6 @@
 /* The operators graft knows: one row each. To add one: an enumerator in graph.h, a row here, its
- * shape rule (shape_rules or window_rules), its attributes (onnx_attributes), its kernel
- * (worker/engine/ops). */
+ * rules (shape_rules or window_rules, dtype_rules, flops_rules), its attributes (onnx_attributes), its
+ * kernel (worker/engine/ops). */
 #ifndef GRAFT_COMMON_MODEL_OP_TABLE_H
 #define GRAFT_COMMON_MODEL_OP_TABLE_H
 
@@ -17,6 +17,9 @@ struct op_row {
      * node->attributes (kernel from the weight, automatic pads). Errors: one sentence, the caller
      * adds the node. */
     enum status (*shape)(struct node *node, const struct shape *const *in, struct shape *out,
+                         struct error *err);
+    /* Element type of the output from those of the inputs (dtype_rules.h). */
+    enum status (*dtype)(struct node *node, const enum dtype *in, enum dtype *out,
                          struct error *err);
     /* Multiplications and additions for one sample. */
     double (*flops)(const struct node *node, const struct shape *const *in,

@@ -136,7 +136,7 @@ static void mark_trunk(struct plan *plan, const struct graph *graph)
     for (size_t i = graph->node_count; i-- > 0;)
         for (size_t k = 0; k < graph->nodes[i].input_count && trunk[i]; k++)
             if (computed(graph, graph->nodes[i].inputs[k]) &&
-                graph->nodes[i].inputs[k] != graph->input)
+                graph->values[graph->nodes[i].inputs[k]].producer != GRAPH_NONE)
                 trunk[graph->values[graph->nodes[i].inputs[k]].producer] = true;
 }
 
@@ -161,11 +161,20 @@ static void digest_attributes(struct digest_stream *stream, const struct attribu
     digest_ints(stream, &a->groups, 1);
     digest_ints(stream, &a->axis, 1);
     digest_ints(stream, a->axes, a->axes_count);
-    digest_floats(stream, (const float[]){a->alpha, a->beta, a->epsilon, a->low, a->high}, 5);
-    const bool flags[] = {a->ceil_mode, a->count_include_pad, a->trans_a,
-                          a->trans_b,   a->keep_dims,         a->softmax_flat};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        digest_add_u64(stream, flags[i]);
+    digest_ints(stream, a->output_pads, 2);
+    digest_ints(stream, a->starts, a->starts_count);
+    digest_ints(stream, a->ends, a->starts_count);
+    digest_ints(stream, a->steps, a->starts_count);
+    digest_floats(stream, a->scales, a->scales_count);
+    digest_floats(stream, (const float[]){a->alpha, a->beta, a->epsilon, a->low, a->high, a->fill},
+                  6);
+    const uint64_t choices[] = {
+        a->ceil_mode,   a->count_include_pad, a->trans_a,         a->trans_b,
+        a->keep_dims,   a->reduce_none,       a->allow_zero,      a->softmax_flat,
+        a->approximate, a->last_index,        a->exclude_outside, a->to,
+        a->pad_mode,    a->resize_mode,       a->resize_origin,   a->resize_round};
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        digest_add_u64(stream, choices[i]);
 }
 
 static void digest_value(struct digest_stream *stream, const struct graph *graph, uint32_t index)
@@ -184,7 +193,8 @@ static struct digest digest_trunk(const struct plan *plan, const struct graph *g
 {
     struct digest_stream stream;
     digest_init(&stream);
-    digest_value(&stream, graph, graph->input);
+    for (size_t i = 0; i < graph->input_count; i++)
+        digest_value(&stream, graph, graph->inputs[i]);
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = &graph->nodes[i];
         if (!plan->split->trunk[i])

@@ -10,21 +10,21 @@ static void gather_shapes(const struct graph *graph, const struct node *node,
         in[i] = node->inputs[i] == GRAPH_NONE ? NULL : &graph->values[node->inputs[i]].shape;
 }
 
-static enum status check_inputs(const struct graph *graph, const struct node *node,
-                                struct error *err)
+static void gather_types(const struct graph *graph, const struct node *node, enum dtype *in)
+{
+    for (size_t i = 0; i < node->input_count; i++)
+        in[i] = graph->values[node->inputs[node->inputs[i] == GRAPH_NONE ? 0 : i]].dtype;
+}
+
+static enum status check_inputs(const struct node *node, struct error *err)
 {
     const struct op_row *row = op_table_row(node->op);
     if (node->input_count < row->inputs_min || node->input_count > row->inputs_max)
         return error_set(err, ERR_INPUT, "%zu inputs, expected %zu to %zu", node->input_count,
                          row->inputs_min, row->inputs_max);
-    for (size_t i = 0; i < node->input_count; i++) {
-        if (i < row->inputs_min && node->inputs[i] == GRAPH_NONE)
+    for (size_t i = 0; i < row->inputs_min; i++)
+        if (node->inputs[i] == GRAPH_NONE)
             return error_set(err, ERR_INPUT, "input %zu is left out", i);
-        if (node->inputs[i] != GRAPH_NONE && graph->values[node->inputs[i]].dtype != DTYPE_F32)
-            return error_set(err, ERR_SUPPORT, "input %s is %s, only float32 is computed",
-                             graph->values[node->inputs[i]].name,
-                             dtype_name(graph->values[node->inputs[i]].dtype));
-    }
     return OK;
 }
 
@@ -49,16 +49,30 @@ static enum status check_shape(const struct shape *shape, struct error *err)
 static enum status infer_node(struct graph *graph, struct node *node, struct error *err)
 {
     const struct shape *in[GRAPH_PORTS_MAX];
+    enum dtype types[GRAPH_PORTS_MAX], type = DTYPE_F32;
     struct shape out = {0};
-    enum status status = check_inputs(graph, node, err);
+    enum status status = check_inputs(node, err);
     if (status != OK)
         return status;
     gather_shapes(graph, node, in);
-    status = op_table_row(node->op)->shape(node, in, &out, err);
+    gather_types(graph, node, types);
+    status = op_table_row(node->op)->dtype(node, types, &type, err);
+    if (status == OK)
+        status = op_table_row(node->op)->shape(node, in, &out, err);
     if (status == OK)
         status = check_shape(&out, err);
-    if (status == OK)
-        graph->values[node->output].shape = out;
+    if (status != OK)
+        return status;
+    graph->values[node->output].shape = out;
+    graph->values[node->output].dtype = type;
+    return OK;
+}
+
+enum status shape_infer_node(struct graph *graph, struct node *node, struct error *err)
+{
+    enum status status = infer_node(graph, node, err);
+    if (status != OK)
+        error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
     return status;
 }
 
@@ -72,15 +86,10 @@ enum status shape_infer(struct graph *graph, struct error *err)
         if (value->data != NULL && value->shape.rank > 0 && value->shape.dims[0] < 0)
             return error_set(err, ERR_INPUT, "constant %s has no fixed shape", value->name);
     }
-    for (size_t i = 0; i < graph->node_count; i++) {
-        struct node *node = &graph->nodes[i];
-        enum status status = infer_node(graph, node, err);
-        if (status != OK) {
-            error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
-            return status;
-        }
-    }
-    return OK;
+    enum status status = OK;
+    for (size_t i = 0; i < graph->node_count && status == OK; i++)
+        status = shape_infer_node(graph, &graph->nodes[i], err);
+    return status;
 }
 
 double shape_infer_flops(const struct graph *graph, const struct node *node)

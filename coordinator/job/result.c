@@ -83,9 +83,11 @@ static json_t *score_json(const struct job *job, const struct score *score)
     if (score == NULL)
         return json_null();
     CHECK(score->classes == job->data.class_count);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "accuracy", number(score->accuracy), "macro_f1",
-                     number(score->macro_f1), "per_class", per_class_json(job, score), "samples",
-                     count(score->samples), "confusion", confusion_json(score));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "accuracy",
+                     number(score->accuracy), "macro_f1", number(score->macro_f1), "top_5_accuracy",
+                     number(score->top_5), "auc", number(score->auc), "calibration_error",
+                     number(score->calibration_error), "per_class", per_class_json(job, score),
+                     "samples", count(score->samples), "confusion", confusion_json(score));
 }
 
 static json_t *seconds_json(const struct result *result)

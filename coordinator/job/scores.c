@@ -8,6 +8,7 @@
 #include "common/config/job.h"
 #include "common/data/manifest.h"
 #include "common/tensor/softmax.h"
+#include "coordinator/job/auc.h"
 
 enum status predictions_create(size_t count, size_t classes, struct predictions **out,
                                struct error *err)
@@ -47,16 +48,63 @@ size_t predictions_class(const struct predictions *predictions, size_t i)
     return best;
 }
 
+static bool takes_part(const struct predictions *predictions, const int32_t *labels, size_t i)
+{
+    return predictions->readable[i] && labels[i] != LABEL_NONE;
+}
+
 static void count_confusion(const struct predictions *predictions, const int32_t *labels,
                             struct score *score)
 {
     for (size_t i = 0; i < predictions->count; i++) {
-        if (!predictions->readable[i] || labels[i] == LABEL_NONE)
+        if (!takes_part(predictions, labels, i))
             continue;
         CHECK(labels[i] >= 0 && (size_t)labels[i] < score->classes);
         score->confusion[(size_t)labels[i] * score->classes + predictions_class(predictions, i)]++;
         score->samples++;
     }
+}
+
+/* Classes with a larger logit than the label, or an equal one before it. */
+static size_t rank_of(const float *logits, size_t classes, size_t label)
+{
+    size_t rank = 0;
+    for (size_t k = 0; k < classes; k++)
+        rank += k < label ? logits[k] >= logits[label] : logits[k] > logits[label];
+    return rank;
+}
+
+static double top_5(const struct predictions *predictions, const int32_t *labels)
+{
+    size_t seen = 0, hits = 0;
+    for (size_t i = 0; i < predictions->count; i++)
+        if (takes_part(predictions, labels, i)) {
+            seen++;
+            hits += rank_of(predictions->logits + i * predictions->classes, predictions->classes,
+                            (size_t)labels[i]) < 5;
+        }
+    return seen > 0 && predictions->classes > 5 ? (double)hits / (double)seen : NAN;
+}
+
+/* Σ over bins of (samples in it / all)·|accuracy − mean confidence|. */
+static double calibration_error(const struct predictions *predictions, const int32_t *labels)
+{
+    double hits[SCORE_BINS] = {0}, confidence[SCORE_BINS] = {0}, error = 0;
+    size_t seen = 0;
+    for (size_t i = 0; i < predictions->count; i++) {
+        const float *logits = predictions->logits + i * predictions->classes;
+        if (!takes_part(predictions, labels, i))
+            continue;
+        size_t answer = predictions_class(predictions, i);
+        double p = exp(logits[answer] - softmax_log_normaliser(logits, predictions->classes));
+        size_t bin = p < 1 ? (size_t)(p * SCORE_BINS) : SCORE_BINS - 1;
+        seen++;
+        confidence[bin] += p;
+        hits[bin] += (size_t)labels[i] == answer;
+    }
+    for (size_t b = 0; b < SCORE_BINS; b++)
+        error += fabs(hits[b] - confidence[b]);
+    return seen > 0 ? error / (double)seen : NAN;
 }
 
 static void summarise(struct score *score)
@@ -97,6 +145,12 @@ enum status score_create(const struct predictions *predictions, const int32_t *l
     }
     count_confusion(predictions, labels, score);
     summarise(score);
+    score->top_5 = top_5(predictions, labels);
+    score->calibration_error = calibration_error(predictions, labels);
+    if (auc_mean(predictions, labels, &score->auc, err) != OK) {
+        score_destroy(&score);
+        return ERR_MEMORY;
+    }
     *out = score;
     return OK;
 }

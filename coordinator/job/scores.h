@@ -21,13 +21,20 @@ void predictions_destroy(struct predictions **predictions);
 /* Class with the largest logit (the first of equals) of sample i. */
 size_t predictions_class(const struct predictions *predictions, size_t i);
 
+#define SCORE_BINS 15
+
 struct score {
     size_t classes;
-    size_t samples;      /* readable and labelled */
-    double accuracy;     /* 0 when there are no samples */
-    double macro_f1;     /* mean over classes that occur among labels or predictions */
-    double *per_class;   /* [classes] recall; NAN for a class that does not occur */
-    uint64_t *confusion; /* [classes (label), classes (prediction)] */
+    size_t samples;  /* readable and labelled */
+    double accuracy; /* 0 when there are no samples */
+    double macro_f1; /* mean over classes that occur among labels or predictions */
+    double top_5;    /* share whose label is among the five largest logits; NAN up to 5 classes */
+    double auc;      /* area under the ROC curve of each class against the rest, the mean over
+                            classes that have both; NAN when none has */
+    double calibration_error; /* expected calibration error (Guo 2017), SCORE_BINS equal bins; NAN
+                                 without samples */
+    double *per_class;        /* [classes] recall; NAN for a class that does not occur */
+    uint64_t *confusion;      /* [classes (label), classes (prediction)] */
 };
 
 /* labels[count]; LABEL_NONE takes no part. */

@@ -46,7 +46,8 @@ static void time_runs(struct trunk *trunk, const float *inputs, float *features,
 {
     for (long i = 0; i < runs; i++) {
         double start = clock_seconds();
-        trunk_run(trunk, inputs, features);
+        if (trunk_run(trunk, inputs, features, NULL) != OK)
+            return;
         printf("%s%.4f", i > 0 ? " " : "", 1e3 * (clock_seconds() - start));
     }
     printf("\n");
@@ -104,7 +105,8 @@ static void time_head(const struct plan *plan, size_t batch)
     double best_forward = 1e9, best_backward = 1e9;
     for (int i = 0; i < 100; i++) {
         double start = clock_seconds();
-        head_forward(head, tape, features, batch);
+        if (head_forward(head, tape, features, batch, NULL) != OK)
+            return;
         double middle = clock_seconds();
         head_backward(head, tape, NULL, dlogits, gradient);
         double end = clock_seconds();

@@ -182,15 +182,47 @@ static void an_older_one_of_that_number_is_replaced(void **state)
     values_destroy(&got);
 }
 
-static void the_weights_digest_knows_names_and_values(void **state)
+static void the_weights_digest_knows_every_tensor_to_its_ends(void **state)
 {
-    struct values *values = make_values(1, 1);
+    struct values *values = make_values(0, 1);
+    const struct plan *plan = plans[0];
+    struct digest before = checkpoint_weights_digest(plan, values->live);
     (void)state;
-    struct digest before = checkpoint_weights_digest(plans[1], values->live);
-    values->live[0] += 1;
-    struct digest after = checkpoint_weights_digest(plans[1], values->live);
-    assert_memory_not_equal(&before, &after, sizeof before);
+    assert_int_equal(plan->tensor_count, 3);
+    for (size_t i = 0; i < plan->tensor_count; i++)
+        for (int end = 0; end < 2; end++) {
+            float *one = values->live + plan->tensors[i].offset +
+                         (end == 0 ? 0 : plan->tensors[i].elements - 1);
+            float usual = *one;
+            *one += 1;
+            struct digest after = checkpoint_weights_digest(plan, values->live);
+            assert_memory_not_equal(&before, &after, sizeof before);
+            *one = usual;
+        }
+    struct digest again = checkpoint_weights_digest(plan, values->live);
+    assert_memory_equal(&before, &again, sizeof before);
     values_destroy(&values);
+}
+
+/* The files are whole, the head is not theirs. */
+static void a_head_of_other_weights_is_refused(void **state)
+{
+    char path[PATH_BYTES], text[4096] = "";
+    struct error err;
+    (void)state;
+    save_epoch(1, 6);
+    fixture_path(path, "checkpoints/step-6/run.json");
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    char *digest = strstr(text, "\"weights_sha256\": \"");
+    assert_non_null(digest);
+    digest += strlen("\"weights_sha256\": \"");
+    *digest = *digest == '0' ? '1' : '0';
+    fixture_text("checkpoints/step-6/run.json", text);
+    assert_int_equal(load_with(6, job, plans[0], &err), ERR_INPUT);
+    fixture_contains(err.text, "not those that run.json names");
 }
 
 static void a_damaged_file_is_recognised(void **state)
@@ -359,7 +391,8 @@ int main(void)
         RULE(an_optimiser_without_vectors_is_kept_too),
         RULE(equal_values_give_equal_files),
         RULE(an_older_one_of_that_number_is_replaced),
-        RULE(the_weights_digest_knows_names_and_values),
+        RULE(the_weights_digest_knows_every_tensor_to_its_ends),
+        RULE(a_head_of_other_weights_is_refused),
         RULE(a_damaged_file_is_recognised),
         RULE(a_torn_one_is_passed_over),
         RULE(none_yet_is_no_error),

@@ -12,6 +12,9 @@
 
 #define INPUTS 5
 #define CLASSES 3
+#define ROWS 60 /* of a domain, at most */
+#define WIDE 8
+#define HIDDEN 7
 #define SEEDS 30 /* of each kind of fault */
 #define CALM                                                                                       \
     .kill_worker_at = SIM_NEVER, .kill_server_at = SIM_NEVER, .freeze_worker_at = SIM_NEVER,       \
@@ -40,29 +43,32 @@ static const char job_text[] =
 static struct sim_world world;
 static struct sim_result calm; /* one worker, one server, nothing happens */
 
+static int pixels[2][ROWS][INPUTS], classes[2][ROWS]; /* of s and t, as written */
+
 /* Rows of class k lie around another corner; the target's are shifted. */
-static void write_rows(const char *name, int count, uint64_t seed, int shift)
+static void write_rows(const char *name, size_t domain, int count, int shift)
 {
     char text[16384];
     size_t used = 0;
     for (int i = 0; i < count; i++) {
+        struct random_key key = {.seed = domain + 1, .purpose = RANDOM_SPLIT, .index = (uint64_t)i};
+        classes[domain][i] = (int)(random_bits(key, INPUTS) % CLASSES);
         for (int k = 0; k < INPUTS; k++) {
-            struct random_key key = {.seed = seed, .purpose = RANDOM_SPLIT, .index = (uint64_t)i};
-            int value = (k == i % CLASSES ? 150 : 60) + shift +
-                        (int)(60 * random_uniform(key, (uint32_t)k));
-            used += (size_t)snprintf(text + used, sizeof text - used, "%d,", value);
+            pixels[domain][i][k] = (k == classes[domain][i] ? 150 : 60) + shift +
+                                   (int)(60 * random_uniform(key, (uint32_t)k));
+            used += (size_t)snprintf(text + used, sizeof text - used, "%d,", pixels[domain][i][k]);
         }
-        used += (size_t)snprintf(text + used, sizeof text - used, "%c\n", 'a' + i % CLASSES);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%c\n", 'a' + classes[domain][i]);
     }
     fixture_text(name, text);
 }
 
 /* input → fc1 → ReLU → fc2 → ReLU → head. */
-static struct model *make_model(void)
+static struct model *make_model(double fc2_mean)
 {
     struct net net = net_create(net_shape(2, -1, INPUTS));
-    uint32_t fc1 = net_constant(&net, "fc1", net_shape(2, INPUTS, 8), 0, 0.5);
-    uint32_t fc2 = net_constant(&net, "fc2", net_shape(2, 8, 7), 0, 0.5);
+    uint32_t fc1 = net_constant(&net, "fc1", net_shape(2, INPUTS, WIDE), 0, 0.5);
+    uint32_t fc2 = net_constant(&net, "fc2", net_shape(2, WIDE, HIDDEN), fc2_mean, 0.5);
     uint32_t h1 = net_node(&net, OP_MATMUL, "m1", NULL, 2, net.graph->input, fc1);
     uint32_t r1 = net_node(&net, OP_RELU, "r1", NULL, 1, h1);
     uint32_t h2 = net_node(&net, OP_MATMUL, "m2", NULL, 2, r1, fc2);
@@ -74,14 +80,14 @@ static int setup(void **state)
 {
     struct error err;
     fixture_setup(state);
-    write_rows("s", 60, 1, 0);
-    write_rows("t", 50, 2, 25);
+    write_rows("s", 0, 60, 0);
+    write_rows("t", 1, 50, 25);
     assert_int_equal(log_open("/dev/null", "test", LOG_ERROR, &err), OK);
     if (job_load(NULL, job_text, NULL, 0, &world.job, &err) != OK)
         fail_msg("%s", err.text);
     world.manifest = fixture_manifest(world.job, MANIFEST_COORDINATOR);
     world.blind = fixture_manifest(world.job, MANIFEST_WORKER);
-    world.model = make_model();
+    world.model = world.worker_model = make_model(0);
     if (decoder_open(world.job, world.blind, &world.decoder, &err) != OK)
         fail_msg("%s", err.text);
     struct sim_plan plan = {.seed = 1, .workers = 1, .servers = 1, CALM};
@@ -126,6 +132,134 @@ static void the_job_runs_all_epochs_and_learns(void **state)
     assert_int_equal(calm.epoch_count, 5);
     for (size_t i = 1; i < calm.epoch_count; i++)
         assert_memory_not_equal(&calm.epochs[i], &calm.epochs[i - 1], sizeof calm.epochs[i]);
+}
+
+/* ---- what the coordinator makes of the answers, computed independently in double ---- */
+
+static const float *tensor_of(const struct values *values, const char *name)
+{
+    for (size_t i = 0; i < values->plan->tensor_count; i++)
+        if (strcmp(values->plan->tensors[i].name, name) == 0)
+            return values->live + values->plan->tensors[i].offset;
+    return world.model->graph->values[graph_find(world.model->graph, name)].data;
+}
+
+static void layer(const double *x, size_t inputs, const float *weight, size_t outputs, double *y)
+{
+    for (size_t j = 0; j < outputs; j++) {
+        y[j] = 0;
+        for (size_t k = 0; k < inputs; k++)
+            y[j] += x[k] * (double)weight[k * outputs + j];
+        y[j] = y[j] > 0 ? y[j] : 0;
+    }
+}
+
+/* Softmax of one sample, from its row in the file. */
+static void answer(const struct values *values, size_t domain, uint32_t id, double *p)
+{
+    double x[INPUTS], wide[WIDE], hidden[HIDDEN], sum = 0;
+    const float *weight = tensor_of(values, "head.weight");
+    size_t row = id - (domain == 0 ? 0 : 60);
+    for (size_t k = 0; k < INPUTS; k++)
+        x[k] = (pixels[domain][row][k] - 100) / 50.0;
+    layer(x, INPUTS, tensor_of(values, "fc1"), WIDE, wide);
+    layer(wide, WIDE, tensor_of(values, "fc2"), HIDDEN, hidden);
+    for (size_t c = 0; c < CLASSES; c++) {
+        double logit = (double)tensor_of(values, "head.bias")[c];
+        for (size_t k = 0; k < HIDDEN; k++)
+            logit += hidden[k] * (double)weight[c * HIDDEN + k];
+        sum += p[c] = exp(logit);
+    }
+    for (size_t c = 0; c < CLASSES; c++)
+        p[c] /= sum;
+}
+
+static double validation_of(const struct values *values)
+{
+    size_t count = world.manifest->part_count[0][SPLIT_VALIDATION], right = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = world.manifest->part[0][SPLIT_VALIDATION][i];
+        double p[CLASSES];
+        answer(values, 0, id, p);
+        int best = p[1] > p[0] ? 1 : 0;
+        right += (p[2] > p[best] ? 2 : best) == classes[0][id];
+    }
+    return (double)right / (double)count;
+}
+
+static double information_of(const struct values *values)
+{
+    size_t count = world.manifest->part_count[1][SPLIT_TRAIN];
+    double mean[CLASSES] = {0}, information = 0;
+    for (size_t i = 0; i < count; i++) {
+        double p[CLASSES];
+        answer(values, 1, world.manifest->part[1][SPLIT_TRAIN][i], p);
+        for (size_t c = 0; c < CLASSES; c++) {
+            information -= p[c] * log(p[c]) / (double)count;
+            mean[c] += p[c] / (double)count;
+        }
+    }
+    for (size_t c = 0; c < CLASSES; c++)
+        information += mean[c] * log(mean[c]);
+    return information;
+}
+
+static double validations[SIM_EPOCHS];
+static size_t looks;
+
+static void look(const struct values *values, const struct epoch_report *report)
+{
+    validations[looks++] = report->source_validation;
+    assert_true(fabs(report->source_validation - validation_of(values)) < 1e-9);
+    if (values->stage == 0) {
+        assert_true(report->score == -report->source_validation);
+        return;
+    }
+    assert_true(fabs(report->information - information_of(values)) < 1e-4);
+    assert_true(report->score == report->information);
+}
+
+static void scores_are_those_of_the_kept_weights(void **state)
+{
+    struct sim_plan plan = {.seed = 5, .workers = 2, .servers = 2, CALM};
+    struct sim_world seen = world;
+    (void)state;
+    looks = 0;
+    seen.look = look;
+    sim_run(&seen, &plan);
+    assert_int_equal(looks, calm.epoch_count);
+    assert_true(validations[1] > 0.7); /* chance is 1/3 */
+}
+
+/* ---- what ends a job ---- */
+
+static void a_term_whose_gradient_is_zero_ends_the_job(void **state)
+{
+    struct sim_plan plan = {.seed = 6, .workers = 2, .servers = 1, CALM};
+    struct sim_world dead = world;
+    (void)state;
+    plan.ends_with = "the gradient of the CORAL term was zero";
+    dead.model = dead.worker_model = make_model(-9); /* no hidden unit ever fires */
+    sim_run(&dead, &plan);
+    model_destroy(&dead.model);
+}
+
+static void a_worker_with_other_data_or_another_model_is_not_taken(void **state)
+{
+    struct sim_plan plan = {.seed = 7, .workers = 1, .servers = 1, CALM};
+    struct manifest manifest = *world.blind;
+    struct model model = *world.model;
+    struct sim_world other = world;
+    (void)state;
+    manifest.digest.bytes[DIGEST_BYTES - 1] ^= 1;
+    other.blind = &manifest;
+    plan.ends_with = "its data differ from the coordinator's";
+    sim_run(&other, &plan);
+    other = world;
+    model.digest.bytes[0] ^= 1;
+    other.worker_model = &model;
+    plan.ends_with = "its model file differs from the coordinator's";
+    sim_run(&other, &plan);
 }
 
 static void the_result_is_the_same_for_any_number_of_workers_and_servers(void **state)
@@ -280,6 +414,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_job_runs_all_epochs_and_learns),
+        cmocka_unit_test(scores_are_those_of_the_kept_weights),
+        cmocka_unit_test(a_term_whose_gradient_is_zero_ends_the_job),
+        cmocka_unit_test(a_worker_with_other_data_or_another_model_is_not_taken),
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),

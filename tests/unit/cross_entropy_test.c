@@ -1,4 +1,4 @@
-/* Cross-entropy against its definition in double.
+/* Cross-entropy and the focal loss against their definitions in double.
  *
  * Central differences are taken in double on the naive loss below, with h = 1e-5: the error is h²
  * times the third derivative (≤ 1) plus rounding 1e-16/h, together below 1e-10. The gradient under
@@ -16,6 +16,7 @@
 #include "common/base/random.h"
 #include "common/data/manifest.h"
 #include "worker/adapt/cross_entropy.h"
+#include "worker/adapt/focal.h"
 
 #define COUNT 6
 #define CLASSES 4
@@ -33,7 +34,10 @@ static int setup(void **state)
     return 0;
 }
 
-static double naive(const double *z, double smoothing)
+static const double class_weights[CLASSES] = {0.5, 2, 1, 3};
+
+/* γ < 0: cross-entropy. */
+static double naive(const double *z, double smoothing, double gamma, const double *weights)
 {
     double loss = 0;
     for (size_t i = 0; i < COUNT; i++) {
@@ -42,7 +46,9 @@ static double naive(const double *z, double smoothing)
             sum += exp(z[i * CLASSES + k]);
         for (size_t k = 0; k < CLASSES && labels[i] != LABEL_NONE; k++) {
             double y = smoothing / CLASSES + ((int32_t)k == labels[i] ? 1 - smoothing : 0);
-            loss -= y * (z[i * CLASSES + k] - log(sum));
+            double log_p = z[i * CLASSES + k] - log(sum);
+            loss -= (weights == NULL ? 1 : weights[k]) * y * log_p *
+                    (gamma < 0 ? 1 : pow(1 - exp(log_p), gamma));
         }
     }
     return loss;
@@ -54,7 +60,7 @@ static void assert_close(double got, double expected, double tolerance)
         fail_msg("%.17g is not %.17g", got, expected);
 }
 
-static void check(double smoothing, double weight)
+static void check(double smoothing, double gamma, const double *weights, double weight)
 {
     double z[COUNT * CLASSES], square = 0;
     float gradient[COUNT * CLASSES];
@@ -63,28 +69,54 @@ static void check(double smoothing, double weight)
         gradient[i] = 0.5f; /* it is added to */
     }
     struct loss_sum sum =
-        cross_entropy(logits, labels, COUNT, CLASSES, smoothing, weight, gradient);
-    assert_close(sum.loss, naive(z, smoothing), 1e-12);
+        gamma < 0
+            ? cross_entropy(logits, labels, COUNT, CLASSES, smoothing, weights, weight, gradient)
+            : focal(logits, labels, COUNT, CLASSES, gamma, weights, weight, gradient);
+    assert_close(sum.loss, naive(z, smoothing, gamma, weights), 1e-12);
     assert_int_equal(sum.samples, COUNT - 1);
     for (size_t i = 0; i < COUNT * CLASSES; i++) {
         double kept = z[i];
         z[i] = kept + STEP;
-        double above = naive(z, smoothing);
+        double above = naive(z, smoothing, gamma, weights);
         z[i] = kept - STEP;
-        double slope = (above - naive(z, smoothing)) / (2 * STEP);
+        double slope = (above - naive(z, smoothing, gamma, weights)) / (2 * STEP);
         z[i] = kept;
         square += slope * slope;
-        assert_close((double)gradient[i], 0.5 + weight * slope, TOLERANCE * fmax(1, weight));
+        assert_close((double)gradient[i], 0.5 + weight * slope, TOLERANCE * fmax(1, 4 * weight));
     }
-    assert_close(sum.gradient_square, square, 1e-8);
+    assert_close(sum.gradient_square, square, 1e-7);
 }
 
 static void the_gradient_is_the_slope_of_the_loss(void **state)
 {
     (void)state;
-    check(0, 1);
-    check(0.1, 1);
-    check(0.3, 2.5);
+    check(0, -1, NULL, 1);
+    check(0.1, -1, NULL, 1);
+    check(0.3, -1, NULL, 2.5);
+    check(0, -1, class_weights, 1);
+    check(0.2, -1, class_weights, 0.7);
+}
+
+static void the_focal_gradient_is_the_slope_of_its_loss(void **state)
+{
+    (void)state;
+    check(0, 2, NULL, 1);
+    check(0, 0.5, NULL, 1.5);
+    check(0, 1, class_weights, 1);
+}
+
+static void a_sure_answer_costs_the_focal_loss_nothing(void **state)
+{
+    const float far[] = {3e38f, -3e38f, 0, 0};
+    const int32_t right = 0, wrong = 1;
+    float gradient[CLASSES] = {0};
+    (void)state;
+    struct loss_sum sum = focal(far, &right, 1, CLASSES, 0.5, NULL, 1, gradient);
+    assert_true(sum.loss == 0 && sum.gradient_square == 0);
+    sum = focal(far, &wrong, 1, CLASSES, 2, NULL, 1, gradient);
+    assert_true(sum.loss > 1e38 && isfinite(sum.loss));
+    for (size_t k = 0; k < CLASSES; k++)
+        assert_true(isfinite(gradient[k]));
 }
 
 static void unlabelled_samples_take_no_part(void **state)
@@ -93,7 +125,7 @@ static void unlabelled_samples_take_no_part(void **state)
     float gradient[2 * CLASSES] = {0};
     const float zero[2 * CLASSES] = {0};
     (void)state;
-    struct loss_sum sum = cross_entropy(logits, none, 2, CLASSES, 0.1, 1, gradient);
+    struct loss_sum sum = cross_entropy(logits, none, 2, CLASSES, 0.1, NULL, 1, gradient);
     assert_int_equal(sum.samples, 0);
     assert_true(sum.loss == 0 && sum.gradient_square == 0);
     assert_memory_equal(gradient, zero, sizeof zero);
@@ -105,7 +137,7 @@ static void a_uniform_answer_costs_log_k(void **state)
     const int32_t label = 1;
     float gradient[CLASSES] = {0};
     (void)state;
-    struct loss_sum sum = cross_entropy(flat, &label, 1, CLASSES, 0, 1, gradient);
+    struct loss_sum sum = cross_entropy(flat, &label, 1, CLASSES, 0, NULL, 1, gradient);
     assert_close(sum.loss, log(CLASSES), 1e-15);
     assert_true(gradient[0] == 0.25f && gradient[1] == -0.75f);
 }
@@ -116,7 +148,7 @@ static void large_logits_neither_overflow_nor_give_nan(void **state)
     const int32_t label = 0;
     float gradient[CLASSES] = {0};
     (void)state;
-    struct loss_sum sum = cross_entropy(far, &label, 1, CLASSES, 0, 1, gradient);
+    struct loss_sum sum = cross_entropy(far, &label, 1, CLASSES, 0, NULL, 1, gradient);
     assert_true(sum.loss == 0);
     for (size_t k = 0; k < CLASSES; k++)
         assert_true(gradient[k] == 0);
@@ -126,6 +158,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_gradient_is_the_slope_of_the_loss),
+        cmocka_unit_test(the_focal_gradient_is_the_slope_of_its_loss),
+        cmocka_unit_test(a_sure_answer_costs_the_focal_loss_nothing),
         cmocka_unit_test(unlabelled_samples_take_no_part),
         cmocka_unit_test(a_uniform_answer_costs_log_k),
         cmocka_unit_test(large_logits_neither_overflow_nor_give_nan),

@@ -58,8 +58,8 @@ static inline struct net net_create(struct shape input)
 {
     struct net net = {0};
     NET_OK(&net, graph_create(&net.graph, &net.err));
-    NET_OK(&net, graph_add_value(net.graph, "x", DTYPE_F32, &input, NULL, false, &net.graph->input,
-                                 &net.err));
+    uint32_t x = GRAPH_NONE;
+    NET_OK(&net, graph_add_input(net.graph, "x", DTYPE_F32, &input, &x, &net.err));
     net.graph->opset = 13;
     return net;
 }
@@ -85,6 +85,18 @@ static inline struct attributes net_attributes(enum op op)
     struct attributes attributes;
     onnx_attributes_default(op, 13, &attributes);
     return attributes;
+}
+
+/* The type an operator takes as input `k` where it is not float32. */
+static inline enum dtype net_dtype(enum op op, size_t k)
+{
+    if (op == OP_AND || op == OP_OR || op == OP_NOT || (op == OP_WHERE && k == 0))
+        return DTYPE_BOOL;
+    if ((op == OP_GATHER || op == OP_GATHER_ELEMENTS) && k == 1)
+        return DTYPE_I64;
+    if ((op == OP_QUANTIZE && k == 2) || (op == OP_DEQUANTIZE && k != 1))
+        return DTYPE_U8;
+    return DTYPE_F32;
 }
 
 static inline uint32_t net_node(struct net *net, enum op op, const char *name,
@@ -144,9 +156,36 @@ static inline struct model *net_model(struct net *net, uint32_t cut, int classes
     model->graph = net->graph;
     model->class_count = (size_t)classes;
     model->input = net->graph->values[net->graph->input].shape;
-    model->input_elements = value_elements(&net->graph->values[net->graph->input]);
+    for (size_t k = 0; k < net->graph->input_count; k++)
+        model->input_elements += value_elements(&net->graph->values[net->graph->inputs[k]]);
     net->graph = NULL;
     return model;
+}
+
+/* Input k of the graph for a batch of samples, whose inputs lie side by side; the caller frees it. */
+static inline float *net_feed(const struct graph *graph, const float *inputs, size_t batch,
+                              size_t k)
+{
+    size_t row = 0, column = 0, width = value_elements(&graph->values[graph->inputs[k]]);
+    for (size_t i = 0; i < graph->input_count; i++) {
+        column += i < k ? value_elements(&graph->values[graph->inputs[i]]) : 0;
+        row += value_elements(&graph->values[graph->inputs[i]]);
+    }
+    float *fed = calloc(batch * width, sizeof *fed);
+    for (size_t s = 0; s < batch; s++)
+        memcpy(fed + s * width, inputs + s * row + column, width * sizeof *fed);
+    return fed;
+}
+
+/* A constant as float32; the caller frees it. */
+static inline float *net_floats(const struct value *value)
+{
+    float *floats = calloc(value_elements(value), sizeof *floats);
+    for (size_t i = 0; i < value_elements(value); i++)
+        floats[i] = value->dtype == DTYPE_I64    ? (float)((const int64_t *)value->data)[i]
+                    : value->dtype == DTYPE_BOOL ? (float)((const uint8_t *)value->data)[i]
+                                                 : ((const float *)value->data)[i];
+    return floats;
 }
 
 /* Every value of the graph for one batch, each node by its own kernel. `live[v]` replaces constant
@@ -170,11 +209,16 @@ static inline struct net_values net_evaluate(const struct graph *graph, const fl
     assert_int_equal(
         sites_init(&sites, graph->nodes, graph->node_count, graph, NULL, batch, &dnn, &err), OK);
     float *scratch = calloc(sites.scratch_elements + 1, sizeof *scratch);
-    for (size_t i = 0; i < graph->value_count; i++)
-        values.data[i] =
-            (float *)(uintptr_t)(live != NULL && live[i] != NULL ? (const void *)live[i]
-                                                                 : graph->values[i].data);
-    values.data[graph->input] = (float *)(uintptr_t)inputs;
+    for (size_t i = 0; i < graph->value_count; i++) {
+        bool replaced = live != NULL && live[i] != NULL;
+        values.owned[i] = !replaced && graph->values[i].data != NULL;
+        values.data[i] = values.owned[i] ? net_floats(&graph->values[i])
+                                         : (float *)(uintptr_t)(replaced ? live[i] : NULL);
+    }
+    for (size_t k = 0; k < graph->input_count; k++) {
+        values.data[graph->inputs[k]] = net_feed(graph, inputs, batch, k);
+        values.owned[graph->inputs[k]] = true;
+    }
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = &graph->nodes[i];
         const float *x[GRAPH_PORTS_MAX];
@@ -210,6 +254,24 @@ static inline double net_difference(const float *got, const float *expected, siz
         scale = fmax(scale, fabs((double)expected[i]));
     }
     return most / scale;
+}
+
+/* Values of every element type a model is fed: whole numbers 0 to 4, truth values, else normal. */
+static inline float *net_samples(const struct graph *graph, size_t batch)
+{
+    size_t count = 0, at = 0;
+    for (size_t k = 0; k < graph->input_count; k++)
+        count += value_elements(&graph->values[graph->inputs[k]]);
+    float *inputs = aligned_alloc(64, (batch * count * sizeof *inputs + 63) / 64 * 64);
+    for (size_t s = 0; s < batch; s++)
+        for (size_t k = 0; k < graph->input_count; k++) {
+            const struct value *value = &graph->values[graph->inputs[k]];
+            for (size_t i = 0; i < value_elements(value); i++, at++)
+                inputs[at] = value->dtype == DTYPE_I64    ? (float)((at * 7 + 2) % 5)
+                             : value->dtype == DTYPE_BOOL ? (float)(at % 3 > 0)
+                                                          : net_random(1000000 + at);
+        }
+    return inputs;
 }
 
 static inline float *net_inputs(size_t count)

@@ -19,8 +19,18 @@ static struct job *job;
 /* Three classes of the fixture's job; the third does not occur. */
 static double recalls[] = {0.5, 1, NAN};
 static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0};
-static const struct score before = {3, 4, 0.5, 0.4, recalls, confusion},
-                          after = {3, 4, 0.75, 0.7333, recalls, confusion};
+static const struct score before = {.classes = 3,
+                                    .samples = 4,
+                                    .accuracy = 0.5,
+                                    .macro_f1 = 0.4,
+                                    .per_class = recalls,
+                                    .confusion = confusion},
+                          after = {.classes = 3,
+                                   .samples = 4,
+                                   .accuracy = 0.75,
+                                   .macro_f1 = 0.7333,
+                                   .per_class = recalls,
+                                   .confusion = confusion};
 
 static int open_all(void **state)
 {

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/random.h"
 #include "common/data/manifest.h"
 #include "coordinator/job/scores.h"
 
@@ -76,6 +77,79 @@ static void a_class_that_is_only_predicted_counts_as_f1_zero(void **state)
     struct score *score = score_of(predictions, labels);
     (void)state;
     assert_close(score->macro_f1, (2.0 / 3 + 0) / 2, CLOSE);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+/* Every pair of a sample of the class and another one. */
+static double naive_auc(const struct predictions *p, const int32_t *labels)
+{
+    double sum = 0;
+    size_t classes = 0;
+    for (size_t k = 0; k < p->classes; k++) {
+        double wins = 0, pairs = 0;
+        for (size_t i = 0; i < p->count; i++)
+            for (size_t j = 0; j < p->count; j++) {
+                double a = 0, b = 0;
+                if (labels[i] != (int32_t)k || labels[j] == (int32_t)k)
+                    continue;
+                for (size_t c = 0; c < p->classes; c++) {
+                    a += exp(
+                        (double)(p->logits[i * p->classes + c] - p->logits[i * p->classes + k]));
+                    b += exp(
+                        (double)(p->logits[j * p->classes + c] - p->logits[j * p->classes + k]));
+                }
+                wins += a < b ? 1 : a == b ? 0.5 : 0;
+                pairs++;
+            }
+        sum += pairs > 0 ? wins / pairs : 0;
+        classes += pairs > 0;
+    }
+    return sum / (double)classes;
+}
+
+/* Whole logits, so that ties occur. */
+static void rank_measures_are_those_of_their_definitions(void **state)
+{
+    enum { COUNT = 40, CLASSES = 7 };
+    float logits[COUNT * CLASSES];
+    int32_t labels[COUNT];
+    size_t hits = 0;
+    (void)state;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct random_key key = {.seed = 3, .index = i};
+        labels[i] = (int32_t)(random_bits(key, 0) % (CLASSES - 1)); /* one class never occurs */
+        for (uint32_t k = 0; k < CLASSES; k++)
+            logits[i * CLASSES + k] =
+                (float)(random_bits(key, 1 + k) % 4) + ((int32_t)k == labels[i]);
+        size_t larger = 0;
+        for (uint32_t k = 0; k < CLASSES; k++) {
+            float mine = logits[i * CLASSES + (uint32_t)labels[i]], other = logits[i * CLASSES + k];
+            larger += other > mine || (other == mine && (int32_t)k < labels[i]);
+        }
+        hits += larger < 5;
+    }
+    struct predictions *predictions = make(COUNT, CLASSES, logits);
+    struct score *score = score_of(predictions, labels);
+    assert_true(hits < COUNT);
+    assert_close(score->top_5, (double)hits / COUNT, CLOSE);
+    assert_close(score->auc, naive_auc(predictions, labels), CLOSE);
+    assert_true(score->auc > 0.5 && score->auc < 1);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+/* Confidence 0.8 on four samples of which two are right, 0.6 on one that is right. */
+static void the_calibration_error_is_the_gap_between_confidence_and_accuracy(void **state)
+{
+    const float far = logf(4), near = logf(1.5f);
+    const float logits[] = {far, 0, far, 0, far, 0, far, 0, 0, near};
+    const int32_t labels[] = {0, 0, 1, 1, 1};
+    struct predictions *predictions = make(5, 2, logits);
+    struct score *score = score_of(predictions, labels);
+    (void)state;
+    assert_close(score->calibration_error, 4.0 / 5 * 0.3 + 1.0 / 5 * 0.4, 1e-6);
+    assert_true(isnan(score->top_5));
     score_destroy(&score);
     predictions_destroy(&predictions);
 }
@@ -157,6 +231,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accuracy_recall_and_f1_are_those_of_the_confusion),
         cmocka_unit_test(a_class_that_is_only_predicted_counts_as_f1_zero),
+        cmocka_unit_test(rank_measures_are_those_of_their_definitions),
+        cmocka_unit_test(the_calibration_error_is_the_gap_between_confidence_and_accuracy),
         cmocka_unit_test(unlabelled_and_unreadable_samples_take_no_part),
         cmocka_unit_test(the_first_of_equal_logits_is_the_class),
         cmocka_unit_test(criteria_are_those_of_the_formulas),

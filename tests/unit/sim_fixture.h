@@ -199,6 +199,8 @@ static enum status sim_keep_epoch(void *driver, const struct values *values,
     digest_add(&stream, &report->pseudo_share, sizeof report->pseudo_share);
     digest_add(&stream, report->terms, sizeof report->terms);
     result->epochs[result->epoch_count++] = digest_end(&stream);
+    if (member->sim->world->look != NULL)
+        member->sim->world->look(values, report);
     sim_keep(&member->sim->current, values, report->score);
     if (report->best)
         sim_keep(&member->sim->best[values->stage], values, report->score);
@@ -224,6 +226,19 @@ static void sim_note_unreadable(void *driver, uint32_t sample)
 
 /* ---- running ---- */
 
+/* The coordinator's answer to a letter: an error ends the job. */
+static void sim_coordinate(struct sim *sim, uint64_t peer, const struct message *message,
+                           const struct sim_letter *letter)
+{
+    struct error err;
+    enum status status = controller_handle(sim->controller, sim->now_ms, peer, message,
+                                           letter->frames, letter->frame_count, &err);
+    sim->ended = status != OK && sim->plan.ends_with != NULL &&
+                 strstr(err.text, sim->plan.ends_with) != NULL;
+    if (!sim->ended)
+        sim_check(sim, status, &err);
+}
+
 static void sim_deliver(struct sim *sim, size_t from, size_t to)
 {
     struct sim_queue *queue = &sim->queues[from][to];
@@ -241,10 +256,7 @@ static void sim_deliver(struct sim *sim, size_t from, size_t to)
                   &err);
         assert_int_equal(count, letter->frame_count);
         if (to == 0)
-            sim_check(sim,
-                      controller_handle(sim->controller, sim->now_ms, peer, &message,
-                                        letter->frames, count, &err),
-                      &err);
+            sim_coordinate(sim, peer, &message, letter);
         else if (message.type == MESSAGE_STOP)
             member->running = member->deaf;
         else if (member->role == ROLE_WORKER)
@@ -403,14 +415,17 @@ static struct sim_result sim_run(const struct sim_world *world, const struct sim
     sim->plan = *plan;
     sim_check(sim, codec_create(&sim->codec, &err), &err);
     sim_open(sim);
-    while (controller_look(sim->controller).phase != PHASE_DONE) {
+    while (!sim->ended && controller_look(sim->controller).phase != PHASE_DONE) {
         if (!sim_step(sim))
             sim_fail(sim, "the cluster waits for ever");
         if (sim->result.events > SIM_EVENTS_MAX)
             sim_fail(sim, "the job does not end");
         sim_restart_when_asked(sim);
     }
-    sim_record(sim);
+    if (plan->ends_with != NULL && !sim->ended)
+        sim_fail(sim, "the job should have ended with an error");
+    if (!sim->ended)
+        sim_record(sim);
     sim_close(sim);
     codec_destroy(&sim->codec);
     sim_forget(&sim->current);

@@ -58,9 +58,10 @@ struct sim_plan {
     uint64_t seed;
     uint32_t workers, servers;
     uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at; /* SIM_NEVER: no */
-    size_t restart_after; /* epochs; then all processes end, and others go on from what was kept */
-    bool doubled;         /* every push twice, and once more after the next one */
-    bool strangers;       /* poisoned pushes and snapshots from nobody */
+    size_t restart_after;  /* epochs; then all processes end, and others go on from what was kept */
+    bool doubled;          /* every push twice, and once more after the next one */
+    bool strangers;        /* poisoned pushes and snapshots from nobody */
+    const char *ends_with; /* the job must end with an error that says this; NULL: it must not */
 };
 
 /* What must not depend on the cluster. */
@@ -85,9 +86,11 @@ struct sim_kept {
 /* What the runs of a test have in common. */
 struct sim_world {
     struct job *job;
-    struct manifest *manifest, *blind; /* the coordinator's, and the workers' without labels */
-    struct model *model;
+    struct manifest *manifest, *blind;  /* the coordinator's, and the workers' without labels */
+    struct model *model, *worker_model; /* the same, but where a test wants it otherwise */
     struct decoder *decoder;
+    /* Looks at what the coordinator keeps after an epoch; NULL: nobody does. */
+    void (*look)(const struct values *values, const struct epoch_report *report);
 };
 
 struct sim {
@@ -103,7 +106,7 @@ struct sim {
     size_t obituaries[SIM_MEMBERS]; /* members whose end the coordinator is yet to hear of */
     size_t obituary_count;
     struct sim_kept current, best[JOB_STAGES_MAX];
-    bool restarted;
+    bool restarted, ended;
     int64_t now_ms;
     uint32_t draws;
 };

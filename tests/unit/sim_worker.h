@@ -48,8 +48,8 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
     struct error err;
     if (worker->stages[task->stage] == NULL)
         sim_check(sim,
-                  stage_open(world->job, world->model, world->blind, task->stage, world->decoder,
-                             &worker->progress, &worker->stages[task->stage], &err),
+                  stage_open(world->job, world->worker_model, world->blind, task->stage,
+                             world->decoder, &worker->progress, &worker->stages[task->stage], &err),
                   &err);
     worker->stage = worker->stages[task->stage];
     sim_worker_owners(member, task);
@@ -75,7 +75,7 @@ static void sim_worker_ready(struct sim_member *member, const struct message *we
     const struct sim_world *world = member->sim->world;
     struct message ready = {.type = MESSAGE_READY};
     member->worker->number = welcome->body.welcome.member;
-    ready.body.ready = (struct message_ready){world->blind->digest, world->model->digest};
+    ready.body.ready = (struct message_ready){world->blind->digest, world->worker_model->digest};
     sim_send(member, PEER_COORDINATOR, &ready, NULL, 0);
 }
 

@@ -1,7 +1,7 @@
-/* Micro-batches always run as batch_max samples, the missing ones zero: samples do not influence
- * each other (see shape_rules.h), the zero rows of dlogits and dhidden make their gradients vanish,
- * and adding zeros changes no sum. So there is one set of primitives, made at creation, and one
- * order of summation. */
+/* Micro-batches always run as batch_max samples, the missing ones repeating the last: samples do not
+ * influence each other (see shape_rules.h), the zero rows of dlogits and dhidden make their gradients
+ * vanish (those of a made-up sample might not: 0·∞), and adding zeros changes no sum. So there is one
+ * set of primitives, made at creation, and one order of summation. */
 #include "worker/engine/head.h"
 
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "common/model/graph.h"
+#include "worker/engine/constants.h"
 #include "worker/engine/sites.h"
 
 struct head {
@@ -16,6 +17,7 @@ struct head {
     const struct graph *graph;
     struct program *program;
     struct onednn dnn;
+    struct constants constants;
     struct sites sites;
     size_t batch;
     float *live;
@@ -65,8 +67,33 @@ static void mark_needs(struct head *head)
         head->needs[i] = head->plan->split->tensor_of[i] != GRAPH_NONE;
     for (size_t i = 0; i < program->node_count; i++)
         for (size_t k = 0; k < program->nodes[i].input_count; k++)
-            if (program->nodes[i].inputs[k] != GRAPH_NONE)
+            if (program->nodes[i].inputs[k] != GRAPH_NONE &&
+                op_differentiable(&program->nodes[i], k))
                 head->needs[program->nodes[i].output] |= head->needs[program->nodes[i].inputs[k]];
+}
+
+/* Would a gradient of the results arrive at every live parameter? One that only feeds a comparison or
+ * an index would never learn. Borrows `written` for the values that one arrives at. */
+static enum status check_reach(const struct head *head, struct error *err)
+{
+    const struct program *program = head->program;
+    bool *reached = head->written;
+    reached[head->graph->output] = reached[head->graph->features] = true;
+    for (size_t i = program->node_count; i-- > 0;)
+        for (size_t k = 0; k < program->nodes[i].input_count; k++)
+            if (reached[program->nodes[i].output] && program->nodes[i].inputs[k] != GRAPH_NONE)
+                reached[program->nodes[i].inputs[k]] |= op_differentiable(&program->nodes[i], k);
+    for (size_t i = 0; i < head->plan->tensor_count; i++)
+        if (!reached[head->plan->split->live[i]])
+            return error_set(err, ERR_SUPPORT,
+                             "the live parameter %s cannot learn: no gradient reaches it",
+                             head->plan->tensors[i].name);
+    return OK;
+}
+
+static bool is_constant(const struct head *head, uint32_t value)
+{
+    return head->constants.data[value] != NULL;
 }
 
 /* Cache lines apart, so that no two values share one. */
@@ -87,8 +114,9 @@ static void lay_out_activations(struct head *head)
             take(&head->activation_elements, batch_elements(head, split->boundary[i]));
     for (size_t i = 0; i < head->program->node_count; i++) {
         uint32_t output = head->program->nodes[i].output;
-        head->activation_at[output] =
-            take(&head->activation_elements, batch_elements(head, output));
+        if (!is_constant(head, output))
+            head->activation_at[output] =
+                take(&head->activation_elements, batch_elements(head, output));
     }
 }
 
@@ -102,7 +130,7 @@ static enum status lay_out_gradients(struct head *head, struct error *err)
         const struct node *node = &head->program->nodes[i];
         size_t wanted = 0;
         for (size_t k = 0; k < node->input_count; k++)
-            if (node->inputs[k] != GRAPH_NONE && head->needs[node->inputs[k]])
+            if (head->sites.at[i].wanted[k])
                 take(&wanted, batch_elements(head, node->inputs[k]));
         spare = wanted > spare ? wanted : spare;
     }
@@ -135,6 +163,10 @@ enum status head_create(const struct plan *plan, size_t batch_max, struct head *
         status = program_create(plan, PROGRAM_HEAD, &head->program, err);
     if (status == OK)
         status = allocate(head, err);
+    if (status == OK)
+        status = check_reach(head, err);
+    if (status == OK)
+        status = constants_init(&head->constants, head->program, &head->dnn, err);
     if (status == OK) {
         mark_needs(head);
         lay_out_activations(head);
@@ -156,6 +188,7 @@ void head_destroy(struct head **head)
     if (h == NULL)
         return;
     sites_deinit(&h->sites);
+    constants_deinit(&h->constants);
     program_destroy(&h->program);
     onednn_deinit(&h->dnn);
     memory_free(h->live);
@@ -198,7 +231,7 @@ enum status tape_create(const struct head *head, struct tape **out, struct error
         else if (live != GRAPH_NONE)
             tape->x[i] = head->live + head->plan->tensors[live].offset;
         else
-            tape->x[i] = head->graph->values[i].data;
+            tape->x[i] = head->constants.data[i];
     }
     *out = tape;
     return OK;
@@ -226,15 +259,16 @@ const float *tape_logits(const struct tape *tape)
 
 /* ---- forward ---- */
 
-/* Takes one boundary value's columns out of the features [count, boundary_elements]; missing
- * samples are zero. */
+/* Takes one boundary value's columns out of the features [count, boundary_elements]; missing samples
+ * repeat the last. */
 static void stage_value(const struct head *head, float *to, const float *features, size_t column,
                         size_t width, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        memcpy(to + i * width, features + i * head->plan->boundary_elements + column,
+    for (size_t i = 0; i < head->batch; i++) {
+        size_t sample = i < count ? i : count - 1;
+        memcpy(to + i * width, features + sample * head->plan->boundary_elements + column,
                width * sizeof *to);
-    memset(to + count * width, 0, (head->batch - count) * width * sizeof *to);
+    }
 }
 
 static void stage_features(const struct head *head, struct tape *tape, const float *features,
@@ -263,7 +297,8 @@ static void gather(const struct node *node, const float *const *from,
         to[k] = node->inputs[k] == GRAPH_NONE ? NULL : from[node->inputs[k]];
 }
 
-void head_forward(struct head *head, struct tape *tape, const float *features, size_t count)
+enum status head_forward(struct head *head, struct tape *tape, const float *features, size_t count,
+                         struct error *err)
 {
     const float *x[GRAPH_PORTS_MAX];
     CHECK(tape->head == head && count > 0 && count <= head->batch);
@@ -271,6 +306,8 @@ void head_forward(struct head *head, struct tape *tape, const float *features, s
     stage_features(head, tape, features, count);
     for (size_t i = 0; i < head->program->node_count; i++) {
         const struct node *node = &head->program->nodes[i];
+        if (is_constant(head, node->output))
+            continue;
         if (op_kernel(node->op) == &op_copy) { /* the same data under another shape */
             tape->x[node->output] = tape->x[node->inputs[0]];
             continue;
@@ -279,6 +316,7 @@ void head_forward(struct head *head, struct tape *tape, const float *features, s
         op_kernel(node->op)->forward(
             &head->sites.at[i], x, tape->memory + head->activation_at[node->output], head->scratch);
     }
+    return sites_check(&head->sites, err);
 }
 
 /* ---- backward ---- */
@@ -302,12 +340,13 @@ OP_CLONES static void add(float *restrict to, const float *restrict from, size_t
 }
 
 /* Nodes whose one wanted gradient is the output's own, unchanged: dx need not be a copy of dy. */
-static bool passes_through(const struct head *head, const struct node *node, uint32_t *input)
+static bool passes_through(const struct head *head, const struct op_site *site, uint32_t *input)
 {
+    const struct node *node = site->node;
     size_t wanted = 0, which = 0;
     bool first_only = op_kernel(node->op) == &op_copy || node->op == OP_SUB;
     for (size_t k = 0; k < node->input_count; k++)
-        if (node->inputs[k] != GRAPH_NONE && head->needs[node->inputs[k]]) {
+        if (site->wanted[k]) {
             wanted++;
             which = k;
         }
@@ -319,15 +358,16 @@ static bool passes_through(const struct head *head, const struct node *node, uin
 
 /* Where the kernel may write dx[k]: straight into the value's gradient if it is the first to, else
  * beside it. */
-static void choose_targets(struct head *head, const struct node *node, float *dx[GRAPH_PORTS_MAX],
-                           bool beside[GRAPH_PORTS_MAX])
+static void choose_targets(struct head *head, const struct op_site *site,
+                           float *dx[GRAPH_PORTS_MAX], bool beside[GRAPH_PORTS_MAX])
 {
+    const struct node *node = site->node;
     size_t used = 0;
     for (size_t k = 0; k < node->input_count; k++) {
         uint32_t value = node->inputs[k];
         dx[k] = NULL;
         beside[k] = false;
-        if (value == GRAPH_NONE || !head->needs[value])
+        if (!site->wanted[k])
             continue;
         beside[k] = head->written[value];
         dx[k] = beside[k] ? head->spare + take(&used, batch_elements(head, value))
@@ -338,20 +378,21 @@ static void choose_targets(struct head *head, const struct node *node, float *dx
 
 static void backward_node(struct head *head, const struct tape *tape, size_t index)
 {
-    const struct node *node = &head->program->nodes[index];
+    const struct op_site *site = &head->sites.at[index];
+    const struct node *node = site->node;
     const float *x[GRAPH_PORTS_MAX];
     float *dx[GRAPH_PORTS_MAX];
     bool beside[GRAPH_PORTS_MAX];
     uint32_t input = GRAPH_NONE;
-    if (passes_through(head, node, &input) && !head->written[input]) {
+    if (passes_through(head, site, &input) && !head->written[input]) {
         head->current[input] = head->current[node->output];
         head->written[input] = true;
         return;
     }
     gather(node, tape->x, x);
-    choose_targets(head, node, dx, beside);
-    op_kernel(node->op)->backward(&head->sites.at[index], x, tape->x[node->output],
-                                  head->current[node->output], dx, head->scratch);
+    choose_targets(head, site, dx, beside);
+    op_kernel(node->op)->backward(site, x, tape->x[node->output], head->current[node->output], dx,
+                                  head->scratch);
     for (size_t k = 0; k < node->input_count; k++)
         if (beside[k])
             add(head->current[node->inputs[k]], dx[k], batch_elements(head, node->inputs[k]));

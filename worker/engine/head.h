@@ -2,8 +2,8 @@
  * `head` holds the program and the current live weights; a `tape` holds the activations of one
  * micro-batch, so that several micro-batches can be between forward and backward. One thread owns
  * both. No heap call after creation. Deterministic: the same (weights, features, count) give the
- * same bits. A micro-batch always runs as batch_max samples, the missing ones zero (which changes
- * no sum): choose batch_max as the micro-batch. */
+ * same bits. A micro-batch always runs as batch_max samples, the missing ones repeating the last (with
+ * gradients of zero, which change no sum): choose batch_max as the micro-batch. */
 #ifndef GRAFT_WORKER_ENGINE_HEAD_H
 #define GRAFT_WORKER_ENGINE_HEAD_H
 
@@ -15,6 +15,8 @@
 struct head;
 struct tape;
 
+/* Errors: ERR_MEMORY; ERR_SUPPORT for a live parameter that no gradient can reach; those of
+ * constants.h. */
 enum status head_create(const struct plan *plan, size_t batch_max, struct head **out,
                         struct error *err) MUST_CHECK;
 void head_destroy(struct head **head);
@@ -27,8 +29,9 @@ void tape_destroy(struct tape **tape);
 
 /* features [count, boundary_elements], count ≤ batch_max; features must stay unchanged until the
  * backward, and as long as tape_hidden is read (with nothing pretrained live it points into them).
- */
-void head_forward(struct head *head, struct tape *tape, const float *features, size_t count);
+ * Errors: ERR_INPUT for an index outside its axis. */
+enum status head_forward(struct head *head, struct tape *tape, const float *features, size_t count,
+                         struct error *err) MUST_CHECK;
 
 /* Results of the last forward, valid until the next: hidden [count, feature_count], logits [count,
  * class_count]. */

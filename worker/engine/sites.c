@@ -21,7 +21,8 @@ static enum status site_init(struct op_site *site, const struct graph *graph,
         if (input == GRAPH_NONE)
             continue;
         shapes[k] = sites_shape(graph, input, batch);
-        wanted[k] = needs_gradient != NULL && needs_gradient[input];
+        wanted[k] =
+            needs_gradient != NULL && needs_gradient[input] && op_differentiable(site->node, k);
     }
     site->x_shape = shapes;
     site->wanted = wanted;
@@ -38,15 +39,18 @@ enum status sites_init(struct sites *sites, const struct node *nodes, size_t nod
         ports += nodes[i].input_count;
     *sites = (struct sites){.at = memory_alloc(node_count, sizeof *sites->at),
                             .shapes = memory_alloc(ports, sizeof *sites->shapes),
-                            .wanted = memory_alloc(ports, sizeof *sites->wanted)};
-    if (sites->at == NULL || sites->shapes == NULL || sites->wanted == NULL)
+                            .wanted = memory_alloc(ports, sizeof *sites->wanted),
+                            .fault = memory_alloc(1, sizeof *sites->fault)};
+    if (sites->at == NULL || sites->shapes == NULL || sites->wanted == NULL || sites->fault == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu operators", node_count);
     enum status status = OK;
     ports = 0;
     for (size_t i = 0; i < node_count && status == OK; i++) {
         struct op_site *site = &sites->at[sites->count++];
-        *site =
-            (struct op_site){.node = &nodes[i], .input_count = nodes[i].input_count, .dnn = dnn};
+        *site = (struct op_site){.node = &nodes[i],
+                                 .input_count = nodes[i].input_count,
+                                 .dnn = dnn,
+                                 .fault = sites->fault};
         status = site_init(site, graph, needs_gradient, batch, sites->shapes + ports,
                            sites->wanted + ports, err);
         ports += nodes[i].input_count;
@@ -59,6 +63,15 @@ enum status sites_init(struct sites *sites, const struct node *nodes, size_t nod
     return status;
 }
 
+enum status sites_check(const struct sites *sites, struct error *err)
+{
+    struct op_fault fault = *sites->fault;
+    *sites->fault = (struct op_fault){0};
+    return fault.node == NULL ? OK
+                              : error_set(err, ERR_INPUT, "node %s: index %g lies outside 0 to %zu",
+                                          fault.node->name, (double)fault.index, fault.extent - 1);
+}
+
 void sites_deinit(struct sites *sites)
 {
     for (size_t i = 0; i < sites->count; i++)
@@ -67,5 +80,6 @@ void sites_deinit(struct sites *sites)
     memory_free(sites->at);
     memory_free(sites->shapes);
     memory_free(sites->wanted);
+    memory_free(sites->fault);
     *sites = (struct sites){0};
 }

@@ -15,6 +15,7 @@ struct sites {
     size_t count;
     struct shape *shapes; /* of all inputs, back to back */
     bool *wanted;
+    struct op_fault *fault;
     size_t scratch_elements; /* the most any kernel asks for */
 };
 
@@ -23,6 +24,10 @@ struct sites {
 enum status sites_init(struct sites *sites, const struct node *nodes, size_t node_count,
                        const struct graph *graph, const bool *needs_gradient, size_t batch,
                        const struct onednn *dnn, struct error *err) MUST_CHECK;
+/* After a run: did a kernel meet an index outside its axis? ERR_INPUT names node and index; the next
+ * run begins afresh. */
+enum status sites_check(const struct sites *sites, struct error *err) MUST_CHECK;
+
 void sites_deinit(struct sites *sites);
 
 /* A value's shape with the batch filled in. */

@@ -40,14 +40,26 @@ void trunk_destroy(struct trunk **trunk)
     *trunk = NULL;
 }
 
+static enum status check(const struct tile *tile, struct error *err)
+{
+    enum status status = OK;
+    for (size_t i = 0; i < tile->step_count && status == OK; i++)
+        if (tile->steps[i].kind == TILE_NODE)
+            status = sites_check(&tile->steps[i].site, err);
+    return status;
+}
+
 /* When the batch is no multiple, the last tile begins earlier and repeats some samples: cheaper
  * than a second program, and each sample's values do not depend on its neighbours. */
-void trunk_run(struct trunk *trunk, const float *inputs, float *features)
+enum status trunk_run(struct trunk *trunk, const float *inputs, float *features, struct error *err)
 {
     struct tile *tile = trunk->tile;
-    for (size_t at = 0; at < trunk->batch; at += tile->samples) {
+    enum status status = OK;
+    for (size_t at = 0; at < trunk->batch && status == OK; at += tile->samples) {
         size_t begin = trunk->batch - at < tile->samples ? trunk->batch - tile->samples : at;
         tile_run(tile, inputs + begin * tile->input_elements,
                  features + begin * tile->boundary_elements);
+        status = check(tile, err);
     }
+    return status;
 }

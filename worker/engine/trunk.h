@@ -17,7 +17,9 @@ enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **o
                          struct error *err) MUST_CHECK;
 void trunk_destroy(struct trunk **trunk);
 
-/* inputs [batch, input…] → features [batch, boundary_elements], overwritten. No heap call. */
-void trunk_run(struct trunk *trunk, const float *inputs, float *features);
+/* inputs [batch, input…] → features [batch, boundary_elements], overwritten. No heap call. Errors:
+ * ERR_INPUT for an index outside its axis (a token that the network does not know). */
+enum status trunk_run(struct trunk *trunk, const float *inputs, float *features,
+                      struct error *err) MUST_CHECK;
 
 #endif

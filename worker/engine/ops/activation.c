@@ -1,50 +1,70 @@
-/* Functions of one element. Derivatives at a kink take the value of the flat side, as ONNX Runtime
- * and PyTorch do. */
+/* Activations. Derivatives at a kink take the value of the flat side, as ONNX Runtime and PyTorch
+ * do. */
 #include <math.h>
 
-#include "worker/engine/ops/op.h"
-
-/* `p` is x, `r` is y; `slope` is ∂y/∂x. */
-#define ACTIVATION(name, value, slope)                                                             \
-    OP_CLONES OP_FORWARD(name##_forward)                                                           \
-    {                                                                                              \
-        const struct attributes *at = &site->node->attributes;                                     \
-        const float *restrict from = x[0];                                                         \
-        size_t n = op_elements(&site->y_shape);                                                    \
-        (void)at, (void)scratch;                                                                   \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            const float p = from[i];                                                               \
-            y[i] = (value);                                                                        \
-        }                                                                                          \
-    }                                                                                              \
-    OP_CLONES OP_BACKWARD(name##_backward)                                                         \
-    {                                                                                              \
-        const struct attributes *at = &site->node->attributes;                                     \
-        const float *restrict from = x[0];                                                         \
-        float *restrict to = dx[0];                                                                \
-        size_t n = op_elements(&site->y_shape);                                                    \
-        (void)at, (void)scratch;                                                                   \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            const float p = from[i], r = y[i];                                                     \
-            (void)p, (void)r;                                                                      \
-            to[i] = dy[i] * (slope);                                                               \
-        }                                                                                          \
-    }                                                                                              \
-    const struct op_kernel op_##name = {.forward = name##_forward, .backward = name##_backward};
+#include "worker/engine/ops/curves.h"
+#include "worker/engine/ops/unary.h"
 
 static inline float bound(float v, float low, float high)
 {
     return v < low ? low : v > high ? high : v;
 }
 
-ACTIVATION(clip, bound(p, at->low, at->high), p > at->low && p < at->high ? 1.0f : 0.0f)
-ACTIVATION(relu, p > 0 ? p : 0, p > 0 ? 1.0f : 0.0f)
-ACTIVATION(leaky_relu, p > 0 ? p : at->alpha * p, p > 0 ? 1.0f : at->alpha)
-ACTIVATION(sigmoid, 1 / (1 + expf(-p)), r *(1 - r))
-ACTIVATION(tanh, tanhf(p), 1 - r * r)
-ACTIVATION(hard_sigmoid, bound(at->alpha *p + at->beta, 0, 1), r > 0 && r < 1 ? at->alpha : 0.0f)
+UNARY_KERNEL(clip, bound(p, low, high), p > low && p < high ? 1.0f : 0.0f)
+UNARY_KERNEL(relu, p > 0 ? p : 0, p > 0 ? 1.0f : 0.0f)
+UNARY_KERNEL(leaky_relu, p > 0 ? p : alpha * p, p > 0 ? 1.0f : alpha)
+UNARY_KERNEL(sigmoid, curve_sigmoid(p), r *(1 - r))
+UNARY_KERNEL(tanh, curve_tanh(p), 1 - r * r)
+UNARY_KERNEL(hard_sigmoid, bound(alpha *p + beta, 0, 1), r > 0 && r < 1 ? alpha : 0.0f)
 /* x·clip(x+3, 0, 6)/6 (Howard et al., "Searching for MobileNetV3", 2019, eq. in 5.2) */
-ACTIVATION(hard_swish, p *bound(p + 3, 0, 6) * (1 / 6.0f),
-           p <= -3  ? 0.0f
-           : p >= 3 ? 1.0f
-                    : (2 * p + 3) * (1 / 6.0f))
+UNARY_KERNEL(hard_swish, p *bound(p + 3, 0, 6) * (1 / 6.0f),
+             p <= -3  ? 0.0f
+             : p >= 3 ? 1.0f
+                      : (2 * p + 3) * (1 / 6.0f))
+/* α(eˣ - 1) below zero (Clevert et al., "Fast and Accurate Deep Network Learning by ELUs", 2016) */
+UNARY_KERNEL(elu, p > 0 ? p : alpha * curve_expm1(p), p > 0 ? 1.0f : alpha * curve_exp(p))
+/* ln(1 + eˣ), written so that neither end overflows. */
+UNARY_KERNEL(softplus, (p > 0 ? p : 0) + log1pf(curve_exp(-fabsf(p))), curve_sigmoid(p))
+
+/* ---- Gelu: x·Φ(x), Φ exactly or by tanh (Hendrycks & Gimpel, "Gaussian Error Linear Units") ---- */
+
+#define ROOT_HALF 0.707106781f      /* 1/√2 */
+#define NORMAL_DENSITY 0.398942280f /* 1/√(2π) */
+#define TANH_SCALE 0.797884561f     /* √(2/π) */
+#define TANH_CUBIC 0.044715f
+
+static inline float normal_share(float v)
+{
+    return 0.5f + 0.5f * curve_erf(v * ROOT_HALF);
+}
+
+static inline float tanh_argument(float v)
+{
+    return TANH_SCALE * (v + TANH_CUBIC * v * v * v);
+}
+
+static inline float tanh_gelu_slope(float v)
+{
+    float t = curve_tanh(tanh_argument(v));
+    float inner = TANH_SCALE * (1 + 3 * TANH_CUBIC * v * v);
+    return 0.5f * (1 + t) + 0.5f * v * (1 - t * t) * inner;
+}
+
+UNARY_FORWARD(exact_gelu, p *normal_share(p))
+UNARY_BACKWARD(exact_gelu, normal_share(p) + p * (NORMAL_DENSITY * curve_exp(-0.5f * p * p)))
+UNARY_FORWARD(tanh_gelu, 0.5f * p * (1 + curve_tanh(tanh_argument(p))))
+UNARY_BACKWARD(tanh_gelu, tanh_gelu_slope(p))
+
+OP_FORWARD(gelu_forward)
+{
+    bool approximate = site->node->attributes.approximate;
+    (approximate ? tanh_gelu_forward : exact_gelu_forward)(site, x, y, scratch);
+}
+
+OP_BACKWARD(gelu_backward)
+{
+    bool approximate = site->node->attributes.approximate;
+    (approximate ? tanh_gelu_backward : exact_gelu_backward)(site, x, y, dy, dx, scratch);
+}
+
+const struct op_kernel op_gelu = {.forward = gelu_forward, .backward = gelu_backward};

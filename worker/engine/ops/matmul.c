@@ -1,117 +1,96 @@
-/* Gemm: Y = α·A'·B' + β·C with C one row or one number; MatMul with a matrix on the right. Sums run
- * in OpenBLAS on one thread, whose order depends on the sizes only. */
-#include <cblas.h>
+/* MatMul: matrices of the last two axes, one product for each index of the axes before them, which
+ * broadcast (ONNX operator definition "MatMul", numpy's matmul). */
 #include <string.h>
 
-#include "common/base/check.h"
 #include "worker/engine/ops/op.h"
+#include "worker/engine/ops/op_walk.h"
+#include "worker/engine/ops/product.h"
 
-struct product {
-    size_t rows, inner, columns; /* A' [rows, inner], B' [inner, columns] */
-    bool trans_a, trans_b;
-    float alpha, beta;
+struct stack {
+    struct product each;
+    struct op_walk walk; /* over the axes before the matrices */
+    bool repeats[2];     /* several products read the same matrix of this side */
 };
 
-static struct product gemm_product(const struct op_site *site)
+/* The axes before the matrix. */
+static struct shape lead_of(const struct shape *shape, size_t matrix_axes)
 {
-    const struct attributes *a = &site->node->attributes;
-    return (struct product){.rows = (size_t)site->y_shape.dims[0],
-                            .inner = (size_t)site->x_shape[1].dims[a->trans_b ? 1 : 0],
-                            .columns = (size_t)site->y_shape.dims[1],
-                            .trans_a = a->trans_a,
-                            .trans_b = a->trans_b,
-                            .alpha = a->alpha,
-                            .beta = a->beta};
+    struct shape lead = *shape;
+    lead.rank = shape->rank > matrix_axes ? shape->rank - matrix_axes : 0;
+    return lead;
 }
 
-static struct product matmul_product(const struct op_site *site)
+static size_t rows_of(const struct shape *a)
 {
-    size_t inner = (size_t)site->x_shape[1].dims[0];
-    return (struct product){.rows = op_elements(&site->x_shape[0]) / inner,
-                            .inner = inner,
-                            .columns = (size_t)site->x_shape[1].dims[1],
-                            .alpha = 1};
+    return a->rank > 1 ? (size_t)a->dims[a->rank - 2] : 1;
 }
 
-/* C [m, n] = alpha·op(A)·op(B) + beta·C; leading dimensions follow from op and the dense layout. */
-static void multiply(bool trans_a, bool trans_b, size_t m, size_t n, size_t k, float alpha,
-                     const float *a, const float *b, float beta, float *c)
+/* With one matrix on the right, all rows of the left side are one matrix. */
+static struct stack single(const struct op_site *site, size_t inner)
 {
-    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans,
-                trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha, a,
-                (int)(trans_a ? m : k), b, (int)(trans_b ? k : n), beta, c, (int)n);
+    const struct shape one = {.rank = 0};
+    return (struct stack){.each = {.rows = op_elements(&site->x_shape[0]) / inner,
+                                   .inner = inner,
+                                   .columns = op_elements(&site->x_shape[1]) / inner,
+                                   .alpha = 1},
+                          .walk = op_walk_broadcast(&one, &one, &one)};
 }
 
-static void product_forward(const struct product *p, const float *a, const float *b, float beta,
-                            float *y)
+static struct stack stack_of(const struct op_site *site)
 {
-    multiply(p->trans_a, p->trans_b, p->rows, p->columns, p->inner, p->alpha, a, b, beta, y);
+    const struct shape *a = &site->x_shape[0], *b = &site->x_shape[1];
+    size_t inner = (size_t)a->dims[a->rank - 1];
+    if (b->rank <= 2)
+        return single(site, inner);
+    struct shape lead_a = lead_of(a, 2), lead_b = lead_of(b, 2);
+    struct shape lead = lead_of(&site->y_shape, a->rank > 1 ? 2 : 1);
+    struct stack stack = {.each = {.rows = rows_of(a),
+                                   .inner = inner,
+                                   .columns = (size_t)b->dims[b->rank - 1],
+                                   .alpha = 1},
+                          .walk = op_walk_broadcast(&lead, &lead_a, &lead_b)};
+    stack.repeats[0] = op_elements(&lead_a) != op_elements(&lead);
+    stack.repeats[1] = op_elements(&lead_b) != op_elements(&lead);
+    return stack;
 }
 
-static void product_backward(const struct product *p, const float *a, const float *b,
-                             const float *dy, float *da, float *db)
-{
-    if (da != NULL && !p->trans_a)
-        multiply(false, !p->trans_b, p->rows, p->inner, p->columns, p->alpha, dy, b, 0, da);
-    else if (da != NULL)
-        multiply(p->trans_b, true, p->inner, p->rows, p->columns, p->alpha, b, dy, 0, da);
-    if (db != NULL && !p->trans_b)
-        multiply(!p->trans_a, false, p->inner, p->columns, p->rows, p->alpha, a, dy, 0, db);
-    else if (db != NULL)
-        multiply(true, p->trans_a, p->columns, p->inner, p->rows, p->alpha, dy, a, 0, db);
-}
-
-static size_t bias_elements(const struct op_site *site)
-{
-    return site->input_count > 2 && site->node->inputs[2] != GRAPH_NONE
-               ? op_elements(&site->x_shape[2])
-               : 0;
-}
-
-OP_FORWARD(gemm_forward)
-{
-    struct product p = gemm_product(site);
-    size_t bias = bias_elements(site);
-    (void)scratch;
-    for (size_t i = 0; i < p.rows && bias > 0; i++)
-        for (size_t j = 0; j < p.columns; j++)
-            y[i * p.columns + j] = p.beta * x[2][bias == 1 ? 0 : j];
-    product_forward(&p, x[0], x[1], bias > 0 ? 1 : 0, y);
-}
-
-/* dC = β · (sum of dY over the rows) */
-static void bias_backward(const struct product *p, size_t bias, const float *dy, float *dc)
-{
-    memset(dc, 0, bias * sizeof *dc);
-    for (size_t i = 0; i < p->rows; i++)
-        for (size_t j = 0; j < p->columns; j++)
-            dc[bias == 1 ? 0 : j] += p->beta * dy[i * p->columns + j];
-}
-
-OP_BACKWARD(gemm_backward)
-{
-    struct product p = gemm_product(site);
-    (void)y, (void)scratch;
-    product_backward(&p, x[0], x[1], dy, site->wanted[0] ? dx[0] : NULL,
-                     site->wanted[1] ? dx[1] : NULL);
-    if (bias_elements(site) > 0 && site->wanted[2])
-        bias_backward(&p, bias_elements(site), dy, dx[2]);
-}
+/* Runs `body` for every product, with the offsets a, b and y of its matrices. */
+#define EACH_PRODUCT(stack, body)                                                                  \
+    for (size_t row_ = 0, to = 0; row_ < (stack).walk.rows; row_++) {                              \
+        size_t a_, b_;                                                                             \
+        op_walk_row(&(stack).walk, row_, &a_, &b_);                                                \
+        for (size_t i_ = 0; i_ < op_walk_length(&(stack).walk); i_++) {                            \
+            const size_t a = (a_ + i_ * op_walk_step_a(&(stack).walk)) * (stack).each.rows *       \
+                             (stack).each.inner;                                                   \
+            const size_t b = (b_ + i_ * op_walk_step_b(&(stack).walk)) * (stack).each.inner *      \
+                             (stack).each.columns;                                                 \
+            body to += (stack).each.rows * (stack).each.columns;                                   \
+        }                                                                                          \
+    }
 
 OP_FORWARD(matmul_forward)
 {
-    struct product p = matmul_product(site);
+    const struct stack stack = stack_of(site);
     (void)scratch;
-    product_forward(&p, x[0], x[1], 0, y);
+    EACH_PRODUCT(stack, { product_forward(&stack.each, x[0] + a, x[1] + b, 0, y + to); })
 }
 
 OP_BACKWARD(matmul_backward)
 {
-    struct product p = matmul_product(site);
+    const struct stack stack = stack_of(site);
+    float keep[2];
     (void)y, (void)scratch;
-    product_backward(&p, x[0], x[1], dy, site->wanted[0] ? dx[0] : NULL,
-                     site->wanted[1] ? dx[1] : NULL);
+    for (size_t side = 0; side < 2; side++) {
+        keep[side] = stack.repeats[side] ? 1 : 0;
+        if (site->wanted[side] && stack.repeats[side])
+            memset(dx[side], 0, op_elements(&site->x_shape[side]) * sizeof **dx);
+    }
+    EACH_PRODUCT(stack, {
+        if (site->wanted[0])
+            product_toward_a(&stack.each, x[1] + b, dy + to, keep[0], dx[0] + a);
+        if (site->wanted[1])
+            product_toward_b(&stack.each, x[0] + a, dy + to, keep[1], dx[1] + b);
+    })
 }
 
-const struct op_kernel op_gemm = {.forward = gemm_forward, .backward = gemm_backward};
 const struct op_kernel op_matmul = {.forward = matmul_forward, .backward = matmul_backward};

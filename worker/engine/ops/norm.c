@@ -1,8 +1,6 @@
-/* BatchNormalization with frozen statistics (Ioffe & Szegedy 2015, inference form) and Softmax. */
+/* BatchNormalization with frozen statistics (Ioffe & Szegedy 2015, inference form). */
 #include <math.h>
-#include <string.h>
 
-#include "common/base/check.h"
 #include "worker/engine/ops/op.h"
 
 struct planes {
@@ -44,7 +42,6 @@ static void plane_sums(const float *x, const float *dy, float mean, size_t n, do
 OP_BACKWARD(batch_norm_backward)
 {
     struct planes p = planes_of(site);
-    CHECK(!site->wanted[3] && !site->wanted[4]); /* running statistics are never live */
     (void)y, (void)scratch;
     for (size_t c = 0; c < p.channels; c++) {
         double sum = 0, product = 0;
@@ -62,70 +59,12 @@ OP_BACKWARD(batch_norm_backward)
     }
 }
 
-/* Softmax over groups of `count` elements that lie `step` apart. */
-struct groups {
-    size_t outer, count, step;
-};
-
-static struct groups groups_of(const struct op_site *site)
+/* Running statistics are estimates, not weights. */
+static bool batch_norm_passes(const struct node *node, size_t input)
 {
-    const struct attributes *at = &site->node->attributes;
-    const struct shape *x = &site->x_shape[0];
-    struct groups g = {1, 1, 1};
-    for (size_t i = 0; i < x->rank; i++) {
-        size_t axis = (size_t)at->axis, dim = (size_t)x->dims[i];
-        if (i < axis)
-            g.outer *= dim;
-        else if (i == axis || at->softmax_flat)
-            g.count *= dim;
-        else
-            g.step *= dim;
-    }
-    return g;
+    (void)node;
+    return input < 3;
 }
 
-static void softmax_one(const float *x, size_t count, size_t step, float *y)
-{
-    float largest = x[0];
-    double sum = 0;
-    for (size_t i = 1; i < count; i++)
-        largest = x[i * step] > largest ? x[i * step] : largest;
-    for (size_t i = 0; i < count; i++) {
-        y[i * step] = expf(x[i * step] - largest);
-        sum += (double)y[i * step];
-    }
-    for (size_t i = 0; i < count; i++)
-        y[i * step] = (float)((double)y[i * step] / sum);
-}
-
-OP_FORWARD(softmax_forward)
-{
-    struct groups g = groups_of(site);
-    (void)scratch;
-    for (size_t o = 0; o < g.outer; o++)
-        for (size_t s = 0; s < g.step; s++)
-            softmax_one(x[0] + o * g.count * g.step + s, g.count, g.step,
-                        y + o * g.count * g.step + s);
-}
-
-/* dx = y·(dy - Σ dy·y) */
-OP_BACKWARD(softmax_backward)
-{
-    struct groups g = groups_of(site);
-    (void)x, (void)scratch;
-    for (size_t o = 0; o < g.outer; o++)
-        for (size_t s = 0; s < g.step; s++) {
-            size_t begin = o * g.count * g.step + s;
-            double sum = 0;
-            for (size_t i = 0; i < g.count; i++)
-                sum += (double)dy[begin + i * g.step] * (double)y[begin + i * g.step];
-            for (size_t i = 0; i < g.count; i++) {
-                size_t at = begin + i * g.step;
-                dx[0][at] = y[at] * (float)((double)dy[at] - sum);
-            }
-        }
-}
-
-const struct op_kernel op_batch_norm = {.forward = batch_norm_forward,
-                                        .backward = batch_norm_backward};
-const struct op_kernel op_softmax = {.forward = softmax_forward, .backward = softmax_backward};
+const struct op_kernel op_batch_norm = {
+    .passes = batch_norm_passes, .forward = batch_norm_forward, .backward = batch_norm_backward};

@@ -4,7 +4,10 @@
  * A site is one node at its place in a program: shapes with the batch filled in, which gradients
  * are wanted, and what the kernel prepared. forward overwrites y. backward OVERWRITES every wanted
  * dx[i] (the tape adds where a value has several users). Both are deterministic, allocate nothing
- * and read nothing but their arguments. */
+ * and read nothing but their arguments.
+ *
+ * Where no gradient exists, or it is zero wherever it does (comparisons, rounding, indices), none
+ * passes, as in PyTorch: there is no backward, or `passes` says no for that input. */
 #ifndef GRAFT_WORKER_ENGINE_OPS_OP_H
 #define GRAFT_WORKER_ENGINE_OPS_OP_H
 
@@ -17,6 +20,14 @@
 
 struct onednn;
 
+/* The one thing about a run that the data can get wrong: an index outside its axis. A kernel writes
+ * the first one down, takes element 0 instead, and whoever runs the program ends the run with it. */
+struct op_fault {
+    const struct node *node; /* NULL: none */
+    float index;
+    size_t extent;
+};
+
 struct op_site {
     const struct node *node;
     size_t input_count;
@@ -25,7 +36,8 @@ struct op_site {
     struct shape y_shape;
     const bool *wanted; /* [input_count]: will backward be asked for dx[i]? */
     const struct onednn *dnn;
-    void *state; /* the kernel's own */
+    struct op_fault *fault; /* shared by the sites of a program */
+    void *state;            /* the kernel's own */
 };
 
 struct op_kernel {
@@ -35,11 +47,16 @@ struct op_kernel {
     /* Floats of scratch memory that forward and backward may use; NULL: none. */
     size_t (*scratch)(const struct op_site *site);
     void (*forward)(const struct op_site *site, const float *const *x, float *y, float *scratch);
+    /* Does a gradient pass to this input? NULL: to all of them, if there is a backward. */
+    bool (*passes)(const struct node *node, size_t input);
     void (*backward)(const struct op_site *site, const float *const *x, const float *y,
                      const float *dy, float *const *dx, float *scratch);
 };
 
 const struct op_kernel *op_kernel(enum op op);
+
+/* May the node be asked for the gradient of this input? */
+bool op_differentiable(const struct node *node, size_t input);
 
 /* Elements of a shape that is known. */
 size_t op_elements(const struct shape *shape);
@@ -59,14 +76,41 @@ size_t op_elements(const struct shape *shape);
 #define OP_CLONES
 #endif
 
-extern const struct op_kernel op_add, op_sub, op_mul, op_div; /* arithmetic.c */
-extern const struct op_kernel op_clip, op_relu, op_leaky_relu, op_sigmoid, op_tanh, op_hard_sigmoid,
-    op_hard_swish;
-extern const struct op_kernel op_conv;            /* conv.c */
-extern const struct op_kernel op_gemm, op_matmul; /* matmul.c */
-extern const struct op_kernel op_average_pool, op_max_pool, op_global_average_pool,
-    op_reduce_mean;                                             /* pool.c */
-extern const struct op_kernel op_batch_norm, op_softmax;        /* norm.c */
-extern const struct op_kernel op_copy, op_concat, op_transpose; /* move.c */
+/* activation.c */
+extern const struct op_kernel op_clip, op_elu, op_gelu, op_hard_sigmoid, op_hard_swish,
+    op_leaky_relu, op_relu, op_sigmoid, op_softplus, op_tanh;
+/* arithmetic.c */
+extern const struct op_kernel op_add, op_div, op_mul, op_pow, op_sub;
+/* choose.c */
+extern const struct op_kernel op_max, op_min, op_prelu, op_where;
+/* compare.c */
+extern const struct op_kernel op_and, op_equal, op_greater, op_greater_or_equal, op_less,
+    op_less_or_equal, op_or;
+/* conv.c, conv_transpose.c */
+extern const struct op_kernel op_conv, op_conv_transpose;
+/* function.c */
+extern const struct op_kernel op_abs, op_cast, op_erf, op_exp, op_log, op_neg, op_not, op_sqrt;
+/* gather.c */
+extern const struct op_kernel op_gather, op_gather_elements;
+/* gemm.c, matmul.c */
+extern const struct op_kernel op_gemm, op_matmul;
+/* move.c */
+extern const struct op_kernel op_concat, op_copy, op_transpose;
+/* norm.c, normalise.c */
+extern const struct op_kernel op_batch_norm, op_group_norm, op_instance_norm, op_layer_norm;
+/* pick.c */
+extern const struct op_kernel op_expand, op_pad, op_slice, op_tile;
+/* pool.c, global_pool.c */
+extern const struct op_kernel op_average_pool, op_global_average_pool, op_global_max_pool,
+    op_max_pool;
+/* quantize.c */
+extern const struct op_kernel op_dequantize, op_quantize;
+/* reduce.c */
+extern const struct op_kernel op_arg_max, op_reduce_l2, op_reduce_max, op_reduce_mean,
+    op_reduce_min, op_reduce_sum;
+/* resize.c */
+extern const struct op_kernel op_resize;
+/* softmax.c */
+extern const struct op_kernel op_log_softmax, op_softmax;
 
 #endif

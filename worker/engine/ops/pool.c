@@ -1,4 +1,4 @@
-/* AveragePool, MaxPool (2-D, NCHW), GlobalAveragePool, ReduceMean. */
+/* AveragePool, MaxPool (2-D, NCHW), GlobalAveragePool. */
 #include <math.h>
 #include <string.h>
 
@@ -169,52 +169,5 @@ OP_BACKWARD(global_backward)
     }
 }
 
-/* A: the input; B: the output, standing still along the reduced axes. */
-static struct op_walk reduce_walk(const struct op_site *site)
-{
-    const struct attributes *at = &site->node->attributes;
-    const struct shape *x = &site->x_shape[0];
-    bool reduced[TENSOR_RANK_MAX] = {false};
-    size_t strides[TENSOR_RANK_MAX], stride = 1;
-    for (size_t i = 0; i < at->axes_count; i++)
-        reduced[at->axes[i] < 0 ? at->axes[i] + (int64_t)x->rank : at->axes[i]] = true;
-    for (size_t i = x->rank; i-- > 0;) {
-        bool still = reduced[i] || at->axes_count == 0;
-        strides[i] = still ? 0 : stride;
-        stride *= still ? 1 : (size_t)x->dims[i];
-    }
-    return op_walk_strided(x, strides);
-}
-
-OP_FORWARD(reduce_forward)
-{
-    struct op_walk walk = reduce_walk(site);
-    size_t n = op_walk_length(&walk), outputs = op_elements(&site->y_shape), a, b;
-    float count = (float)(op_elements(&site->x_shape[0]) / outputs);
-    (void)scratch;
-    memset(y, 0, outputs * sizeof *y);
-    for (size_t row = 0; row < walk.rows; row++) {
-        op_walk_row(&walk, row, &a, &b);
-        for (size_t i = 0; i < n; i++)
-            y[b + i * op_walk_step_b(&walk)] += x[0][a + i];
-    }
-    for (size_t i = 0; i < outputs; i++)
-        y[i] /= count;
-}
-
-OP_BACKWARD(reduce_backward)
-{
-    struct op_walk walk = reduce_walk(site);
-    size_t n = op_walk_length(&walk), a, b;
-    float count = (float)(op_elements(&site->x_shape[0]) / op_elements(&site->y_shape));
-    (void)x, (void)y, (void)scratch;
-    for (size_t row = 0; row < walk.rows; row++) {
-        op_walk_row(&walk, row, &a, &b);
-        for (size_t i = 0; i < n; i++)
-            dx[0][a + i] = dy[b + i * op_walk_step_b(&walk)] / count;
-    }
-}
-
 const struct op_kernel op_global_average_pool = {.forward = global_forward,
                                                  .backward = global_backward};
-const struct op_kernel op_reduce_mean = {.forward = reduce_forward, .backward = reduce_backward};

@@ -1,0 +1,137 @@
+/* A transformer block as trunk and head: live embeddings, positions, class token, norms, attention. */
+#include "tests/unit/head_bench.h"
+#include "tests/unit/transformer_net.h"
+
+static void every_parameter_gets_its_gradient(void **state)
+{
+    (void)state;
+    check_gradients(transformer_model(CLASSES), "*");
+}
+
+/* Tables, positions and tokens do not have the batch: what reaches them is summed over samples. */
+static void parameters_without_batch_get_their_gradient(void **state)
+{
+    (void)state;
+    check_gradients(transformer_model(CLASSES), "table");
+    check_gradients(transformer_model(CLASSES), "positions");
+    check_gradients(transformer_model(CLASSES), "class");
+    check_gradients(transformer_model(CLASSES), "norm2.*");
+    check_gradients(transformer_model(CLASSES), "[qk].w");
+}
+
+static void values_match_the_plain_evaluation(void **state)
+{
+    (void)state;
+    const char *const patterns[] = {"*", "class", "v.w", NULL};
+    for (size_t i = 0; i < 4; i++) {
+        struct bench b = bench_on(transformer_model(CLASSES), patterns[i], BATCH);
+        struct net_values values = net_evaluate(b.model->graph, b.inputs, BATCH, NULL);
+        assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
+        assert_true(net_difference(tape_logits(b.tape), values.data[b.model->graph->output],
+                                   BATCH * CLASSES) < 1e-5);
+        net_release(&values);
+        bench_close(&b);
+    }
+}
+
+static void an_unknown_token_ends_the_run(void **state)
+{
+    (void)state;
+    struct bench b = bench_on(transformer_model(CLASSES), "*", BATCH);
+    b.features[1] = WORDS;
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, &b.err), ERR_INPUT);
+    assert_non_null(strstr(b.err.text, "node embedded: index 5 lies outside 0 to 4"));
+    b.features[1] = WORDS - 1;
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, &b.err), OK);
+    bench_close(&b);
+}
+
+/* x > threshold ? x : 0 — whatever the threshold is, its slope is zero. */
+static void what_cannot_learn_is_refused(void **state)
+{
+    (void)state;
+    struct net net = net_create(net_shape(2, -1, 4));
+    uint32_t threshold = net_constant(&net, "threshold", net_shape(1, 4), 0, 0.1);
+    uint32_t above = net_node(&net, OP_GREATER, "above", NULL, 2, net.graph->input, threshold);
+    uint32_t zero = net_constant(&net, "zero", net_shape(0), 0, 0);
+    struct model *model = net_model(
+        &net, net_node(&net, OP_WHERE, "gated", NULL, 3, above, net.graph->input, zero), CLASSES);
+    struct plan *plan = NULL;
+    struct head *head = NULL;
+    struct error err;
+    const char *pattern = "threshold";
+    assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), OK);
+    assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_SUPPORT);
+    assert_non_null(strstr(err.text, "threshold cannot learn"));
+    plan_destroy(&plan);
+    model_destroy(&model);
+}
+
+/* ---- constants of other types ---- */
+
+static struct model *shifted_model(enum dtype dtype, const void *data)
+{
+    struct net net = net_create(net_shape(2, -1, 2));
+    struct attributes to = net_attributes(OP_CAST);
+    struct shape pair = net_shape(1, 2);
+    uint32_t constant = GRAPH_NONE;
+    to.to = DTYPE_F32;
+    NET_OK(&net,
+           graph_add_value(net.graph, "constant", dtype, &pair, data, false, &constant, &net.err));
+    uint32_t cast = net_node(&net, OP_CAST, "cast", &to, 1, constant);
+    uint32_t scale = net_constant(&net, "scale", net_shape(1, 1), 1, 0);
+    uint32_t at = net_node(&net, OP_MUL, "scaled", NULL, 2, net.graph->input, scale);
+    return net_model(&net, net_node(&net, OP_ADD, "sum", NULL, 2, at, cast), CLASSES);
+}
+
+static void expect_shift(enum dtype dtype, const void *data, float first, float second)
+{
+    struct bench b = bench_on(shifted_model(dtype, data), "scale", BATCH);
+    memset(b.features, 0, BATCH * 2 * sizeof *b.features);
+    assert_int_equal(head_forward(b.head, b.tape, b.features, BATCH, NULL), OK);
+    assert_true(tape_hidden(b.tape)[0] == first && tape_hidden(b.tape)[1] == second);
+    bench_close(&b);
+}
+
+static void constants_of_every_type_become_float32(void **state)
+{
+    (void)state;
+    expect_shift(DTYPE_I64, (const int64_t[]){-3, (int64_t)1 << 40}, -3, 0x1p40f);
+    expect_shift(DTYPE_I32, (const int32_t[]){INT32_MIN, 16777216}, -0x1p31f, 16777216);
+    expect_shift(DTYPE_I8, (const int8_t[]){-128, 127}, -128, 127);
+    expect_shift(DTYPE_U8, (const uint8_t[]){0, 255}, 0, 255);
+    expect_shift(DTYPE_BOOL, (const uint8_t[]){0, 2}, 0, 1);
+    expect_shift(DTYPE_F64, (const double[]){0.1, -1e300}, 0.1f, -3.40282347e38f);
+}
+
+static void whole_numbers_that_float32_cannot_hold_are_refused(void **state)
+{
+    (void)state;
+    const int64_t bad[] = {16777217, INT64_MAX, -16777219};
+    for (size_t i = 0; i < 3; i++) {
+        struct model *model = shifted_model(DTYPE_I64, (const int64_t[]){1, bad[i]});
+        const char *pattern = "scale";
+        struct plan *plan = NULL;
+        struct head *head = NULL;
+        struct error err;
+        assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), OK);
+        assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_INPUT);
+        assert_non_null(strstr(err.text, "constant constant holds"));
+        plan_destroy(&plan);
+        model_destroy(&model);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_parameter_gets_its_gradient),
+        cmocka_unit_test(parameters_without_batch_get_their_gradient),
+        cmocka_unit_test(values_match_the_plain_evaluation),
+        cmocka_unit_test(an_unknown_token_ends_the_run),
+        cmocka_unit_test(what_cannot_learn_is_refused),
+        cmocka_unit_test(constants_of_every_type_become_float32),
+        cmocka_unit_test(whole_numbers_that_float32_cannot_hold_are_refused),
+    };
+    return cmocka_run_group_tests_name("transformer", tests, NULL, NULL);
+}
