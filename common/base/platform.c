@@ -1,5 +1,6 @@
 #include "common/base/platform.h"
 
+#include <dnnl_version.h> /* numbers only; the library is the worker's */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ void platform_text(char *out, size_t bytes)
 {
     const char *core = getenv("OPENBLAS_CORETYPE");
     const char *isa = getenv("ONEDNN_MAX_CPU_ISA");
-    snprintf(out, bytes, "graft %s %s%s%s %s", GRAFT_VERSION, instruction_set(),
-             isa != NULL ? "/" : "", isa != NULL ? isa : "", core != NULL ? core : "default");
+    snprintf(out, bytes, "graft %s %s%s%s %s oneDNN %d.%d.%d", GRAFT_VERSION, instruction_set(),
+             isa != NULL ? "/" : "", isa != NULL ? isa : "", core != NULL ? core : "default",
+             DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH);
 }
