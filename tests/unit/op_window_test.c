@@ -120,13 +120,13 @@ static void global_pooling_takes_whole_planes(void **state)
         CHECK_OP(ops[i], NULL, S(3, -1, 3, 7));
         CHECK_OP(ops[i], NULL, S(4, -1, 2, 1, 1));
     }
-    struct bench bench = BENCH(OP_GLOBAL_MAX_POOL, NULL, S(3, 1, 2, 4));
-    bench_set(&bench, 0, VALUES(1, 5, 5, 2, 3, NAN, 9, NAN));
-    bench_forward(&bench);
-    bench_backward(&bench);
-    assert_true(bench.y[0] == 5 && isnan(bench.y[1]));
-    expect_values(bench.dx[0], VALUES(0, bench.dy[0], 0, 0, 0, bench.dy[1], 0, 0), 8);
-    bench_close(&bench);
+    struct bench *bench = BENCH(OP_GLOBAL_MAX_POOL, NULL, S(3, 1, 2, 4));
+    bench_set(bench, 0, VALUES(1, 5, 5, 2, 3, NAN, 9, NAN));
+    bench_forward(bench);
+    bench_backward(bench);
+    assert_true(bench->y[0] == 5 && isnan(bench->y[1]));
+    expect_values(bench->dx[0], VALUES(0, bench->dy[0], 0, 0, 0, bench->dy[1], 0, 0), 8);
+    bench_close(bench);
 }
 
 int main(void)
