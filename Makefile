@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench install clean
+.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker and graft-server into build/release
@@ -111,7 +111,7 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
-units: $(UNIT) $(BUILD)/trunk_bench
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/conformance $(BUILD)/forward
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
@@ -143,6 +143,19 @@ bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, sam
 		$(or $(GRAFT_CACHE),$(HOME)/.cache/graft)/demo/ch_PP-OCRv4_rec_infer.onnx p2o.AveragePool.1
 
 $(BUILD)/trunk_bench: $(call obj,tests/bench/trunk_bench.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+conformance: deps ## The ONNX project's own tests of the operators: passed, not supported, failed
+	@scripts/setup referee
+	@$(SUBMAKE) $(BUILD)/conformance
+	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
+
+$(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/forward: $(call obj,tests/networks/forward.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -82,6 +82,14 @@ DTYPE_RULE(dtype_rule_logic)
     return alike(in, 0, node->input_count, is_truth, "bool", err);
 }
 
+DTYPE_RULE(dtype_rule_power)
+{
+    (void)node;
+    *out = in[0];
+    enum status status = expect(0, in[0], is_float, "floating point", err);
+    return status == OK ? expect(1, in[1], is_number, "numbers", err) : status;
+}
+
 DTYPE_RULE(dtype_rule_where)
 {
     enum status status = expect(0, in[0], is_truth, "bool", err);

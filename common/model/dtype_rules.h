@@ -18,6 +18,7 @@ DTYPE_RULE(dtype_rule_any);     /* one type of any kind in and out */
 DTYPE_RULE(dtype_rule_compare); /* two numbers → truth */
 DTYPE_RULE(dtype_rule_equal);   /* two of any kind → truth */
 DTYPE_RULE(dtype_rule_logic);   /* truth in and out */
+DTYPE_RULE(dtype_rule_power);   /* floating point, and an exponent of any kind of number */
 DTYPE_RULE(dtype_rule_where);   /* truth and two of any kind */
 DTYPE_RULE(dtype_rule_gather);  /* any kind and whole numbers */
 DTYPE_RULE(dtype_rule_index);   /* numbers → int64 */

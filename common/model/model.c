@@ -18,29 +18,87 @@
 static const struct attributes plain = {
     .strides = {1, 1}, .dilations = {1, 1}, .groups = 1, .alpha = 1, .beta = 1, .axis = 1};
 
-/* The shape of one sample as the file expects it: [C, H, W], or [C·H·W] for networks on vectors. */
-static enum status bind_input(struct model *model, const struct preprocess_config *input,
-                              struct error *err)
+/* ---- the sample's shape ---- */
+
+struct binding {
+    struct model *model;
+    const struct preprocess_config *sample;
+};
+
+static enum status misfit(const struct value *value, const struct shape *bound, struct error *err)
 {
-    struct value *value = &model->graph->values[model->graph->input];
-    struct shape bound = {.rank = 4, .dims = {-1, input->channels, input->height, input->width}};
+    char wants[96], gets[96];
+    shape_text(&value->shape, wants, sizeof wants);
+    shape_text(bound, gets, sizeof gets);
+    return error_set(err, ERR_INPUT, "the model's input %.100s is %s, data.preprocess gives %s",
+                     value->name, wants, gets);
+}
+
+/* One input, as the file expects it: [C, H, W], or [C·H·W] for networks on vectors. */
+static enum status bind_one(const struct binding *binding, struct value *value, struct error *err)
+{
+    const struct preprocess_config *sample = binding->sample;
+    struct model *model = binding->model;
+    struct shape bound = {.rank = 4, .dims = {-1, sample->channels, sample->height, sample->width}};
     if (value->shape.rank == 2)
         bound = (struct shape){.rank = 2, .dims = {-1, (int64_t)model->input_elements}};
     bool fits = value->shape.rank == 0 || value->shape.rank == bound.rank;
     for (size_t i = 1; i < bound.rank && fits && value->shape.rank > 0; i++)
         fits = value->shape.dims[i] == -1 || value->shape.dims[i] == bound.dims[i];
-    if (!fits) {
-        char wants[96], gets[96];
-        shape_text(&value->shape, wants, sizeof wants);
-        shape_text(&bound, gets, sizeof gets);
-        return error_set(err, ERR_INPUT, "the model's input %.100s is %s, data.preprocess gives %s",
-                         value->name, wants, gets);
-    }
+    if (!fits)
+        return misfit(value, &bound, err);
     value->shape = bound;
     model->input = (struct shape){.rank = bound.rank - 1};
     memcpy(model->input.dims, bound.dims + 1, model->input.rank * sizeof *bound.dims);
     return OK;
 }
+
+/* Elements of one sample of an input whose length is known, else 0. */
+static size_t known_elements(const struct value *value)
+{
+    struct shape one = value->shape;
+    size_t elements;
+    if (one.rank > 0)
+        one.dims[0] = 1;
+    return one.rank > 0 && shape_elements(&one, &elements) ? elements : 0;
+}
+
+/* Several inputs lie side by side in a sample. Those of open length, [N, length], share evenly what
+ * the others leave: ids, mask and types of the same tokens. */
+static enum status bind_several(const struct binding *binding, struct graph *graph,
+                                struct error *err)
+{
+    size_t left = binding->model->input_elements, open = 0;
+    for (size_t i = 0; i < graph->input_count; i++) {
+        const struct value *value = &graph->values[graph->inputs[i]];
+        size_t elements = known_elements(value);
+        if (elements == 0 && value->shape.rank != 2)
+            return error_set(err, ERR_SUPPORT,
+                             "of several inputs %.100s is neither [N, length] nor of a known size",
+                             value->name);
+        open += elements == 0;
+        left = elements > left ? SIZE_MAX : left - elements;
+    }
+    if (left == SIZE_MAX || (open == 0 ? left != 0 : left == 0 || left % open != 0))
+        return error_set(err, ERR_INPUT,
+                         "samples of %zu numbers do not fill the model's %zu inputs",
+                         binding->model->input_elements, graph->input_count);
+    for (size_t i = 0; i < graph->input_count; i++)
+        if (known_elements(&graph->values[graph->inputs[i]]) == 0)
+            graph->values[graph->inputs[i]].shape.dims[1] = (int64_t)(left / open);
+    binding->model->input =
+        (struct shape){.rank = 1, .dims = {(int64_t)binding->model->input_elements}};
+    return OK;
+}
+
+static enum status bind_inputs(void *context, struct graph *graph, struct error *err)
+{
+    const struct binding *binding = context;
+    return graph->input_count == 1 ? bind_one(binding, &graph->values[graph->input], err)
+                                   : bind_several(binding, graph, err);
+}
+
+/* ---- the graph ---- */
 
 /* No network: the samples are the features. */
 static enum status empty_graph(struct model *model, struct error *err)
@@ -64,17 +122,18 @@ static enum status load_graph(struct model *model, const struct model_config *co
 {
     char path[PATH_BYTES];
     enum status status = job_path(config->file, path, err);
-    if (status == OK)
-        status = onnx_reader_open(path, config->cut, &model->graph, err);
-    if (status == OK)
-        status = bind_input(model, input, err);
-    return status;
+    struct binding binding = {model, input};
+    const struct onnx_reading reading = {
+        .cut = config->cut, .bind = bind_inputs, .context = &binding};
+    return status == OK ? onnx_reader_open(path, &reading, &model->graph, err) : status;
 }
 
 static enum status append(struct graph *graph, enum op op, uint32_t input, const char *output,
                           const struct attributes *attributes, uint32_t *out, struct error *err)
 {
-    return graph_add_node(graph, op, output, &input, 1, output, attributes, out, err);
+    enum status status = graph_add_node(graph, op, output, &input, 1, output, attributes, out, err);
+    return status == OK ? shape_infer_node(graph, &graph->nodes[graph->node_count - 1], err)
+                        : status;
 }
 
 /* Mean over the axes from 2 on (ONNX: GlobalAveragePool for pictures, ReduceMean else), then [N,
@@ -141,13 +200,8 @@ static enum status build(struct model *model, const struct model_config *config,
 {
     enum status status =
         config->file[0] == '\0' ? empty_graph(model, err) : load_graph(model, config, input, err);
-    /* Twice: the pooling depends on the rank of the cut tensor, the head on the features. */
-    if (status == OK)
-        status = shape_infer(model->graph, err);
     if (status == OK)
         status = append_features(model, config->pool, err);
-    if (status == OK)
-        status = shape_infer(model->graph, err);
     if (status == OK)
         status = append_head(model, classes, err);
     if (status == OK)

@@ -16,7 +16,7 @@ static int by_name(const void *a, const void *b)
 static void add(struct onnx_names *names, const char *name, enum onnx_maker maker, size_t index)
 {
     if (name != NULL && name[0] != '\0')
-        names->sorted[names->count++] = (struct onnx_name){name, maker, (uint32_t)index};
+        names->sorted[names->count++] = (struct onnx_name){name, maker, (uint32_t)index, false};
 }
 
 static enum status count_names(const Onnx__GraphProto *graph, size_t *out, struct error *err)
@@ -84,7 +84,7 @@ void onnx_names_deinit(struct onnx_names *names)
     *names = (struct onnx_names){0};
 }
 
-const struct onnx_name *onnx_names_find(const struct onnx_names *names, const char *name)
+struct onnx_name *onnx_names_find(const struct onnx_names *names, const char *name)
 {
     size_t low = 0, high = names->count;
     while (low < high) {

@@ -3,6 +3,7 @@
 #ifndef GRAFT_COMMON_MODEL_ONNX_NAMES_H
 #define GRAFT_COMMON_MODEL_ONNX_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct onnx_name {
     const char *name;
     enum onnx_maker maker;
     uint32_t index; /* of the input, initializer or node */
+    bool used;      /* the cut needs it: set by onnx_order */
 };
 
 struct onnx_names {
@@ -29,6 +31,6 @@ enum status onnx_names_init(const Onnx__GraphProto *graph, struct onnx_names *ou
 void onnx_names_deinit(struct onnx_names *names);
 
 /* NULL when nothing makes it. */
-const struct onnx_name *onnx_names_find(const struct onnx_names *names, const char *name);
+struct onnx_name *onnx_names_find(const struct onnx_names *names, const char *name);
 
 #endif

@@ -1,5 +1,7 @@
 #include "common/model/onnx_order.h"
 
+#include <string.h>
+
 #include "common/base/memory.h"
 
 struct walk {
@@ -19,17 +21,26 @@ const char *onnx_order_node_name(const Onnx__NodeProto *node)
     return node->n_output > 0 && node->output[0] != NULL ? node->output[0] : "(without name)";
 }
 
+/* Of the other operators only the first output is computed. */
+static bool has_several_outputs(const Onnx__NodeProto *node)
+{
+    return node->op_type != NULL && strcmp(node->op_type, "Split") == 0;
+}
+
 static enum status push(struct walk *walk, const char *tensor, const char *user, struct error *err)
 {
-    const struct onnx_name *name = onnx_names_find(walk->names, tensor);
+    struct onnx_name *name = onnx_names_find(walk->names, tensor);
     if (name == NULL)
         return error_set(err, ERR_INPUT,
                          "%.100s needs tensor %.100s, which nothing in the file makes", user,
                          tensor);
-    if (name->maker == MAKER_SECOND_OUTPUT)
+    name->used = true;
+    bool further = name->maker == MAKER_SECOND_OUTPUT;
+    if (further && !has_several_outputs(walk->graph->node[name->index]))
         return error_set(err, ERR_SUPPORT,
-                         "%.100s needs tensor %.100s, a further output of its node", user, tensor);
-    if (name->maker != MAKER_NODE || walk->marks[name->index] == 2)
+                         "%.100s needs tensor %.100s, a further output of node %.100s", user,
+                         tensor, onnx_order_node_name(walk->graph->node[name->index]));
+    if ((name->maker != MAKER_NODE && !further) || walk->marks[name->index] == 2)
         return OK;
     if (walk->marks[name->index] == 1)
         return error_set(err, ERR_INPUT, "the graph has a cycle through node %.100s",

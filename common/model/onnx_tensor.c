@@ -8,31 +8,10 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/model/onnx_types.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "ONNX raw data is little endian, and so are we");
-
-static enum status read_dtype(const Onnx__TensorProto *from, enum dtype *out, struct error *err)
-{
-    static const struct {
-        int32_t onnx;
-        enum dtype dtype;
-    } known[] = {
-        {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, DTYPE_F32},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, DTYPE_F64},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__INT32, DTYPE_I32},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__INT64, DTYPE_I64},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, DTYPE_U8},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__INT8, DTYPE_I8},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, DTYPE_BOOL},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (known[i].onnx == from->data_type) {
-            *out = known[i].dtype;
-            return OK;
-        }
-    return error_set(err, ERR_SUPPORT, "element type %d is not supported", (int)from->data_type);
-}
 
 static enum status read_shape(const Onnx__TensorProto *from, struct shape *out, size_t *elements,
                               struct error *err)
@@ -221,7 +200,7 @@ enum status onnx_tensor_read(const Onnx__TensorProto *from, const char *director
 {
     struct onnx_tensor tensor = {0};
     size_t elements = 0;
-    enum status status = read_dtype(from, &tensor.dtype, err);
+    enum status status = onnx_types_read(from->data_type, &tensor.dtype, err);
     if (status == OK)
         status = read_shape(from, &tensor.shape, &elements, err);
     if (status == OK && from->segment != NULL)

@@ -80,7 +80,7 @@ static const struct op_row rows[OP_COUNT] = {
     [OP_NOT] = {"Not", 1, 1, shape_rule_same, dtype_rule_logic, flops_none},
     [OP_OR] = {"Or", 2, 2, shape_rule_broadcast, dtype_rule_logic, flops_none},
     [OP_PAD] = {"Pad", 1, 1, shape_rule_pad, dtype_rule_any, flops_none},
-    [OP_POW] = {"Pow", 2, 2, shape_rule_broadcast, dtype_rule_float, flops_per_element},
+    [OP_POW] = {"Pow", 2, 2, shape_rule_broadcast, dtype_rule_power, flops_per_element},
     [OP_PRELU] = {"PRelu", 2, 2, shape_rule_into_first, dtype_rule_float, flops_per_element},
     [OP_QUANTIZE] = {"QuantizeLinear", 2, 3, shape_rule_quantize, dtype_rule_quantize,
                      flops_per_element},

@@ -36,17 +36,19 @@ static enum status check_shape(const struct shape *shape, struct error *err)
     size_t elements;
     if (one.rank > 0 && one.dims[0] == -1)
         one.dims[0] = 1;
-    if (one.rank > TENSOR_RANK_MAX || !shape_elements(&one, &elements) || elements == 0) {
+    bool fits = one.rank <= TENSOR_RANK_MAX && shape_elements(&one, &elements);
+    if (!fits || elements == 0) {
         char text[128];
         shape_text(shape, text, sizeof text);
-        return error_set(err, ERR_INPUT,
-                         "shape %s is empty, too large or has the batch elsewhere than first",
-                         text);
+        return fits
+                   ? error_set(err, ERR_SUPPORT, "shape %s is empty", text)
+                   : error_set(err, ERR_INPUT,
+                               "shape %s is too large or has the batch elsewhere than first", text);
     }
     return OK;
 }
 
-static enum status infer_node(struct graph *graph, struct node *node, struct error *err)
+enum status shape_infer_node(struct graph *graph, struct node *node, struct error *err)
 {
     const struct shape *in[GRAPH_PORTS_MAX];
     enum dtype types[GRAPH_PORTS_MAX], type = DTYPE_F32;
@@ -68,14 +70,6 @@ static enum status infer_node(struct graph *graph, struct node *node, struct err
     return OK;
 }
 
-enum status shape_infer_node(struct graph *graph, struct node *node, struct error *err)
-{
-    enum status status = infer_node(graph, node, err);
-    if (status != OK)
-        error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
-    return status;
-}
-
 enum status shape_infer(struct graph *graph, struct error *err)
 {
     for (size_t i = 0; i < graph->value_count; i++) {
@@ -87,8 +81,12 @@ enum status shape_infer(struct graph *graph, struct error *err)
             return error_set(err, ERR_INPUT, "constant %s has no fixed shape", value->name);
     }
     enum status status = OK;
-    for (size_t i = 0; i < graph->node_count && status == OK; i++)
-        status = shape_infer_node(graph, &graph->nodes[i], err);
+    for (size_t i = 0; i < graph->node_count && status == OK; i++) {
+        struct node *node = &graph->nodes[i];
+        status = shape_infer_node(graph, node, err);
+        if (status != OK)
+            error_prefix(err, "node %.100s (%s)", node->name, op_table_row(node->op)->type);
+    }
     return status;
 }
 

@@ -11,7 +11,8 @@
 /* Errors: ERR_INPUT or ERR_SUPPORT, naming the node. */
 enum status shape_infer(struct graph *graph, struct error *err) MUST_CHECK;
 
-/* The same for one node whose inputs' shapes are known; it may be asked again. */
+/* The same for one node whose inputs' shapes are known; it may be asked again. The caller
+ * names the node. */
 enum status shape_infer_node(struct graph *graph, struct node *node, struct error *err) MUST_CHECK;
 
 /* Multiplications and additions of one node for one sample. */

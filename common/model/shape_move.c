@@ -63,7 +63,7 @@ SHAPE_RULE(shape_rule_reshape)
     *out = (struct shape){.rank = a->axes_count};
     for (size_t i = first; i < a->axes_count && a->allow_zero; i++)
         if (a->axes[i] == 0)
-            return error_set(err, ERR_INPUT, "target axis %zu is empty", i);
+            return error_set(err, ERR_SUPPORT, "target axis %zu is empty", i);
     a->allow_zero = false; /* no zero is left but the batch's */
     if (first == 1 && (a->axes_count == 0 || a->axes[0] > 1))
         return shape_axes_refuse_batch(err);

@@ -140,6 +140,10 @@ static enum status spread(struct attributes *a, size_t axis, int64_t input, int6
                    a->output_pads[axis];
     if (target == 0 && (a->auto_pad == PAD_SAME_UPPER || a->auto_pad == PAD_SAME_LOWER))
         target = input * a->strides[axis];
+    if (target > full) { /* what the windows do not reach stays empty */
+        a->output_pads[axis] += target - full;
+        full = target;
+    }
     if (target > 0)
         share_pads(a, axis, full, target);
     else if (a->auto_pad == PAD_VALID)

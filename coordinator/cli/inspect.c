@@ -97,11 +97,9 @@ static enum status read_arguments(int argc, char **argv, struct inspect *inspect
 
 /* ---- models ---- */
 
-/* The file's own input, where it says one. */
-static enum status input_of_graph(const struct graph *graph, struct preprocess_config *out,
-                                  struct error *err)
+static enum status sizes_of(const struct shape *shape, struct preprocess_config *out,
+                            struct error *err)
 {
-    const struct shape *shape = &graph->values[graph->input].shape;
     char text[96];
     shape_text(shape, text, sizeof text);
     for (size_t i = 1; i < shape->rank; i++)
@@ -121,16 +119,38 @@ static enum status input_of_graph(const struct graph *graph, struct preprocess_c
     return OK;
 }
 
+/* The file's own inputs, where it says their sizes; several lie side by side. */
+static enum status input_of_graph(void *context, struct graph *graph, struct error *err)
+{
+    struct preprocess_config *out = context;
+    if (graph->input_count == 1)
+        return sizes_of(&graph->values[graph->input].shape, out, err);
+    size_t sum = 0;
+    for (size_t i = 0; i < graph->input_count; i++) {
+        struct shape one = graph->values[graph->inputs[i]].shape;
+        size_t elements;
+        one.dims[0] = 1;
+        if (one.rank == 0 || !shape_elements(&one, &elements))
+            return error_set(err, ERR_INPUT,
+                             "the model has %zu inputs of unknown size: give the numbers of one "
+                             "sample with --input 1x1xNUMBERS",
+                             graph->input_count);
+        sum += elements;
+    }
+    *out = (struct preprocess_config){.channels = 1, .height = 1, .width = (uint32_t)sum};
+    return sum > UINT32_MAX ? error_set(err, ERR_INPUT, "the model's inputs are too large") : OK;
+}
+
 static enum status input_of_file(const struct model_config *config, struct preprocess_config *out,
                                  struct error *err)
 {
     char path[PATH_BYTES];
     struct graph *graph = NULL;
+    const struct onnx_reading reading = {
+        .cut = config->cut, .bind = input_of_graph, .context = out};
     enum status status = job_path(config->file, path, err);
     if (status == OK)
-        status = onnx_reader_open(path, config->cut, &graph, err);
-    if (status == OK)
-        status = input_of_graph(graph, out, err);
+        status = onnx_reader_open(path, &reading, &graph, err);
     graph_destroy(&graph);
     return status;
 }

@@ -13,21 +13,24 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* As model_open does: only the batch stays open. */
-static void bind_input(struct graph *graph)
+static enum status bind_inputs(void *context, struct graph *graph, struct error *err)
 {
-    struct shape *shape = &graph->values[graph->input].shape;
-    for (size_t i = 0; i < shape->rank; i++)
-        if (i == 0 || shape->dims[i] < 0)
-            shape->dims[i] = i == 0 ? -1 : 8;
+    (void)context, (void)err;
+    for (size_t k = 0; k < graph->input_count; k++) {
+        struct shape *shape = &graph->values[graph->inputs[k]].shape;
+        for (size_t i = 1; i < shape->rank; i++)
+            shape->dims[i] = shape->dims[i] < 0 ? 8 : shape->dims[i];
+    }
+    return OK;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct graph *graph = NULL;
     struct error err = {0};
-    enum status status = onnx_reader_parse(data, size, NULL, "", &graph, &err);
+    const struct onnx_reading reading = {.cut = "", .bind = bind_inputs};
+    enum status status = onnx_reader_parse(data, size, NULL, &reading, &graph, &err);
     if (status == OK) {
-        bind_input(graph);
         status = shape_infer(graph, &err);
         for (size_t i = 0; i < graph->node_count && status == OK; i++)
             CHECK(shape_infer_flops(graph, &graph->nodes[i]) >= 0);

@@ -14,12 +14,14 @@
 #include "common/model/plan.h"
 #include "common/model/shape_infer.h"
 
+static const struct onnx_reading all = {.cut = ""};
+
 static enum status parse(struct onnx_fixture *f, const char *cut, struct graph **out,
                          struct error *err)
 {
     size_t bytes;
     const uint8_t *packed = onnx_fixture_pack(f, &bytes);
-    return onnx_reader_parse(packed, bytes, NULL, cut, out, err);
+    return onnx_reader_parse(packed, bytes, NULL, &(struct onnx_reading){.cut = cut}, out, err);
 }
 
 /* Parsing must fail so, with both words in the sentence. Closes the fixture. */
@@ -267,7 +269,7 @@ static void every_truncation_is_an_error(void **state)
         struct error err;
         uint8_t *exact = malloc(cut + 1);
         memcpy(exact, packed, cut);
-        assert_true(onnx_reader_parse(exact, cut, NULL, "", &graph, &err) != OK);
+        assert_true(onnx_reader_parse(exact, cut, NULL, &all, &graph, &err) != OK);
         free(exact);
     }
     onnx_fixture_close(&f);
@@ -284,7 +286,7 @@ static void flipped_bytes_never_crash(void **state)
         struct graph *graph = NULL;
         struct error err;
         packed[i / 8] ^= (uint8_t)(1u << i % 8);
-        if (onnx_reader_parse(packed, bytes, NULL, "", &graph, &err) == OK &&
+        if (onnx_reader_parse(packed, bytes, NULL, &all, &graph, &err) == OK &&
             shape_infer(graph, &err) != OK)
             assert_true(err.text[0] != '\0');
         graph_destroy(&graph);
@@ -381,7 +383,7 @@ static enum status read_external(const char *location, const char *offset, struc
     assert_int_equal(file_write(outside, values, sizeof values, err), OK);
     assert_int_equal(symlink("../w.bin", link), 0);
     write_fixture(&f, path);
-    enum status status = onnx_reader_open(path, "", &graph, err);
+    enum status status = onnx_reader_open(path, &all, &graph, err);
     if (status == OK)
         assert_true(((const float *)graph->values[graph_find(graph, "w")].data)[0] == 42);
     graph_destroy(&graph);
@@ -442,7 +444,7 @@ static void written_models_read_back_the_same(void **state)
         snprintf(path, sizeof path, "%s/m.onnx", folder.path);
         assert_int_equal(shape_infer(graph, &err), OK);
         if (onnx_writer_save(graph, NULL, path, &err) != OK ||
-            onnx_reader_open(path, "", &again, &err) != OK || shape_infer(again, &err) != OK)
+            onnx_reader_open(path, &all, &again, &err) != OK || shape_infer(again, &err) != OK)
             fail_msg("opset %d: %s", (int)opsets[i], err.text);
         assert_int_equal(again->node_count, graph->node_count);
         assert_true(

@@ -505,7 +505,6 @@ static void types_follow_the_file(void **state)
     assert_string_equal(TYPED(OP_EQUAL, 0, DTYPE_BOOL, DTYPE_BOOL), "bool");
     assert_string_equal(TYPED(OP_WHERE, 0, DTYPE_BOOL, DTYPE_I32, DTYPE_I32), "int32");
     assert_string_equal(TYPED(OP_CAST, DTYPE_F32, DTYPE_BOOL), "float32");
-    assert_string_equal(TYPED(OP_ARG_MAX, 0, DTYPE_F32), "int64");
     assert_string_equal(TYPED(OP_GATHER, 0, DTYPE_F32, DTYPE_I64), "float32");
     assert_string_equal(TYPED(OP_QUANTIZE, DTYPE_U8, DTYPE_F32, DTYPE_F32, DTYPE_I8), "int8");
     assert_string_equal(TYPED(OP_QUANTIZE, DTYPE_U8, DTYPE_F32, DTYPE_F32), "uint8");

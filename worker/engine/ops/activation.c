@@ -5,9 +5,10 @@
 #include "worker/engine/ops/curves.h"
 #include "worker/engine/ops/unary.h"
 
+/* Where low exceeds high, high, as in ONNX. */
 static inline float bound(float v, float low, float high)
 {
-    return v < low ? low : v > high ? high : v;
+    return v > high || low > high ? high : v < low ? low : v;
 }
 
 UNARY_KERNEL(clip, bound(p, low, high), p > low && p < high ? 1.0f : 0.0f)

@@ -31,7 +31,7 @@ static float place_of(const struct attributes *a, size_t axis, size_t at, const 
     case ORIGIN_PYTORCH_HALF_PIXEL:
         return pass->out > 1 ? (index + 0.5f) / scale - 0.5f : 0;
     case ORIGIN_ALIGN_CORNERS:
-        return pass->out > 1 ? index * (float)(pass->in - 1) / (float)(pass->out - 1) : 0;
+        return pass->out > 1 ? index * (float)(pass->in - 1) / (scale * (float)pass->in - 1) : 0;
     case ORIGIN_ASYMMETRIC:
         return index / scale;
     case ORIGIN_HALF_PIXEL:
