@@ -76,6 +76,12 @@ static void transposed_convolution_matches_its_definition(void **state)
     struct attributes same = window(OP_CONV_TRANSPOSE, 3, 2, 0, 1, 1);
     same.auto_pad = PAD_SAME_LOWER;
     CHECK_OP(OP_CONV_TRANSPOSE, &same, S(4, -1, 2, 3, 4), S(4, 2, 2, 3, 3));
+    struct attributes told =
+        window(OP_CONV_TRANSPOSE, 3, 2, 0, 1, 1); /* less and more than it reaches */
+    told.axes_count = 2;
+    told.axes[0] = 5;
+    told.axes[1] = 11;
+    CHECK_OP(OP_CONV_TRANSPOSE, &told, S(4, -1, 2, 3, 4), S(4, 2, 2, 3, 3), S(1, 2));
     struct attributes wide = window(OP_CONV_TRANSPOSE, 2, 4, 0, 1, 1); /* windows do not meet */
     CHECK_OP(OP_CONV_TRANSPOSE, &wide, S(4, -1, 2, 2, 3), S(4, 2, 2, 2, 2), S(1, 2));
 }

@@ -226,9 +226,10 @@ static void transposed_convolution_spreads_windows(void **state)
     a.axes[0] = 23;
     a.axes[1] = 29;
     gives("[N, 8, 23, 29]", OP_CONV_TRANSPOSE, &a, SHAPES(S(4, -1, 3, 12, 14), S(4, 3, 8, 3, 3)));
-    a.axes[1] = 30;
-    fails(ERR_INPUT, "spread", OP_CONV_TRANSPOSE, &a,
-          SHAPES(S(4, -1, 3, 12, 14), S(4, 3, 8, 3, 3)));
+    a.axes[1] = 30; /* more than the windows reach: what is left stays empty */
+    gives("[N, 8, 23, 30]", OP_CONV_TRANSPOSE, &a, SHAPES(S(4, -1, 3, 12, 14), S(4, 3, 8, 3, 3)));
+    a.axes_count = 1;
+    fails(ERR_INPUT, "axes", OP_CONV_TRANSPOSE, &a, SHAPES(S(4, -1, 3, 12, 14), S(4, 3, 8, 3, 3)));
     a = net_attributes(OP_CONV_TRANSPOSE);
     a.groups = 3;
     gives("[N, 6, 7]", OP_CONV_TRANSPOSE, &a, SHAPES(S(3, -1, 3, 5), S(3, 3, 2, 3)));
@@ -317,7 +318,7 @@ static void slices_count_as_in_numpy(void **state)
     struct attributes empty = range(1, 4, 4, 1), stuck = range(1, 0, 4, 0),
                       batch = range(0, 0, 1, 1);
     struct attributes whole = range(0, 0, INT64_MAX, 1), twice = range(1, 0, 3, 1);
-    fails(ERR_INPUT, "empty", OP_SLICE, &empty, SHAPES(S(2, -1, 7)));
+    fails(ERR_SUPPORT, "empty", OP_SLICE, &empty, SHAPES(S(2, -1, 7)));
     fails(ERR_INPUT, "step", OP_SLICE, &stuck, SHAPES(S(2, -1, 7)));
     fails(ERR_SUPPORT, "batch", OP_SLICE, &batch, SHAPES(S(2, -1, 7)));
     gives("[1, 7]", OP_SLICE, &batch, SHAPES(S(2, 5, 7)));
