@@ -126,6 +126,11 @@ static void activations_follow_their_formulas(void **state)
     CHECK_OP(OP_CLIP, &clip, S(2, -1, 50));
     elu.alpha = 0.7f;
     CHECK_OP(OP_ELU, &elu, S(2, -1, 50));
+    struct bench *far = BENCH(OP_SOFTPLUS, NULL, S(1, 4));
+    bench_set(far, 0, VALUES(-200, 200, -INFINITY, INFINITY));
+    bench_forward(far);
+    expect_values(far->y, VALUES(0, 200, 0, INFINITY), 4);
+    bench_close(far);
     CHECK_OP(OP_GELU, &gelu, S(2, -1, 50));
     gelu.approximate = true;
     CHECK_OP(OP_GELU, &gelu, S(2, -1, 50));
@@ -158,6 +163,7 @@ static void curves_are_as_accurate_as_they_say(void **state)
     assert_true(worst(curve_tanh, tanh, -20, 20) < 2e-7);
     assert_true(worst(curve_erf, erf, -6, 6) < 2e-7);
     assert_true(worst(curve_sigmoid, exact_sigmoid, -80, 80) < 2e-7);
+    assert_true(worst(curve_log1p, log1p, 0, 1) < 2e-7);
     assert_true(worst(curve_expm1, expm1, -90, 0) < 5e-7);
 }
 
