@@ -541,6 +541,49 @@ static void costs_follow_the_definition(void **state)
     graph_destroy(&net.graph);
 }
 
+/* Of one node on inputs of these shapes, the first with a batch. */
+static double cost(enum op op, const struct attributes *attributes, size_t count,
+                   const struct shape *shapes)
+{
+    struct net net = net_create(shapes[0]);
+    const struct attributes usual = net_attributes(op);
+    uint32_t inputs[GRAPH_PORTS_MAX] = {net.graph->input}, output;
+    for (size_t k = 1; k < count; k++) {
+        char name[32];
+        snprintf(name, sizeof name, "x%zu", k);
+        NET_OK(&net, graph_add_value(net.graph, name, net_dtype(op, k), &shapes[k], NULL, false,
+                                     &inputs[k], &net.err));
+    }
+    NET_OK(&net, graph_add_node(net.graph, op, "n", inputs, count, "y",
+                                attributes == NULL ? &usual : attributes, &output, &net.err));
+    NET_OK(&net, shape_infer(net.graph, &net.err));
+    double flops = shape_infer_flops(net.graph, &net.graph->nodes[0]);
+    graph_destroy(&net.graph);
+    return flops;
+}
+
+static void costs_of_every_kind(void **state)
+{
+    (void)state;
+    struct attributes twice = net_attributes(OP_RESIZE), layer = net_attributes(OP_LAYER_NORM);
+    twice.scales_count = 4;
+    for (size_t i = 0; i < 4; i++)
+        twice.scales[i] = i < 2 ? 1 : 2;
+    twice.resize_mode = RESIZE_LINEAR;
+    layer.axis = -1;
+    assert_true(cost(OP_MATMUL, NULL, SHAPES(S(3, -1, 4, 6), S(3, -1, 6, 5))) == 2 * 6 * 4 * 5);
+    assert_true(cost(OP_MATMUL, NULL, SHAPES(S(3, -1, 4, 6), S(1, 6))) == 2 * 6 * 4);
+    assert_true(cost(OP_GEMM, NULL, SHAPES(S(2, -1, 6), S(2, 6, 5), S(1, 5))) == (2 * 6 + 1) * 5);
+    assert_true(cost(OP_CONV, NULL, SHAPES(S(3, -1, 3, 9), S(3, 4, 3, 2), S(1, 4))) ==
+                (2 * 6 + 1) * 4 * 8);
+    assert_true(cost(OP_CONV_TRANSPOSE, NULL, SHAPES(S(3, -1, 3, 9), S(3, 3, 4, 2))) ==
+                2 * (4 * 2) * (3 * 9));
+    assert_true(cost(OP_LAYER_NORM, &layer, SHAPES(S(3, -1, 4, 6), S(1, 6))) == 6 * 24);
+    assert_true(cost(OP_RESIZE, &twice, SHAPES(S(4, -1, 2, 3, 4))) == (3 + 3) * 2 * 6 * 8);
+    assert_true(cost(OP_TRANSPOSE, NULL, SHAPES(S(1, 4))) == 0);
+    assert_true(cost(OP_MAX, NULL, SHAPES(S(3, -1, 4, 6), S(0))) == 24);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,6 +608,7 @@ int main(void)
         cmocka_unit_test(inferring_again_changes_nothing),
         cmocka_unit_test(input_counts_are_checked),
         cmocka_unit_test(costs_follow_the_definition),
+        cmocka_unit_test(costs_of_every_kind),
     };
     return cmocka_run_group_tests_name("shape", tests, NULL, NULL);
 }
