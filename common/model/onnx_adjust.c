@@ -42,7 +42,7 @@ static enum status adjust_reshape(const struct adjust *adjust)
         onnx_build_folded(adjust->build, adjust->node->input[1], &target, adjust->err);
     if (status != OK)
         return status;
-    if (target->count > 0 && target->numbers[0].batch && !input_is_batched(adjust))
+    if (target->count > 0 && onnx_folded_batch(target->numbers[0]) && !input_is_batched(adjust))
         return error_set(adjust->err, ERR_SUPPORT,
                          "it lays out for the batch what is the same for each sample");
     if (names_fixed_batch(adjust))

@@ -85,6 +85,11 @@ enum status onnx_build_value(struct onnx_build *build, const char *tensor, uint3
                          "tensor %.100s has the batch in another place than first; only "
                          "Transpose, Squeeze, Slice, Split and Gather of one index may follow",
                          tensor);
+    if (found == GRAPH_NONE && known->merged != 0)
+        return error_set(err, ERR_SUPPORT,
+                         "tensor %.100s has the batch merged with another axis; only Reshape, "
+                         "Transpose, products and element-wise operators may follow",
+                         tensor);
     if (found == GRAPH_NONE) {
         const struct onnx_name *name = onnx_names_find(&build->names, tensor);
         CHECK(name->maker == MAKER_INITIALIZER); /* inputs are there, nodes before their users */
@@ -105,7 +110,7 @@ enum status onnx_build_folded(struct onnx_build *build, const char *tensor, stru
     uint32_t value = GRAPH_NONE;
     size_t elements;
     *out = known->folded;
-    if (known->folded != NULL || known->postponed != NULL)
+    if (known->folded != NULL || known->postponed != NULL || known->merged != 0)
         return OK;
     enum status status = onnx_build_value(build, tensor, &value, err);
     if (status != OK)
@@ -144,6 +149,22 @@ enum status onnx_build_shape(struct onnx_build *build, const char *tensor, struc
 struct postponed *onnx_build_postponed(const struct onnx_build *build, const char *tensor)
 {
     return known_of(build, tensor)->postponed;
+}
+
+uint32_t onnx_build_merged(const struct onnx_build *build, const char *tensor)
+{
+    return known_of(build, tensor)->merged - 1;
+}
+
+enum status onnx_build_merge(struct onnx_build *build, const char *tensor, uint32_t value,
+                             struct error *err)
+{
+    if (value_batched(&build->graph->values[value]) &&
+        build->graph->values[value].shape.rank >= 2) {
+        known_of(build, tensor)->merged = value + 1;
+        return OK;
+    }
+    return error_set(err, ERR_SUPPORT, "tensor %.100s has no batch to be merged", tensor);
 }
 
 enum status onnx_build_fold(struct onnx_build *build, const char *tensor, struct folded *folded,

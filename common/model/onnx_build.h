@@ -2,7 +2,8 @@
  * is one of
  *   a value of the graph (a constant, an input, a node's output);
  *   folded: known while reading, a value of the graph only once a node asks for it as a tensor;
- *   postponed: a value whose axes the file has in another order (onnx_postpone).
+ *   postponed: a value whose axes the file has in another order (onnx_postpone);
+ *   merged: a value whose first two axes are one in the file (onnx_merge).
  * Shapes are inferred node by node, so that every value's shape is known to what comes after it. */
 #ifndef GRAFT_COMMON_MODEL_ONNX_BUILD_H
 #define GRAFT_COMMON_MODEL_ONNX_BUILD_H
@@ -26,6 +27,7 @@ struct postponed {
 struct onnx_known {
     struct folded *folded;
     struct postponed *postponed;
+    uint32_t merged; /* value + 1; 0: none */
 };
 
 struct onnx_build {
@@ -61,12 +63,18 @@ enum status onnx_build_shape(struct onnx_build *build, const char *tensor, struc
 /* NULL unless it is one. */
 struct postponed *onnx_build_postponed(const struct onnx_build *build, const char *tensor);
 
+/* The value with its axes apart, or GRAPH_NONE. */
+uint32_t onnx_build_merged(const struct onnx_build *build, const char *tensor);
+
 /* Everything about the tensor that nodes make: remembers it under its name. Errors: ERR_INPUT (the
  * limit of numbers). */
 enum status onnx_build_fold(struct onnx_build *build, const char *tensor, struct folded *folded,
                             struct error *err) MUST_CHECK;
 enum status onnx_build_postpone(struct onnx_build *build, const char *tensor,
                                 const struct postponed *postponed, struct error *err) MUST_CHECK;
+
+enum status onnx_build_merge(struct onnx_build *build, const char *tensor, uint32_t value,
+                             struct error *err) MUST_CHECK;
 
 /* Adds a node and infers its output. */
 enum status onnx_build_node(struct onnx_build *build, enum op op, const char *name,

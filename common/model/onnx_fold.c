@@ -110,8 +110,10 @@ static enum status fold_shape(struct onnx_build *build, const Onnx__NodeProto *n
     struct shape list = {.rank = 1, .dims = {end > start ? end - start : 0}};
     status = onnx_folded_create(build->scratch, DTYPE_I64, &list, &folded, err);
     for (size_t i = 0; status == OK && i < folded->count; i++)
-        folded->numbers[i] = (struct folded_number){.batch = shape.dims[(size_t)start + i] == -1,
-                                                    .whole = shape.dims[(size_t)start + i]};
+        if (shape.dims[(size_t)start + i] == -1)
+            folded->numbers[i].batch = 1;
+        else
+            folded->numbers[i].whole = shape.dims[(size_t)start + i];
     return status == OK ? finish(build, node, folded, err) : status;
 }
 
@@ -154,7 +156,7 @@ static enum status count_range(struct folded *const ends[3], double *out, struct
     for (size_t i = 0; i < 3; i++) {
         if (ends[i]->count != 1 || ends[i]->dtype != ends[0]->dtype)
             return error_set(err, ERR_INPUT, "input %zu is not one number of the first's type", i);
-        if (ends[i]->numbers[0].batch)
+        if (!onnx_folded_plain(ends[i]->numbers[0]))
             return error_set(err, ERR_SUPPORT, "it counts up to the size of the batch");
         numbers[i] = onnx_folded_real(ends[i]->dtype) ? ends[i]->numbers[0].real
                                                       : (double)ends[i]->numbers[0].whole;
@@ -166,6 +168,29 @@ static enum status count_range(struct folded *const ends[3], double *out, struct
     return OK;
 }
 
+/* 0, 1, … up to the batch: each sample has its place. */
+static bool counts_samples(struct folded *const ends[3])
+{
+    for (size_t i = 0; i < 3; i++)
+        if (ends[i]->count != 1 || onnx_folded_real(ends[i]->dtype))
+            return false;
+    return onnx_folded_plain(ends[0]->numbers[0]) && ends[0]->numbers[0].whole == 0 &&
+           onnx_folded_batch(ends[1]->numbers[0]) && onnx_folded_plain(ends[2]->numbers[0]) &&
+           ends[2]->numbers[0].whole == 1;
+}
+
+static enum status fold_samples(struct onnx_build *build, const Onnx__NodeProto *node,
+                                enum dtype dtype, struct error *err)
+{
+    static const struct shape each = {.rank = 1, .dims = {-1}};
+    struct folded *folded = NULL;
+    enum status status = onnx_folded_create(build->scratch, dtype, &each, &folded, err);
+    if (status != OK)
+        return status;
+    folded->numbers[0].sample = 1;
+    return finish(build, node, folded, err);
+}
+
 static enum status fold_range(struct onnx_build *build, const Onnx__NodeProto *node,
                               struct error *err)
 {
@@ -174,6 +199,8 @@ static enum status fold_range(struct onnx_build *build, const Onnx__NodeProto *n
     enum status status = OK;
     for (size_t i = 0; i < 3 && status == OK; i++)
         status = need_folded(build, node, i, &ends[i], err);
+    if (status == OK && counts_samples(ends))
+        return fold_samples(build, node, ends[0]->dtype, err);
     if (status == OK)
         status = count_range(ends, &count, err);
     struct shape shape = {.rank = 1, .dims = {(int64_t)count}};
@@ -228,10 +255,11 @@ static enum status fold_constant_of_shape(struct onnx_build *build, const Onnx__
         return error_set(err, ERR_SUPPORT, "its input is not up to %d sizes", TENSOR_RANK_MAX);
     struct shape shape = {.rank = sizes->count};
     for (size_t i = 0; i < shape.rank; i++) {
-        if ((i > 0 && sizes->numbers[i].batch) ||
-            (!sizes->numbers[i].batch && sizes->numbers[i].whole < 0))
-            return error_set(err, ERR_SUPPORT, "axis %zu is the batch or negative", i);
-        shape.dims[i] = sizes->numbers[i].batch ? -1 : sizes->numbers[i].whole;
+        struct folded_number size = sizes->numbers[i];
+        bool batch = i == 0 && onnx_folded_batch(size);
+        if (!batch && (!onnx_folded_plain(size) || size.whole < 0))
+            return error_set(err, ERR_SUPPORT, "axis %zu depends on the batch or is negative", i);
+        shape.dims[i] = batch ? -1 : size.whole;
     }
     status = onnx_folded_create(build->scratch, fill->dtype, &shape, &folded, err);
     if (status != OK)

@@ -4,16 +4,13 @@
 #include "common/model/onnx_fold_rules.h"
 #include "common/model/shape_axes.h"
 
-enum result { FINE, OF_BATCH, OVERFLOWS, BY_ZERO, UNKNOWN };
+enum result { FINE, OVERFLOWS, BY_ZERO, UNKNOWN };
 
 static enum status check(enum result result, struct error *err)
 {
     switch (result) {
     case FINE:
         return OK;
-    case OF_BATCH:
-        return error_set(err, ERR_SUPPORT,
-                         "it computes with the size of the batch, which is not known");
     case OVERFLOWS:
         return error_set(err, ERR_INPUT, "the result does not fit its type");
     case BY_ZERO:
@@ -31,7 +28,7 @@ enum status onnx_fold_cast(const struct fold *fold)
     for (size_t i = 0; i < fold->out->count; i++)
         if (!onnx_folded_fit(fold->in[0]->numbers[i], fold->in[0]->dtype, fold->out->dtype,
                              &fold->out->numbers[i]))
-            return check(fold->in[0]->numbers[i].batch ? OF_BATCH : OVERFLOWS, fold->err);
+            return check(OVERFLOWS, fold->err);
     return OK;
 }
 
@@ -69,8 +66,10 @@ static enum result unary_whole(const char *type, int64_t x, int64_t *out)
 static enum result unary(const char *type, enum dtype dtype, struct folded_number x,
                          struct folded_number *out)
 {
-    if (x.batch)
-        return OF_BATCH;
+    if (!onnx_folded_plain(x)) {
+        *out = (struct folded_number){.unknown = true};
+        return FINE;
+    }
     enum result result = onnx_folded_real(dtype) ? unary_real(type, x.real, &out->real)
                                                  : unary_whole(type, x.whole, &out->whole);
     if (result == FINE && !onnx_folded_fit(*out, dtype, dtype, out))
@@ -212,36 +211,109 @@ static enum result answer(enum arithmetic what, int order, int64_t *out)
     return FINE;
 }
 
-/* A batch has at least one sample. What adds nothing to it or takes it once leaves it; it is equal
- * to itself and greater than what is not positive; nothing else is known about it. */
-static enum result batch_of(enum arithmetic what, bool real, struct folded_number a,
-                            struct folded_number b, struct folded_number *out)
+/* Sums, differences and multiples of what depends on the batch; false: there is no such number. */
+static bool combine(enum arithmetic what, struct folded_number a, struct folded_number b,
+                    struct folded_number *out)
 {
-    struct folded_number other = a.batch ? b : a;
-    double number = real ? other.real : (double)other.whole;
-    bool both = a.batch && b.batch, unit = !both && number == 1, zero = !both && number == 0;
-    *out = (struct folded_number){.batch = true};
-    bool kept = ((what == MUL && unit) || (what == ADD && zero) ||
-                 (a.batch && ((what == DIV && unit) || (what == SUB && zero))) ||
-                 (what == MAX && (both || number <= 1)) || (what == MIN && both));
-    if (kept)
-        return FINE;
+    bool bad = false;
+    int64_t sign = what == SUB ? -1 : 1, factor = onnx_folded_plain(b) ? b.whole : a.whole;
+    struct folded_number of = onnx_folded_plain(b) ? a : b;
     *out = (struct folded_number){0};
-    if (what == SUB && both)
-        return FINE;
-    if (what == EQUAL || (what >= GREATER && what <= LESS_EQUAL))
-        return both          ? answer(what, 0, &out->whole)
-               : number <= 0 ? answer(what, a.batch ? 1 : -1, &out->whole)
-                             : OF_BATCH;
-    return OF_BATCH;
+    switch ((int)what) {
+    case ADD:
+    case SUB:
+        bad |= __builtin_mul_overflow(b.whole, sign, &b.whole);
+        bad |= __builtin_add_overflow(a.whole, b.whole, &out->whole);
+        bad |= __builtin_mul_overflow(b.batch, sign, &b.batch);
+        bad |= __builtin_add_overflow(a.batch, b.batch, &out->batch);
+        bad |= __builtin_mul_overflow(b.sample, sign, &b.sample);
+        bad |= __builtin_add_overflow(a.sample, b.sample, &out->sample);
+        return !bad;
+    case MUL:
+        bad |= !onnx_folded_plain(a) && !onnx_folded_plain(b);
+        bad |= __builtin_mul_overflow(of.whole, factor, &out->whole);
+        bad |= __builtin_mul_overflow(of.batch, factor, &out->batch);
+        bad |= __builtin_mul_overflow(of.sample, factor, &out->sample);
+        return !bad;
+    case DIV:
+        bad |= !onnx_folded_plain(b) || b.whole <= 0;
+        if (bad || a.whole % b.whole != 0 || a.batch % b.whole != 0 || a.sample % b.whole != 0)
+            return false;
+        *out = (struct folded_number){
+            .whole = a.whole / b.whole, .batch = a.batch / b.whole, .sample = a.sample / b.whole};
+        return true;
+    }
+    return false;
+}
+
+/* The least that whole + batch · N + sample · i can be, with N at least 1; false: no least. */
+static bool least(struct folded_number a, int64_t *out)
+{
+    return a.batch >= 0 && a.sample >= 0 && !__builtin_add_overflow(a.whole, a.batch, out);
+}
+
+/* -1, 0 or 1 whichever the batch is, or 2. */
+static int order_of(struct folded_number a, struct folded_number b)
+{
+    struct folded_number above = {0}, below = {0};
+    int64_t up = 0, down = 0;
+    if (!combine(SUB, a, b, &above) || !combine(SUB, b, a, &below))
+        return 2;
+    if (onnx_folded_plain(above))
+        return (above.whole > 0) - (above.whole < 0);
+    if (least(above, &up) && up > 0)
+        return 1;
+    return least(below, &down) && down > 0 ? -1 : 2;
+}
+
+/* As order_of, where "at least" or "at most" is asked for. */
+static bool at_least(struct folded_number a, struct folded_number b)
+{
+    struct folded_number above = {0};
+    int64_t up = 0;
+    return combine(SUB, a, b, &above) && least(above, &up) && up >= 0;
+}
+
+static bool compare(enum arithmetic what, struct folded_number a, struct folded_number b,
+                    int64_t *out)
+{
+    int order = order_of(a, b);
+    if (order == 2 && (what == GREATER_EQUAL || what == LESS) && at_least(a, b)) {
+        *out = what == GREATER_EQUAL;
+        return true;
+    }
+    if (order == 2 && (what == LESS_EQUAL || what == GREATER) && at_least(b, a)) {
+        *out = what == LESS_EQUAL;
+        return true;
+    }
+    return order != 2 && answer(what, order, out) == FINE;
+}
+
+/* What depends on the batch: what cannot be known is unknown, and refused only where it is used. */
+static void batch_of(enum arithmetic what, bool real, struct folded_number a,
+                     struct folded_number b, struct folded_number *out)
+{
+    bool known = !real && !a.unknown && !b.unknown;
+    *out = (struct folded_number){0};
+    if (known && what >= EQUAL && what <= LESS_EQUAL)
+        known = compare(what, a, b, &out->whole);
+    else if (known && (what == MIN || what == MAX) && (at_least(a, b) || at_least(b, a)))
+        *out = at_least(a, b) == (what == MAX) ? a : b;
+    else if (known)
+        known = combine(what, a, b, out);
+    if (!known)
+        *out = (struct folded_number){.unknown = true};
 }
 
 static enum result binary(enum arithmetic what, bool fmod_sign, const struct folded *in,
                           struct folded_number a, struct folded_number b, struct folded_number *out)
 {
     bool real = onnx_folded_real(in->dtype);
-    if (a.batch || b.batch)
-        return batch_of(what, real, a, b, out);
+    if (!onnx_folded_plain(a) || !onnx_folded_plain(b)) {
+        batch_of(what, real, a, b, out);
+        return FINE;
+    }
+    *out = (struct folded_number){0};
     if (what >= EQUAL && what <= LESS_EQUAL) {
         if (real && (isnan(a.real) || isnan(b.real)))
             return UNKNOWN;

@@ -49,9 +49,11 @@ enum status onnx_fold_where(const struct fold *fold)
 {
     struct place place = {0};
     for (size_t i = 0; i < fold->out->count; i++, next(&place, &fold->out->shape)) {
-        size_t condition = broadcast(fold->in[0], fold->out, &place);
-        const struct folded *from = fold->in[fold->in[0]->numbers[condition].whole != 0 ? 1 : 2];
+        struct folded_number condition =
+            fold->in[0]->numbers[broadcast(fold->in[0], fold->out, &place)];
+        const struct folded *from = fold->in[condition.whole != 0 ? 1 : 2];
         fold->out->numbers[i] = from->numbers[broadcast(from, fold->out, &place)];
+        fold->out->numbers[i].unknown |= condition.unknown;
     }
     return OK;
 }
@@ -138,7 +140,7 @@ enum status onnx_fold_gather(const struct fold *fold)
         for (size_t k = 0; k < indices->count; k++) {
             int64_t index = indices->numbers[k].whole;
             index += index < 0 ? size : 0;
-            if (indices->numbers[k].batch || index < 0 || index >= size)
+            if (!onnx_folded_plain(indices->numbers[k]) || index < 0 || index >= size)
                 return error_set(fold->err, ERR_INPUT, "index %lld lies outside %lld elements",
                                  (long long)indices->numbers[k].whole, (long long)size);
             for (size_t i = 0; i < inner; i++)

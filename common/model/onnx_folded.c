@@ -8,6 +8,16 @@ bool onnx_folded_real(enum dtype dtype)
     return dtype == DTYPE_F32 || dtype == DTYPE_F64;
 }
 
+bool onnx_folded_plain(struct folded_number number)
+{
+    return !number.unknown && number.batch == 0 && number.sample == 0;
+}
+
+bool onnx_folded_batch(struct folded_number number)
+{
+    return !number.unknown && number.batch == 1 && number.sample == 0 && number.whole == 0;
+}
+
 enum status onnx_folded_create(struct graph *arena, enum dtype dtype, const struct shape *shape,
                                struct folded **out, struct error *err)
 {
@@ -92,7 +102,7 @@ enum status onnx_folded_store(const struct folded *folded, struct graph *graph, 
     if (data == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu numbers", folded->count);
     for (size_t i = 0; i < folded->count; i++) {
-        if (folded->numbers[i].batch)
+        if (!onnx_folded_plain(folded->numbers[i]))
             return error_set(err, ERR_SUPPORT, "it computes with the size of the batch");
         store(folded->numbers[i], data, folded->dtype, i);
     }
@@ -112,8 +122,10 @@ bool onnx_folded_fit(struct folded_number from, enum dtype was, enum dtype dtype
 {
     int64_t low, high;
     *out = from;
-    if (from.batch)
-        return dtype != DTYPE_BOOL;
+    if (!onnx_folded_plain(from)) { /* a real one too: it may be cast back */
+        out->unknown |= dtype == DTYPE_BOOL;
+        return true;
+    }
     if (onnx_folded_real(dtype)) {
         double real = onnx_folded_real(was) ? from.real : (double)from.whole;
         out->real = dtype == DTYPE_F32 ? (double)(float)real : real;

@@ -22,7 +22,7 @@ static enum status lift_number(const struct folded *from, const char *tensor, do
     if (from->count == 1)
         number =
             onnx_folded_real(from->dtype) ? from->numbers[0].real : (double)from->numbers[0].whole;
-    if (from->count != 1 || from->numbers[0].batch || isnan(number))
+    if (from->count != 1 || !onnx_folded_plain(from->numbers[0]) || isnan(number))
         return error_set(err, ERR_SUPPORT, "input %.100s must be one constant number", tensor);
     *out = number;
     return OK;
@@ -54,8 +54,10 @@ static enum status lift_ints(const struct folded *from, enum op op, const struct
         return error_set(err, ERR_SUPPORT, "input %.100s must be up to %zu whole numbers", tensor,
                          most);
     for (size_t i = 0; i < from->count; i++) {
-        list[i] = from->numbers[i].whole;
-        if (from->numbers[i].batch && !batch_number(op, row, i, &list[i]))
+        struct folded_number number = from->numbers[i];
+        list[i] = number.whole;
+        if (!onnx_folded_plain(number) &&
+            (!onnx_folded_batch(number) || !batch_number(op, row, i, &list[i])))
             return error_set(err, ERR_SUPPORT, "input %.100s depends on the size of the batch",
                              tensor);
     }
@@ -94,7 +96,7 @@ static enum status lift_scales(const struct folded *from, const char *tensor,
         return error_set(err, ERR_SUPPORT, "input %.100s must be up to %d scales", tensor,
                          TENSOR_RANK_MAX);
     for (size_t i = 0; i < from->count; i++)
-        out->scales[i] = from->numbers[i].batch ? 0 : (float)from->numbers[i].real;
+        out->scales[i] = onnx_folded_plain(from->numbers[i]) ? (float)from->numbers[i].real : 0;
     out->scales_count = from->count;
     return OK;
 }

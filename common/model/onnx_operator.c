@@ -6,6 +6,7 @@
 #include "common/model/onnx_attributes.h"
 #include "common/model/onnx_fold.h"
 #include "common/model/onnx_lift.h"
+#include "common/model/onnx_merge.h"
 #include "common/model/onnx_order.h"
 #include "common/model/onnx_postpone.h"
 #include "common/model/onnx_special.h"
@@ -100,6 +101,8 @@ enum status onnx_operator_add(struct onnx_build *build, const Onnx__NodeProto *n
     if (strcmp(node->op_type, "Constant") == 0)
         return add_constant(build, node, err);
     enum status status = onnx_fold(build, node, &done, err);
+    if (status == OK && !done)
+        status = onnx_merge(build, node, &done, err);
     if (status == OK && !done)
         status = onnx_postpone(build, node, &done, err);
     if (status == OK && !done)

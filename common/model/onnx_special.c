@@ -244,6 +244,22 @@ static enum status special_div(struct onnx_build *build, const Onnx__NodeProto *
 
 /* ---- others ---- */
 
+/* What is not equal to itself. */
+static enum status special_is_nan(struct onnx_build *build, const Onnx__NodeProto *node,
+                                  struct error *err)
+{
+    struct attributes plain;
+    uint32_t inputs[2], at;
+    if (!onnx_build_has(node, 0))
+        return error_set(err, ERR_INPUT, "its input is left out");
+    onnx_attributes_default(OP_EQUAL, build->graph->opset, &plain);
+    enum status status = onnx_build_value(build, node->input[0], &inputs[0], err);
+    inputs[1] = inputs[0];
+    if (status == OK)
+        status = step(build, node, OP_EQUAL, &plain, inputs, 2, "number", &at, err);
+    return status == OK ? step(build, node, OP_NOT, &plain, &at, 1, NULL, &at, err) : status;
+}
+
 static enum status special_upsample(struct onnx_build *build, const Onnx__NodeProto *node,
                                     struct error *err)
 {
@@ -309,6 +325,7 @@ static const struct {
     {"CastLike", special_cast_like},
     {"Div", special_div},
     {"GroupNormalization", special_group_norm},
+    {"IsNaN", special_is_nan},
     {"Mean", special_mean},
     {"Split", special_split},
     {"Sum", special_sum},

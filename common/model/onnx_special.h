@@ -1,5 +1,5 @@
 /* Operators that are none of graft's but can be said in its own: Split (slices), Sum and Mean
- * (additions), Upsample (Resize), CastLike (Cast); and those whose meaning depends on the opset or
+ * (additions), Upsample (Resize), CastLike (Cast), IsNaN (Equal); and those whose meaning depends on the opset or
  * on types: GroupNormalization before 21, Div of whole numbers. */
 #ifndef GRAFT_COMMON_MODEL_ONNX_SPECIAL_H
 #define GRAFT_COMMON_MODEL_ONNX_SPECIAL_H

@@ -38,7 +38,7 @@ OPERATORS = set("""
     Abs Min Max Where Equal Greater GreaterOrEqual Less LessOrEqual And Or Not Cast CastLike MaxPool AveragePool
     GlobalAveragePool GlobalMaxPool ReduceMean ReduceSum ReduceMax ReduceMin ReduceL2 Flatten Reshape Transpose Squeeze Unsqueeze
     Concat Split Slice Gather GatherElements Expand Tile Shape Size Range Constant ConstantOfShape Identity Dropout Pad Resize
-    Upsample ArgMax QuantizeLinear DequantizeLinear Sum Mean""".split())
+    Upsample ArgMax QuantizeLinear DequantizeLinear Sum Mean IsNaN GatherND""".split())
 # What decomposed functions are also made of; graft has these in arithmetic on shapes only.
 HELPERS = set("Floor Ceil Mod ReduceProd Round".split())
 
