@@ -177,14 +177,33 @@ static inline float *net_feed(const struct graph *graph, const float *inputs, si
     return fed;
 }
 
+static inline float net_float(const struct value *value, size_t i)
+{
+    switch (value->dtype) {
+    case DTYPE_F32:
+        return ((const float *)value->data)[i];
+    case DTYPE_F64:
+        return (float)((const double *)value->data)[i];
+    case DTYPE_I32:
+        return (float)((const int32_t *)value->data)[i];
+    case DTYPE_I64:
+        return (float)((const int64_t *)value->data)[i];
+    case DTYPE_I8:
+        return ((const int8_t *)value->data)[i];
+    case DTYPE_U8:
+        return ((const uint8_t *)value->data)[i];
+    case DTYPE_BOOL:
+        break;
+    }
+    return ((const uint8_t *)value->data)[i] != 0;
+}
+
 /* A constant as float32; the caller frees it. */
 static inline float *net_floats(const struct value *value)
 {
     float *floats = calloc(value_elements(value), sizeof *floats);
     for (size_t i = 0; i < value_elements(value); i++)
-        floats[i] = value->dtype == DTYPE_I64    ? (float)((const int64_t *)value->data)[i]
-                    : value->dtype == DTYPE_BOOL ? (float)((const uint8_t *)value->data)[i]
-                                                 : ((const float *)value->data)[i];
+        floats[i] = net_float(value, i);
     return floats;
 }
 

@@ -106,6 +106,7 @@ static inline void bench_close(struct bench *bench)
     sites_deinit(&bench->sites);
     onednn_deinit(&bench->dnn);
     graph_destroy(&bench->net.graph);
+    free(bench);
 }
 
 static inline void bench_forward(struct bench *bench)
@@ -174,38 +175,38 @@ static inline void check_backward(struct bench *bench, size_t k)
 }
 
 /* A bench for one operator on inputs of these shapes (a first dimension of -1: the batch). */
-static inline struct bench bench_of(enum op op, const struct attributes *attributes, size_t count,
-                                    const struct shape *shapes)
+static inline struct bench *bench_of(enum op op, const struct attributes *attributes, size_t count,
+                                     const struct shape *shapes)
 {
-    struct bench bench = {0};
+    struct bench *bench = calloc(1, sizeof *bench);
     uint32_t inputs[INPUTS], output;
     const struct attributes usual = net_attributes(op);
     const bool needs[INPUTS + 1] = {true, true, true, true, true};
-    NET_OK(&bench.net, graph_create(&bench.net.graph, &bench.net.err));
+    NET_OK(&bench->net, graph_create(&bench->net.graph, &bench->net.err));
     for (size_t k = 0; k < count; k++) {
         char name[32];
         snprintf(name, sizeof name, "x%zu", k);
-        NET_OK(&bench.net, graph_add_value(bench.net.graph, name, net_dtype(op, k), &shapes[k],
-                                           NULL, false, &inputs[k], &bench.net.err));
+        NET_OK(&bench->net, graph_add_value(bench->net.graph, name, net_dtype(op, k), &shapes[k],
+                                            NULL, false, &inputs[k], &bench->net.err));
     }
-    NET_OK(&bench.net,
-           graph_add_node(bench.net.graph, op, "node", inputs, count, "y",
-                          attributes == NULL ? &usual : attributes, &output, &bench.net.err));
-    NET_OK(&bench.net, shape_infer(bench.net.graph, &bench.net.err));
-    bench_open(&bench, needs);
+    NET_OK(&bench->net,
+           graph_add_node(bench->net.graph, op, "node", inputs, count, "y",
+                          attributes == NULL ? &usual : attributes, &output, &bench->net.err));
+    NET_OK(&bench->net, shape_infer(bench->net.graph, &bench->net.err));
+    bench_open(bench, needs);
     return bench;
 }
 
-/* Both directions, toward every input that a gradient passes to; takes the bench. */
-static inline void bench_check(struct bench bench)
+/* Both directions, toward every input that a gradient passes to; takes the bench-> */
+static inline void bench_check(struct bench *bench)
 {
-    check_forward(&bench);
-    if (op_kernel(bench.site.node->op)->backward != NULL)
-        bench_backward(&bench);
-    for (size_t k = 0; k < bench.site.input_count; k++)
-        if (op_differentiable(bench.site.node, k))
-            check_backward(&bench, k);
-    bench_close(&bench);
+    check_forward(bench);
+    if (op_kernel(bench->site.node->op)->backward != NULL)
+        bench_backward(bench);
+    for (size_t k = 0; k < bench->site.input_count; k++)
+        if (op_differentiable(bench->site.node, k))
+            check_backward(bench, k);
+    bench_close(bench);
 }
 
 #define SHAPES(...)                                                                                \

@@ -91,11 +91,11 @@ static void pads_of_every_mode(void **state)
     }
     struct attributes reflect = range(OP_PAD, 0, 2, 3, 1);
     reflect.pad_mode = PAD_REFLECT;
-    struct bench bench = BENCH(OP_PAD, &reflect, S(1, 4));
-    bench_set(&bench, 0, VALUES(0, 1, 2, 3));
-    bench_forward(&bench);
-    expect_values(bench.y, VALUES(2, 1, 0, 1, 2, 3, 2, 1, 0), 9);
-    bench_close(&bench);
+    struct bench *bench = BENCH(OP_PAD, &reflect, S(1, 4));
+    bench_set(bench, 0, VALUES(0, 1, 2, 3));
+    bench_forward(bench);
+    expect_values(bench->y, VALUES(2, 1, 0, 1, 2, 3, 2, 1, 0), 9);
+    bench_close(bench);
 }
 
 static void gathering_scatters_back(void **state)
@@ -123,18 +123,18 @@ static void an_index_outside_is_a_fault_of_the_run(void **state)
     struct attributes a = net_attributes(OP_GATHER);
     a.axis = 0;
     for (size_t i = 0; i < 12; i++) {
-        struct bench bench = BENCH(i < 6 ? OP_GATHER : OP_GATHER_ELEMENTS, &a, S(1, 3), S(1, 2));
+        struct bench *bench = BENCH(i < 6 ? OP_GATHER : OP_GATHER_ELEMENTS, &a, S(1, 3), S(1, 2));
         struct error err;
-        bench_set(&bench, 1, VALUES(2, -3));
-        bench_forward(&bench);
-        assert_int_equal(sites_check(&bench.sites, &err), OK);
-        bench_set(&bench, 1, (const float[]){bad[i % 6], 9});
-        bench_forward(&bench);
-        assert_int_equal(sites_check(&bench.sites, &err), ERR_INPUT);
+        bench_set(bench, 1, VALUES(2, -3));
+        bench_forward(bench);
+        assert_int_equal(sites_check(&bench->sites, &err), OK);
+        bench_set(bench, 1, (const float[]){bad[i % 6], 9});
+        bench_forward(bench);
+        assert_int_equal(sites_check(&bench->sites, &err), ERR_INPUT);
         assert_non_null(strstr(err.text, "node node: index"));
-        assert_true(bench.y[0] == bench.x[0][0]);
-        assert_int_equal(sites_check(&bench.sites, &err), OK); /* said once */
-        bench_close(&bench);
+        assert_true(bench->y[0] == bench->x[0][0]);
+        assert_int_equal(sites_check(&bench->sites, &err), OK); /* said once */
+        bench_close(bench);
     }
 }
 
@@ -177,19 +177,19 @@ static void expect_nearest(enum resize_origin origin, enum resize_round round, i
     struct attributes a = TARGET(OP_RESIZE, out);
     a.resize_origin = origin;
     a.resize_round = round;
-    struct bench bench = BENCH(OP_RESIZE, &a, S(1, n));
-    for (size_t i = 0; i < bench.elements[0]; i++)
-        bench.x[0][i] = (float)i;
-    bench_forward(&bench);
-    expect_values(bench.y, expected, bench.outputs);
-    bench_backward(&bench);
-    for (size_t i = 0; i < bench.elements[0]; i++) {
+    struct bench *bench = BENCH(OP_RESIZE, &a, S(1, n));
+    for (size_t i = 0; i < bench->elements[0]; i++)
+        bench->x[0][i] = (float)i;
+    bench_forward(bench);
+    expect_values(bench->y, expected, bench->outputs);
+    bench_backward(bench);
+    for (size_t i = 0; i < bench->elements[0]; i++) {
         float sum = 0;
-        for (size_t k = 0; k < bench.outputs; k++)
-            sum += expected[k] == (float)i ? bench.dy[k] : 0;
-        assert_true(fabsf(sum - bench.dx[0][i]) < 1e-6f);
+        for (size_t k = 0; k < bench->outputs; k++)
+            sum += expected[k] == (float)i ? bench->dy[k] : 0;
+        assert_true(fabsf(sum - bench->dx[0][i]) < 1e-6f);
     }
-    bench_close(&bench);
+    bench_close(bench);
 }
 
 static void nearest_rounds_as_told(void **state)

@@ -76,6 +76,12 @@ static void transposed_convolution_matches_its_definition(void **state)
     struct attributes same = window(OP_CONV_TRANSPOSE, 3, 2, 0, 1, 1);
     same.auto_pad = PAD_SAME_LOWER;
     CHECK_OP(OP_CONV_TRANSPOSE, &same, S(4, -1, 2, 3, 4), S(4, 2, 2, 3, 3));
+    struct attributes told =
+        window(OP_CONV_TRANSPOSE, 3, 2, 0, 1, 1); /* less and more than it reaches */
+    told.axes_count = 2;
+    told.axes[0] = 5;
+    told.axes[1] = 11;
+    CHECK_OP(OP_CONV_TRANSPOSE, &told, S(4, -1, 2, 3, 4), S(4, 2, 2, 3, 3), S(1, 2));
     struct attributes wide = window(OP_CONV_TRANSPOSE, 2, 4, 0, 1, 1); /* windows do not meet */
     CHECK_OP(OP_CONV_TRANSPOSE, &wide, S(4, -1, 2, 2, 3), S(4, 2, 2, 2, 2), S(1, 2));
 }
@@ -120,13 +126,13 @@ static void global_pooling_takes_whole_planes(void **state)
         CHECK_OP(ops[i], NULL, S(3, -1, 3, 7));
         CHECK_OP(ops[i], NULL, S(4, -1, 2, 1, 1));
     }
-    struct bench bench = BENCH(OP_GLOBAL_MAX_POOL, NULL, S(3, 1, 2, 4));
-    bench_set(&bench, 0, VALUES(1, 5, 5, 2, 3, NAN, 9, NAN));
-    bench_forward(&bench);
-    bench_backward(&bench);
-    assert_true(bench.y[0] == 5 && isnan(bench.y[1]));
-    expect_values(bench.dx[0], VALUES(0, bench.dy[0], 0, 0, 0, bench.dy[1], 0, 0), 8);
-    bench_close(&bench);
+    struct bench *bench = BENCH(OP_GLOBAL_MAX_POOL, NULL, S(3, 1, 2, 4));
+    bench_set(bench, 0, VALUES(1, 5, 5, 2, 3, NAN, 9, NAN));
+    bench_forward(bench);
+    bench_backward(bench);
+    assert_true(bench->y[0] == 5 && isnan(bench->y[1]));
+    expect_values(bench->dx[0], VALUES(0, bench->dy[0], 0, 0, 0, bench->dy[1], 0, 0), 8);
+    bench_close(bench);
 }
 
 int main(void)

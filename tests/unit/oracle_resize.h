@@ -12,7 +12,8 @@ static inline double oracle_place(const struct attributes *a, double scale, doub
     case ORIGIN_ASYMMETRIC:
         return at / scale;
     case ORIGIN_ALIGN_CORNERS:
-        return out > 1 ? at * (in - 1) / (out - 1) : 0;
+        return out > 1 ? at * (in - 1) / (scale * in - 1)
+                       : 0; /* ONNX does not round the size here */
     case ORIGIN_PYTORCH_HALF_PIXEL:
         return out > 1 ? half : 0;
     case ORIGIN_HALF_PIXEL:

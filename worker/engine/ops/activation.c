@@ -25,7 +25,7 @@ UNARY_KERNEL(hard_swish, p *bound(p + 3, 0, 6) * (1 / 6.0f),
 /* α(eˣ - 1) below zero (Clevert et al., "Fast and Accurate Deep Network Learning by ELUs", 2016) */
 UNARY_KERNEL(elu, p > 0 ? p : alpha * curve_expm1(p), p > 0 ? 1.0f : alpha * curve_exp(p))
 /* ln(1 + eˣ), written so that neither end overflows. */
-UNARY_KERNEL(softplus, (p > 0 ? p : 0) + log1pf(curve_exp(-fabsf(p))), curve_sigmoid(p))
+UNARY_KERNEL(softplus, (p > 0 ? p : 0) + curve_log1p(curve_exp(-fabsf(p))), curve_sigmoid(p))
 
 /* ---- Gelu: x·Φ(x), Φ exactly or by tanh (Hendrycks & Gimpel, "Gaussian Error Linear Units") ---- */
 

@@ -58,42 +58,59 @@ static size_t spread_scratch(const struct op_site *site)
     return s.maps * taps(&s) * places(&s);
 }
 
-/* Element of an output plane that tap (u, v) of place (i, j) reaches; SIZE_MAX: none. */
-static size_t element(const struct spread *s, size_t i, size_t j, size_t u, size_t v)
+/* One row of places of one tap: where it lies in the planes, and which of its places reach them. */
+struct reach {
+    int64_t origin, step; /* place j reaches element origin + j·step of the planes … */
+    size_t begin, end;    /* … for begin ≤ j < end */
+};
+
+/* Smallest place whose tap does not lie before `border`. */
+static size_t first_from(int64_t border, int64_t offset, int64_t stride)
 {
-    const struct attributes *at = s->at;
-    int64_t row = (int64_t)i * at->strides[0] + (int64_t)u * at->dilations[0] - at->pads[0];
-    int64_t column = (int64_t)j * at->strides[1] + (int64_t)v * at->dilations[1] - at->pads[1];
-    bool inside =
-        row >= 0 && row < (int64_t)s->out_height && column >= 0 && column < (int64_t)s->out_width;
-    return inside ? (size_t)row * s->out_width + (size_t)column : SIZE_MAX;
+    return offset >= border ? 0 : (size_t)((border - offset + stride - 1) / stride);
 }
 
-/* Runs `body` for every column element of a group, in order: `column` is its offset, `at` that of what
- * it reaches in the planes, or SIZE_MAX. */
-#define EACH_COLUMN(s, body)                                                                       \
+static struct reach reach_of(const struct spread *s, size_t map, size_t tap, size_t row)
+{
+    const struct attributes *at = s->at;
+    int64_t u = (int64_t)tap / at->kernel[1], v = (int64_t)tap % at->kernel[1];
+    int64_t down = (int64_t)row * at->strides[0] + u * at->dilations[0] - at->pads[0];
+    int64_t right = v * at->dilations[1] - at->pads[1];
+    struct reach r = {.step = at->strides[1]};
+    if (down < 0 || down >= (int64_t)s->out_height)
+        return r;
+    r.origin = ((int64_t)map * (int64_t)s->out_height + down) * (int64_t)s->out_width + right;
+    r.begin = first_from(0, right, at->strides[1]);
+    r.end = first_from((int64_t)s->out_width, right, at->strides[1]);
+    r.end = r.end < s->width ? r.end : s->width;
+    return r;
+}
+
+/* Runs `body` for every row of columns of a group, in order, with its `reach`; `column` is its
+ * offset. */
+#define EACH_ROW(s, body)                                                                          \
     for (size_t map = 0, column = 0; map < (s)->maps; map++)                                       \
         for (size_t tap = 0; tap < taps(s); tap++)                                                 \
-            for (size_t i = 0; i < (s)->height; i++)                                               \
-                for (size_t j = 0; j < (s)->width; j++, column++) {                                \
-                    const size_t across = (size_t)(s)->at->kernel[1];                              \
-                    const size_t in_plane = element(s, i, j, tap / across, tap % across);          \
-                    const size_t at =                                                              \
-                        in_plane == SIZE_MAX ? SIZE_MAX : map * out_places(s) + in_plane;          \
-                    body                                                                           \
-                }
+            for (size_t i = 0; i < (s)->height; i++, column += (s)->width) {                       \
+                const struct reach reach = reach_of(s, map, tap, i);                               \
+                body                                                                               \
+            }
 
 static void add_windows(const struct spread *s, const float *columns, float *planes)
 {
-    EACH_COLUMN(s, {
-        if (at != SIZE_MAX)
-            planes[at] += columns[column];
+    EACH_ROW(s, {
+        for (size_t j = reach.begin; j < reach.end; j++)
+            planes[reach.origin + (int64_t)j * reach.step] += columns[column + j];
     })
 }
 
 static void collect_windows(const struct spread *s, const float *planes, float *columns)
 {
-    EACH_COLUMN(s, { columns[column] = at == SIZE_MAX ? 0 : planes[at]; })
+    memset(columns, 0, s->maps * taps(s) * places(s) * sizeof *columns);
+    EACH_ROW(s, {
+        for (size_t j = reach.begin; j < reach.end; j++)
+            columns[column + j] = planes[reach.origin + (int64_t)j * reach.step];
+    })
 }
 
 static bool has_bias(const struct op_site *site)
@@ -113,12 +130,22 @@ static struct place place_of(const struct spread *s, size_t i, size_t g)
                           .y = (i * s->groups + g) * s->maps * out_places(s)};
 }
 
+/* Every plane begins with its bias. */
+static void fill_bias(const struct spread *s, const float *bias, float *y)
+{
+    size_t channels = s->groups * s->maps, n = out_places(s);
+    for (size_t plane = 0; plane < s->samples * channels; plane++) {
+        const float value = bias == NULL ? 0 : bias[plane % channels];
+        for (size_t k = 0; k < n; k++)
+            y[plane * n + k] = value;
+    }
+}
+
 OP_FORWARD(spread_forward)
 {
     const struct spread s = spread_of(site);
     const struct product p = columns_of(&s);
-    for (size_t i = 0; i < op_elements(&site->y_shape); i++)
-        y[i] = has_bias(site) ? x[2][i / out_places(&s) % (s.groups * s.maps)] : 0;
+    fill_bias(&s, has_bias(site) ? x[2] : NULL, y);
     for (size_t i = 0; i < s.samples; i++)
         for (size_t g = 0; g < s.groups; g++) {
             struct place at = place_of(&s, i, g);

@@ -58,6 +58,20 @@ static inline float curve_expm1(float x)
     return 2.0f * t / (1.0f - t);
 }
 
+/* ln(1 + x) for 0 ≤ x ≤ 1: 2·artanh(z) with z = x/(2 + x) ≤ 1/3, by its series. */
+static inline float curve_log1p(float x)
+{
+    float z = x / (2.0f + x), s = z * z;
+    float p = 2.0f / 15;
+    p = p * s + 2.0f / 13;
+    p = p * s + 2.0f / 11;
+    p = p * s + 2.0f / 9;
+    p = p * s + 2.0f / 7;
+    p = p * s + 2.0f / 5;
+    p = p * s + 2.0f / 3;
+    return p * s * z + 2.0f * z;
+}
+
 static inline float curve_sigmoid(float x)
 {
     return 1.0f / (1.0f + curve_exp(-x));

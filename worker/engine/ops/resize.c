@@ -179,8 +179,28 @@ OP_CLONES static void row_weigh(float *restrict to, const float *restrict from, 
         to[i] += weight * from[i];
 }
 
+/* Along the last axis, where a row is one element. */
+static void line_forward(const struct pass *p, const float *x, float *y)
+{
+    for (size_t i = 0; i < p->out; i++) {
+        y[i] = 0;
+        for (size_t t = i * p->taps; t < (i + 1) * p->taps; t++)
+            y[i] += p->weight[t] * x[p->index[t]];
+    }
+}
+
+static void line_backward(const struct pass *p, const float *dy, float *dx)
+{
+    for (size_t t = 0; t < p->out * p->taps; t++)
+        dx[p->index[t]] += p->weight[t] * dy[t / p->taps];
+}
+
 static void pass_forward(const struct pass *p, const float *x, float *y)
 {
+    for (size_t o = 0; o < p->outer && p->inner == 1; o++)
+        line_forward(p, x + o * p->in, y + o * p->out);
+    if (p->inner == 1)
+        return;
     memset(y, 0, p->outer * p->out * p->inner * sizeof *y);
     for (size_t o = 0; o < p->outer; o++)
         for (size_t i = 0; i < p->out * p->taps; i++)
@@ -191,7 +211,9 @@ static void pass_forward(const struct pass *p, const float *x, float *y)
 static void pass_backward(const struct pass *p, const float *dy, float *dx)
 {
     memset(dx, 0, p->outer * p->in * p->inner * sizeof *dx);
-    for (size_t o = 0; o < p->outer; o++)
+    for (size_t o = 0; o < p->outer && p->inner == 1; o++)
+        line_backward(p, dy + o * p->out, dx + o * p->in);
+    for (size_t o = 0; o < p->outer && p->inner > 1; o++)
         for (size_t i = 0; i < p->out * p->taps; i++)
             row_weigh(dx + (o * p->in + p->index[i]) * p->inner,
                       dy + (o * p->out + i / p->taps) * p->inner, p->weight[i], p->inner);
