@@ -156,25 +156,27 @@ static void close_network(struct predictor *predictor)
 
 /* ---- one line an answer ---- */
 
+/* The most probable class of those not yet `taken`; the first of equals. NaN comes last. */
+static size_t best_of(const float *logits, const bool *taken, size_t classes)
+{
+    size_t best = classes;
+    for (size_t k = 0; k < classes; k++)
+        if (!taken[k] && (best == classes || logits[k] > logits[best]))
+            best = k;
+    return best;
+}
+
 /* The TOP most probable classes, in order. */
 static json_t *probabilities_json(const struct data_config *data, const float *logits)
 {
+    bool taken[JOB_CLASSES_MAX] = {false};
     json_t *object = json_object();
     double normaliser = softmax_log_normaliser(logits, data->class_count);
-    size_t count = data->class_count < TOP ? data->class_count : TOP, last = SIZE_MAX;
-    for (size_t n = 0; n < count; n++) {
-        size_t best = SIZE_MAX;
-        for (size_t k = 0; k < data->class_count; k++) {
-            bool later = last == SIZE_MAX || logits[k] < logits[last] ||
-                         (logits[k] == logits[last] && k > last);
-            if (later && (best == SIZE_MAX || logits[k] > logits[best]))
-                best = k;
-        }
-        if (best == SIZE_MAX)
-            break; /* not a number */
+    for (size_t n = 0; n < TOP && n < data->class_count; n++) {
+        size_t best = best_of(logits, taken, data->class_count);
+        taken[best] = true;
         json_object_set_new(object, data->classes[best],
                             json_real(exp((double)logits[best] - normaliser)));
-        last = best;
     }
     return object;
 }
