@@ -88,70 +88,51 @@ enum status onnx_fold_unary(const struct fold *fold)
 
 /* ---- two numbers ---- */
 
-enum arithmetic {
-    ADD,
-    SUB,
-    MUL,
-    DIV,
-    MOD,
-    POW,
-    MIN,
-    MAX,
-    EQUAL,
-    GREATER,
-    GREATER_EQUAL,
-    LESS,
-    LESS_EQUAL,
-    AND,
-    OR,
-    ARITHMETIC_COUNT
-};
-
 static const char *const arithmetic_types[] = {
-    [ADD] = "Add",
-    [SUB] = "Sub",
-    [MUL] = "Mul",
-    [DIV] = "Div",
-    [MOD] = "Mod",
-    [POW] = "Pow",
-    [MIN] = "Min",
-    [MAX] = "Max",
-    [EQUAL] = "Equal",
-    [GREATER] = "Greater",
-    [LESS] = "Less",
-    [GREATER_EQUAL] = "GreaterOrEqual",
-    [LESS_EQUAL] = "LessOrEqual",
-    [AND] = "And",
-    [OR] = "Or",
+    [FOLD_ADD] = "Add",
+    [FOLD_SUB] = "Sub",
+    [FOLD_MUL] = "Mul",
+    [FOLD_DIV] = "Div",
+    [FOLD_MOD] = "Mod",
+    [FOLD_POW] = "Pow",
+    [FOLD_MIN] = "Min",
+    [FOLD_MAX] = "Max",
+    [FOLD_EQUAL] = "Equal",
+    [FOLD_GREATER] = "Greater",
+    [FOLD_LESS] = "Less",
+    [FOLD_GREATER_EQUAL] = "GreaterOrEqual",
+    [FOLD_LESS_EQUAL] = "LessOrEqual",
+    [FOLD_AND] = "And",
+    [FOLD_OR] = "Or",
 };
 
 /* Mod takes the sign of the divisor, or with fmod that of the dividend. */
-static enum result real_of(enum arithmetic what, bool fmod_sign, double a, double b,
+static enum result real_of(enum fold_arithmetic what, bool fmod_sign, double a, double b,
                            struct folded_number *out)
 {
     switch ((int)what) {
-    case ADD:
+    case FOLD_ADD:
         out->real = a + b;
         return FINE;
-    case SUB:
+    case FOLD_SUB:
         out->real = a - b;
         return FINE;
-    case MUL:
+    case FOLD_MUL:
         out->real = a * b;
         return FINE;
-    case DIV:
+    case FOLD_DIV:
         out->real = a / b;
         return FINE;
-    case MOD:
+    case FOLD_MOD:
         out->real = fmod(a, b);
         return fmod_sign ? FINE : UNKNOWN;
-    case POW:
+    case FOLD_POW:
         out->real = pow(a, b);
         return FINE;
-    case MIN:
+    case FOLD_MIN:
         out->real = fmin(a, b);
         return FINE;
-    case MAX:
+    case FOLD_MAX:
         out->real = fmax(a, b);
         return FINE;
     }
@@ -159,168 +140,79 @@ static enum result real_of(enum arithmetic what, bool fmod_sign, double a, doubl
 }
 
 /* Division truncates. */
-static enum result divide(enum arithmetic what, bool fmod_sign, int64_t a, int64_t b, int64_t *out)
+static enum result divide(enum fold_arithmetic what, bool fmod_sign, int64_t a, int64_t b,
+                          int64_t *out)
 {
     if (b == 0)
         return BY_ZERO;
     if (b == -1)
-        return what == MOD ? FINE : __builtin_sub_overflow(0, a, out) ? OVERFLOWS : FINE;
-    *out = what == MOD ? a % b : a / b;
-    if (what == MOD && !fmod_sign && *out != 0 && (*out < 0) != (b < 0))
+        return what == FOLD_MOD ? FINE : __builtin_sub_overflow(0, a, out) ? OVERFLOWS : FINE;
+    *out = what == FOLD_MOD ? a % b : a / b;
+    if (what == FOLD_MOD && !fmod_sign && *out != 0 && (*out < 0) != (b < 0))
         *out += b;
     return FINE;
 }
 
-static enum result whole_of(enum arithmetic what, bool fmod_sign, int64_t a, int64_t b,
+static enum result whole_of(enum fold_arithmetic what, bool fmod_sign, int64_t a, int64_t b,
                             struct folded_number *out)
 {
     switch ((int)what) {
-    case ADD:
+    case FOLD_ADD:
         return __builtin_add_overflow(a, b, &out->whole) ? OVERFLOWS : FINE;
-    case SUB:
+    case FOLD_SUB:
         return __builtin_sub_overflow(a, b, &out->whole) ? OVERFLOWS : FINE;
-    case MUL:
+    case FOLD_MUL:
         return __builtin_mul_overflow(a, b, &out->whole) ? OVERFLOWS : FINE;
-    case DIV:
-    case MOD:
+    case FOLD_DIV:
+    case FOLD_MOD:
         return divide(what, fmod_sign, a, b, &out->whole);
-    case MIN:
+    case FOLD_MIN:
         out->whole = a < b ? a : b;
         return FINE;
-    case MAX:
+    case FOLD_MAX:
         out->whole = a > b ? a : b;
         return FINE;
-    case AND:
+    case FOLD_AND:
         out->whole = a != 0 && b != 0;
         return FINE;
-    case OR:
+    case FOLD_OR:
         out->whole = a != 0 || b != 0;
         return FINE;
     }
     return UNKNOWN;
 }
 
-/* -1, 0, 1: a is less, equal, greater. */
-static enum result answer(enum arithmetic what, int order, int64_t *out)
+int64_t onnx_fold_answer(enum fold_arithmetic what, int order)
 {
-    *out = what == EQUAL           ? order == 0
-           : what == GREATER       ? order > 0
-           : what == GREATER_EQUAL ? order >= 0
-           : what == LESS          ? order < 0
-                                   : order <= 0;
-    return FINE;
-}
-
-/* Sums, differences and multiples of what depends on the batch; false: there is no such number. */
-static bool combine(enum arithmetic what, struct folded_number a, struct folded_number b,
-                    struct folded_number *out)
-{
-    bool bad = false;
-    int64_t sign = what == SUB ? -1 : 1, factor = onnx_folded_plain(b) ? b.whole : a.whole;
-    struct folded_number of = onnx_folded_plain(b) ? a : b;
-    *out = (struct folded_number){0};
     switch ((int)what) {
-    case ADD:
-    case SUB:
-        bad |= __builtin_mul_overflow(b.whole, sign, &b.whole);
-        bad |= __builtin_add_overflow(a.whole, b.whole, &out->whole);
-        bad |= __builtin_mul_overflow(b.batch, sign, &b.batch);
-        bad |= __builtin_add_overflow(a.batch, b.batch, &out->batch);
-        bad |= __builtin_mul_overflow(b.sample, sign, &b.sample);
-        bad |= __builtin_add_overflow(a.sample, b.sample, &out->sample);
-        return !bad;
-    case MUL:
-        bad |= !onnx_folded_plain(a) && !onnx_folded_plain(b);
-        bad |= __builtin_mul_overflow(of.whole, factor, &out->whole);
-        bad |= __builtin_mul_overflow(of.batch, factor, &out->batch);
-        bad |= __builtin_mul_overflow(of.sample, factor, &out->sample);
-        return !bad;
-    case DIV:
-        bad |= !onnx_folded_plain(b) || b.whole <= 0;
-        if (bad || a.whole % b.whole != 0 || a.batch % b.whole != 0 || a.sample % b.whole != 0)
-            return false;
-        *out = (struct folded_number){
-            .whole = a.whole / b.whole, .batch = a.batch / b.whole, .sample = a.sample / b.whole};
-        return true;
+    case FOLD_EQUAL:
+        return order == 0;
+    case FOLD_GREATER:
+        return order > 0;
+    case FOLD_GREATER_EQUAL:
+        return order >= 0;
+    case FOLD_LESS:
+        return order < 0;
     }
-    return false;
+    return order <= 0;
 }
 
-/* The least that whole + batch · N + sample · i can be, with N at least 1; false: no least. */
-static bool least(struct folded_number a, int64_t *out)
-{
-    return a.batch >= 0 && a.sample >= 0 && !__builtin_add_overflow(a.whole, a.batch, out);
-}
-
-/* -1, 0 or 1 whichever the batch is, or 2. */
-static int order_of(struct folded_number a, struct folded_number b)
-{
-    struct folded_number above = {0}, below = {0};
-    int64_t up = 0, down = 0;
-    if (!combine(SUB, a, b, &above) || !combine(SUB, b, a, &below))
-        return 2;
-    if (onnx_folded_plain(above))
-        return (above.whole > 0) - (above.whole < 0);
-    if (least(above, &up) && up > 0)
-        return 1;
-    return least(below, &down) && down > 0 ? -1 : 2;
-}
-
-/* As order_of, where "at least" or "at most" is asked for. */
-static bool at_least(struct folded_number a, struct folded_number b)
-{
-    struct folded_number above = {0};
-    int64_t up = 0;
-    return combine(SUB, a, b, &above) && least(above, &up) && up >= 0;
-}
-
-static bool compare(enum arithmetic what, struct folded_number a, struct folded_number b,
-                    int64_t *out)
-{
-    int order = order_of(a, b);
-    if (order == 2 && (what == GREATER_EQUAL || what == LESS) && at_least(a, b)) {
-        *out = what == GREATER_EQUAL;
-        return true;
-    }
-    if (order == 2 && (what == LESS_EQUAL || what == GREATER) && at_least(b, a)) {
-        *out = what == LESS_EQUAL;
-        return true;
-    }
-    return order != 2 && answer(what, order, out) == FINE;
-}
-
-/* What depends on the batch: what cannot be known is unknown, and refused only where it is used. */
-static void batch_of(enum arithmetic what, bool real, struct folded_number a,
-                     struct folded_number b, struct folded_number *out)
-{
-    bool known = !real && !a.unknown && !b.unknown;
-    *out = (struct folded_number){0};
-    if (known && what >= EQUAL && what <= LESS_EQUAL)
-        known = compare(what, a, b, &out->whole);
-    else if (known && (what == MIN || what == MAX) && (at_least(a, b) || at_least(b, a)))
-        *out = at_least(a, b) == (what == MAX) ? a : b;
-    else if (known)
-        known = combine(what, a, b, out);
-    if (!known)
-        *out = (struct folded_number){.unknown = true};
-}
-
-static enum result binary(enum arithmetic what, bool fmod_sign, const struct folded *in,
+static enum result binary(enum fold_arithmetic what, bool fmod_sign, const struct folded *in,
                           struct folded_number a, struct folded_number b, struct folded_number *out)
 {
     bool real = onnx_folded_real(in->dtype);
     if (!onnx_folded_plain(a) || !onnx_folded_plain(b)) {
-        batch_of(what, real, a, b, out);
+        onnx_fold_with_batch(what, real, a, b, out);
         return FINE;
     }
     *out = (struct folded_number){0};
-    if (what >= EQUAL && what <= LESS_EQUAL) {
+    if (what >= FOLD_EQUAL && what <= FOLD_LESS_EQUAL) {
         if (real && (isnan(a.real) || isnan(b.real)))
             return UNKNOWN;
-        return answer(what,
-                      real ? (a.real > b.real) - (a.real < b.real)
-                           : (a.whole > b.whole) - (a.whole < b.whole),
-                      &out->whole);
+        int order = real ? (a.real > b.real) - (a.real < b.real)
+                         : (a.whole > b.whole) - (a.whole < b.whole);
+        out->whole = onnx_fold_answer(what, order);
+        return FINE;
     }
     enum result result = real ? real_of(what, fmod_sign, a.real, b.real, out)
                               : whole_of(what, fmod_sign, a.whole, b.whole, out);
@@ -353,12 +245,12 @@ static size_t broadcast_index(size_t at, const struct shape *out, const struct s
 /* Min and Max take any number of inputs: from the left. */
 enum status onnx_fold_binary(const struct fold *fold)
 {
-    enum arithmetic what = ADD;
+    enum fold_arithmetic what = FOLD_ADD;
     enum result result = FINE;
     bool fmod_sign = fmod_of(fold->proto);
-    while (what < ARITHMETIC_COUNT && strcmp(arithmetic_types[what], fold->proto->op_type) != 0)
+    while (what < FOLD_COUNT && strcmp(arithmetic_types[what], fold->proto->op_type) != 0)
         what++;
-    if (what == ARITHMETIC_COUNT)
+    if (what == FOLD_COUNT)
         return check(UNKNOWN, fold->err);
     for (size_t i = 0; i < fold->out->count && result == FINE; i++) {
         struct folded_number *out = &fold->out->numbers[i];
@@ -376,15 +268,15 @@ enum status onnx_fold_binary(const struct fold *fold)
 
 static const struct {
     const char *type;
-    enum arithmetic what;
+    enum fold_arithmetic what;
     int64_t whole; /* what a reduction of nothing would give */
     double real;
 } reductions[] = {
-    {"ReduceSum", ADD, 0, 0},
-    {"ReduceMean", ADD, 0, 0},
-    {"ReduceProd", MUL, 1, 1},
-    {"ReduceMax", MAX, INT64_MIN, -INFINITY},
-    {"ReduceMin", MIN, INT64_MAX, INFINITY},
+    {"ReduceSum", FOLD_ADD, 0, 0},
+    {"ReduceMean", FOLD_ADD, 0, 0},
+    {"ReduceProd", FOLD_MUL, 1, 1},
+    {"ReduceMax", FOLD_MAX, INT64_MIN, -INFINITY},
+    {"ReduceMin", FOLD_MIN, INT64_MAX, INFINITY},
 };
 
 /* Where the input's element `at` is summed. */
@@ -423,9 +315,11 @@ enum status onnx_fold_reduce(const struct fold *fold)
         return status;
     while (strcmp(reductions[row].type, fold->proto->op_type) != 0)
         row++;
+    struct folded_number nothing = {.whole = reductions[row].whole};
+    if (real)
+        nothing.real = reductions[row].real;
     for (size_t i = 0; i < fold->out->count; i++)
-        fold->out->numbers[i] = real ? (struct folded_number){.real = reductions[row].real}
-                                     : (struct folded_number){.whole = reductions[row].whole};
+        fold->out->numbers[i] = nothing;
     for (size_t i = 0; i < in->count && result == FINE; i++) {
         struct folded_number *out = &fold->out->numbers[reduced_index(i, &in->shape, reduced)];
         result = binary(reductions[row].what, false, in, *out, in->numbers[i], out);

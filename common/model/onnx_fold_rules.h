@@ -15,6 +15,25 @@ struct fold {
     struct error *err;
 };
 
+enum fold_arithmetic {
+    FOLD_ADD,
+    FOLD_SUB,
+    FOLD_MUL,
+    FOLD_DIV,
+    FOLD_MOD,
+    FOLD_POW,
+    FOLD_MIN,
+    FOLD_MAX,
+    FOLD_EQUAL,
+    FOLD_GREATER,
+    FOLD_GREATER_EQUAL,
+    FOLD_LESS,
+    FOLD_LESS_EQUAL, /* comparisons */
+    FOLD_AND,
+    FOLD_OR,
+    FOLD_COUNT
+};
+
 /* onnx_fold_move.c: numbers go to another place, the batch too. */
 enum status onnx_fold_copy(const struct fold *fold);
 enum status onnx_fold_concat(const struct fold *fold);
@@ -30,5 +49,13 @@ enum status onnx_fold_cast(const struct fold *fold);
 enum status onnx_fold_unary(const struct fold *fold);
 enum status onnx_fold_binary(const struct fold *fold);
 enum status onnx_fold_reduce(const struct fold *fold);
+
+/* The comparison's answer when a is less than, equal to or greater than b (order < 0, 0, > 0). */
+int64_t onnx_fold_answer(enum fold_arithmetic what, int order);
+
+/* onnx_fold_batch.c: one of a and b depends on the batch. What cannot be said of it is unknown, and
+ * refused only where it is used. */
+void onnx_fold_with_batch(enum fold_arithmetic what, bool real, struct folded_number a,
+                          struct folded_number b, struct folded_number *out);
 
 #endif
