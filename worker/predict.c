@@ -133,7 +133,7 @@ static enum status open_network(struct predictor *predictor, const struct job *j
     enum status status =
         model_open(&config, &job->data.preprocess, classes, &predictor->model, err);
     if (status == OK)
-        status = plan_create(predictor->model, NULL, 0, 0, &predictor->plan, err);
+        status = plan_create(predictor->model, &(struct live_config){0}, &predictor->plan, err);
     if (status == OK && predictor->plan->boundary_elements != classes)
         status = error_set(err, ERR_INPUT, "%s: %zu outputs, its note names %zu classes",
                            predictor->options->model, predictor->plan->boundary_elements, classes);

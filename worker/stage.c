@@ -46,8 +46,7 @@ enum status stage_open(const struct job *job, const struct model *model,
         return error_set(err, ERR_MEMORY, "no memory for a stage");
     stage->job = job;
     stage->index = index;
-    enum status status = plan_create(model, config->live, config->live_count, config->last_blocks,
-                                     &stage->plan, err);
+    enum status status = plan_create(model, &config->live, &stage->plan, err);
     if (status == OK) {
         stage->layout = layout_of(stage->plan, config);
         status = make_slices(stage, err);

@@ -132,14 +132,23 @@ struct loss_config {
     double confidence_min; /* and only above this confidence */
 };
 
+/* Which of the chosen parameters are trained: BitFit trains biases (Ben Zaken 2022). */
+enum live_kind { LIVE_ALL, LIVE_BIASES, LIVE_NORMS, LIVE_BIASES_AND_NORMS };
+
+/* Parameters of the pretrained part that a stage trains; the new head always is. */
+struct live_config {
+    const char **patterns; /* of names (fnmatch) */
+    size_t pattern_count;
+    uint32_t last_blocks; /* additionally the last N weighted layers (Conv, Gemm, MatMul with their
+                             scalars) */
+    enum live_kind kind;
+};
+
 struct stage_config {
     const char *name;
     const char **domains; /* names, in the order of the gradients' domains */
     size_t domain_count;
-    const char **live; /* name patterns (fnmatch) of live parameters; the new head is always live */
-    size_t live_count;
-    uint32_t last_blocks; /* additionally the last N weighted layers (Conv, Gemm, MatMul with their
-                             scalars) */
+    struct live_config live;
     uint32_t epochs;
     uint32_t micro_batch; /* samples per domain, shard and step */
     struct optimizer_config optimizer;

@@ -52,6 +52,7 @@
 /* Each in the order of its enum in job.h. */
 static const char *const securities[] = {"curve", "none", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
+static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", NULL};
 static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
@@ -174,10 +175,14 @@ static const struct key keys[] = {
          JOB_DOMAINS_MAX, NULL,
          "Domains it learns from. An epoch is one pass over the first unlabelled one, else the "
          "first."),
-    MANY("stages[].live", KEY_TEXTS, stage_config, live, live_count, 0, 0, 0, JOB_PATTERNS_MAX,
-         "[]", "Patterns (*, ?) of parameter names that are trained too. The new head always is."),
-    WHOLE("stages[].last_blocks", stage_config, last_blocks, 0, 1000, "0",
+    MANY("stages[].live", KEY_TEXTS, stage_config, live.patterns, live.pattern_count, 0, 0, 0,
+         JOB_PATTERNS_MAX, "[]",
+         "Patterns (*, ?) of parameter names that are trained too. The new head always is."),
+    WHOLE("stages[].last_blocks", stage_config, live.last_blocks, 0, 1000, "0",
           "Trains the last N layers with weights of the pretrained part too."),
+    CHOICE("stages[].live_kind", 0, stage_config, live.kind, live_kinds, "\"all\"",
+           "Of the parameters that live and last_blocks choose, only the \"biases\" (BitFit: "
+           "live = [\"*\"]), the scales and shifts of normalisations (\"norms\"), or both."),
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),

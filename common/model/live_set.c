@@ -7,10 +7,12 @@
 #include "common/base/memory.h"
 #include "common/config/nearest.h"
 #include "common/model/graph.h"
+#include "common/model/op_table.h"
 
 bool live_set_weighted(const struct model *model, const struct node *node)
 {
-    if (node->op != OP_CONV && node->op != OP_GEMM && node->op != OP_MATMUL)
+    if (node->op != OP_CONV && node->op != OP_CONV_TRANSPOSE && node->op != OP_GEMM &&
+        node->op != OP_MATMUL)
         return false;
     return model->graph->values[node->inputs[1]].parameter;
 }
@@ -19,10 +21,9 @@ static void mark_trainable(const struct graph *graph, bool *trainable)
 {
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = &graph->nodes[i];
-        size_t count = node->op == OP_BATCH_NORM ? 3 : node->input_count;
-        for (size_t k = 0; k < count; k++)
+        for (size_t k = 0; k < node->input_count; k++)
             if (node->inputs[k] != GRAPH_NONE && graph->values[node->inputs[k]].parameter)
-                trainable[node->inputs[k]] = true;
+                trainable[node->inputs[k]] |= op_table_differentiable(node, k);
     }
 }
 
@@ -72,8 +73,69 @@ static void mark_last(const struct model *model, uint32_t last_blocks, const boo
         }
 }
 
-enum status live_set_mark(const struct model *model, const char *const *patterns,
-                          size_t pattern_count, uint32_t last_blocks, bool *live, struct error *err)
+/* Added to something computed, and no longer than one axis: position embeddings are no biases. */
+static bool is_bias(const struct graph *graph, const struct node *node, size_t k)
+{
+    const struct value *value = &graph->values[node->inputs[k]];
+    size_t axes = 0;
+    for (size_t i = 0; i < value->shape.rank; i++)
+        axes += value->shape.dims[i] != 1;
+    if (node->op == OP_ADD)
+        return axes <= 1;
+    return k == 2 && (node->op == OP_CONV || node->op == OP_CONV_TRANSPOSE || node->op == OP_GEMM);
+}
+
+static bool is_norm(const struct node *node, size_t k)
+{
+    return (k == 1 || k == 2) && (node->op == OP_BATCH_NORM || node->op == OP_LAYER_NORM ||
+                                  node->op == OP_GROUP_NORM || node->op == OP_INSTANCE_NORM);
+}
+
+static bool is_of_kind(const struct graph *graph, const struct node *node, size_t k,
+                       enum live_kind kind)
+{
+    bool norm = is_norm(node, k), bias = (norm && k == 2) || is_bias(graph, node, k);
+    switch (kind) {
+    case LIVE_ALL:
+        return true;
+    case LIVE_BIASES:
+        return bias;
+    case LIVE_NORMS:
+        return norm;
+    case LIVE_BIASES_AND_NORMS:
+        return bias || norm;
+    }
+    check_failed("a kind of parameters", __FILE__, __LINE__);
+}
+
+/* Clears what no node uses as this kind. */
+static enum status keep_kind(const struct graph *graph, enum live_kind kind, bool *live,
+                             struct error *err)
+{
+    bool *kept = memory_alloc(graph->value_count, sizeof *kept), any = false, asked = false;
+    if (kept == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for %zu marks", graph->value_count);
+    for (size_t i = 0; i + 1 < graph->node_count; i++)
+        for (size_t k = 0; k < graph->nodes[i].input_count; k++) {
+            uint32_t input = graph->nodes[i].inputs[k];
+            if (input == GRAPH_NONE || !live[input])
+                continue;
+            asked = true;
+            any |= kept[input] |= is_of_kind(graph, &graph->nodes[i], k, kind);
+        }
+    const struct node *head = &graph->nodes[graph->node_count - 1];
+    for (size_t k = 1; k < head->input_count; k++)
+        kept[head->inputs[k]] = live[head->inputs[k]];
+    memcpy(live, kept, graph->value_count * sizeof *live);
+    memory_free(kept);
+    return any || !asked ? OK
+                         : error_set(err, ERR_INPUT,
+                                     "live_kind leaves none of the parameters that live and "
+                                     "last_blocks choose");
+}
+
+enum status live_set_mark(const struct model *model, const struct live_config *config, bool *live,
+                          struct error *err)
 {
     const struct graph *graph = model->graph;
     enum status status = OK;
@@ -83,10 +145,10 @@ enum status live_set_mark(const struct model *model, const char *const *patterns
         return error_set(err, ERR_MEMORY, "no memory for %zu marks", graph->value_count);
     mark_trainable(graph, trainable);
     memset(live, 0, graph->value_count * sizeof *live);
-    for (size_t i = 0; i < pattern_count && status == OK; i++)
-        status = mark_pattern(graph, trainable, patterns[i], live, err);
+    for (size_t i = 0; i < config->pattern_count && status == OK; i++)
+        status = mark_pattern(graph, trainable, config->patterns[i], live, err);
     if (status == OK)
-        mark_last(model, last_blocks, trainable, live);
+        mark_last(model, config->last_blocks, trainable, live);
     memory_free(trainable);
-    return status;
+    return status == OK ? keep_kind(graph, config->kind, live, err) : status;
 }

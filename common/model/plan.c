@@ -227,9 +227,8 @@ static enum status split_graph(struct plan *plan, const struct graph *graph, con
     return OK;
 }
 
-enum status plan_create(const struct model *model, const char *const *patterns,
-                        size_t pattern_count, uint32_t last_blocks, struct plan **out,
-                        struct error *err)
+enum status plan_create(const struct model *model, const struct live_config *config,
+                        struct plan **out, struct error *err)
 {
     const struct graph *graph = model->graph;
     struct plan *plan = memory_alloc(1, sizeof *plan);
@@ -242,7 +241,7 @@ enum status plan_create(const struct model *model, const char *const *patterns,
         status = allocate(plan, graph, err);
     }
     if (status == OK)
-        status = live_set_mark(model, patterns, pattern_count, last_blocks, live, err);
+        status = live_set_mark(model, config, live, err);
     if (status == OK)
         status = split_graph(plan, graph, live, err);
     memory_free(live);
@@ -251,6 +250,17 @@ enum status plan_create(const struct model *model, const char *const *patterns,
     else
         plan_destroy(&plan);
     return status;
+}
+
+enum status plan_check_order(const struct plan *plan, const struct plan *before, struct error *err)
+{
+    for (size_t i = 0; i < before->tensor_count; i++)
+        if (plan->split->tensor_of[before->split->live[i]] == GRAPH_NONE)
+            return error_set(err, ERR_INPUT,
+                             "it freezes %.100s, which the stage before it trains: that training "
+                             "would be lost; name it in live too",
+                             before->tensors[i].name);
+    return OK;
 }
 
 void plan_destroy(struct plan **plan)

@@ -59,13 +59,17 @@ struct plan {
     struct plan_graph *split;
 };
 
-/* `patterns` are fnmatch(3) patterns over parameter names; `last_blocks` adds the last N weighted
- * layers with the scalars and biases between them. A pattern that matches nothing is ERR_INPUT and
+/* `config->patterns` are fnmatch(3) patterns over parameter names; `config->last_blocks` adds the last N
+ * weighted layers with the scalars and biases between them; of all these `config->kind` are trained. A pattern that matches nothing is ERR_INPUT and
  * names the nearest parameter. */
-enum status plan_create(const struct model *model, const char *const *patterns,
-                        size_t pattern_count, uint32_t last_blocks, struct plan **out,
-                        struct error *err) MUST_CHECK;
+enum status plan_create(const struct model *model, const struct live_config *config,
+                        struct plan **out, struct error *err) MUST_CHECK;
 void plan_destroy(struct plan **plan);
+
+/* A stage goes on from where the one before it stopped: what that one trained must stay live, since
+ * the trunk of a frozen parameter is the file's. ERR_INPUT names what `plan` freezes of `before`. */
+enum status plan_check_order(const struct plan *plan, const struct plan *before,
+                             struct error *err) MUST_CHECK;
 
 /* Starting values into live[live_elements]: pretrained tensors as loaded; head.weight from N(0,
  * 1/d) keyed by (seed, RANDOM_INIT, tensor), head.bias zero. */

@@ -32,8 +32,9 @@ static enum status open_all(struct check *check, const struct cli_job_options *o
                             &check->model, err);
     for (size_t i = 0; i < job->stage_count && status == OK; i++) {
         const struct stage_config *stage = &job->stages[i];
-        status = plan_create(check->model, stage->live, stage->live_count, stage->last_blocks,
-                             &check->plans[i], err);
+        status = plan_create(check->model, &stage->live, &check->plans[i], err);
+        if (status == OK && i > 0)
+            status = plan_check_order(check->plans[i], check->plans[i - 1], err);
         if (status != OK)
             error_prefix(err, "stage %s", stage->name);
     }

@@ -50,8 +50,9 @@ static enum status create_stage(struct controller *c, size_t i, struct error *er
 {
     struct stage_state *stage = &c->stages[i];
     const struct stage_config *config = controller_config(c, i);
-    enum status status = plan_create(c->model, config->live, config->live_count,
-                                     config->last_blocks, &stage->plan, err);
+    enum status status = plan_create(c->model, &config->live, &stage->plan, err);
+    if (status == OK && i > 0)
+        status = plan_check_order(stage->plan, c->stages[i - 1].plan, err);
     if (status != OK)
         return error_prefix(err, "stage '%s'", config->name);
     stage->layout = layout_of(stage->plan, config);

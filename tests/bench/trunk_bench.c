@@ -136,8 +136,10 @@ int main(int argc, char **argv)
     struct plan *plan = NULL;
     struct trunk *trunk = NULL;
     must(model_open(&config, &input, CLASSES, &model, &err));
-    must(plan_create(model, (const char *const *)(argv + 6), head ? (size_t)argc - 6 : 0, 0, &plan,
-                     &err));
+    must(plan_create(model,
+                     &(struct live_config){.patterns = (const char **)(argv + 6),
+                                           .pattern_count = head ? (size_t)argc - 6 : 0},
+                     &plan, &err));
     if (head) {
         time_head(plan, batch);
     } else {

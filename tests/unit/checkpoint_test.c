@@ -18,7 +18,10 @@ static struct plan *make_plan(const char *pattern)
 {
     struct plan *plan = NULL;
     struct error err;
-    if (plan_create(model, &pattern, pattern != NULL, 0, &plan, &err) != OK)
+    if (plan_create(model,
+                    &(struct live_config){
+                        .patterns = &pattern, .pattern_count = pattern != NULL, .last_blocks = 0},
+                    &plan, &err) != OK)
         fail_msg("%s", err.text);
     return plan;
 }

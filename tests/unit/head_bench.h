@@ -45,7 +45,10 @@ static inline float *boundary_features(const struct plan *plan, const float *inp
 static inline struct bench bench_on(struct model *model, const char *pattern, size_t batch_max)
 {
     struct bench b = {.model = model};
-    if (plan_create(b.model, &pattern, pattern != NULL, 0, &b.plan, &b.err) != OK ||
+    if (plan_create(b.model,
+                    &(struct live_config){
+                        .patterns = &pattern, .pattern_count = pattern != NULL, .last_blocks = 0},
+                    &b.plan, &b.err) != OK ||
         head_create(b.plan, batch_max, &b.head, &b.err) != OK ||
         tape_create(b.head, &b.tape, &b.err) != OK)
         fail_msg("%s", b.err.text);

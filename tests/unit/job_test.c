@@ -132,7 +132,7 @@ static void overrides_reach_every_kind_of_key(void **state)
     assert_int_equal(job->stages[1].epochs, 3);
     assert_int_equal(job->stages[0].epochs, 5);
     assert_int_equal(job->stages[1].merge, MERGE_PCGRAD);
-    assert_string_equal(job->stages[0].live[0], "a*");
+    assert_string_equal(job->stages[0].live.patterns[0], "a*");
     assert_true(job->data.preprocess.invert);
     assert_true(job->data.preprocess.mean[1] == 2.5);
     assert_true(job->data.domains[1].divide[0] == 1.0);

@@ -26,20 +26,27 @@ static struct model *chain_model(double weight_mean)
     return net_model(&net, at, 3);
 }
 
-static struct plan *make_plan(const struct model *model, const char *pattern, uint32_t last)
+static struct plan *make_plan(const struct model *model, const char *pattern, uint32_t last,
+                              enum live_kind kind)
 {
     struct plan *plan = NULL;
     struct error err;
-    if (plan_create(model, &pattern, pattern != NULL, last, &plan, &err) != OK)
+    if (plan_create(model,
+                    &(struct live_config){.patterns = &pattern,
+                                          .pattern_count = pattern != NULL,
+                                          .last_blocks = last,
+                                          .kind = kind},
+                    &plan, &err) != OK)
         fail_msg("%s", err.text);
     return plan;
 }
 
 /* Live names in plan order, boundary names, separated. */
-static void describes(const char *expected, const char *pattern, uint32_t last)
+static void describes_kind(const char *expected, const char *pattern, uint32_t last,
+                           enum live_kind kind)
 {
     struct model *model = chain_model(0);
-    struct plan *plan = make_plan(model, pattern, last);
+    struct plan *plan = make_plan(model, pattern, last, kind);
     char text[512] = "";
     for (size_t i = 0; i < plan->tensor_count; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%s ", plan->tensors[i].name);
@@ -50,6 +57,11 @@ static void describes(const char *expected, const char *pattern, uint32_t last)
     assert_string_equal(text, expected);
     plan_destroy(&plan);
     model_destroy(&model);
+}
+
+static void describes(const char *expected, const char *pattern, uint32_t last)
+{
+    describes_kind(expected, pattern, last, LIVE_ALL);
 }
 
 static void without_patterns_only_the_new_head_is_live(void **state)
@@ -77,6 +89,41 @@ static void last_blocks_count_weighted_layers_backwards(void **state)
               9);
 }
 
+static void kinds_choose_biases_and_norms(void **state)
+{
+    (void)state;
+    describes_kind("bn1.bias conv2.b head.weight head.bias | conv1", "*", 0, LIVE_BIASES);
+    describes_kind("bn1.scale bn1.bias head.weight head.bias | conv1", "*", 0, LIVE_NORMS);
+    describes_kind("bn1.scale bn1.bias conv2.b head.weight head.bias | conv1", "*", 0,
+                   LIVE_BIASES_AND_NORMS);
+    describes_kind("conv2.b head.weight head.bias | conv2", NULL, 1, LIVE_BIASES);
+    describes_kind("head.weight head.bias | features", NULL, 0, LIVE_NORMS);
+    struct model *model = chain_model(0);
+    struct plan *plan = NULL;
+    struct error err;
+    const char *pattern = "conv1.w";
+    const struct live_config none = {.patterns = &pattern, .pattern_count = 1, .kind = LIVE_NORMS};
+    assert_int_equal(plan_create(model, &none, &plan, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, "live_kind"));
+    model_destroy(&model);
+}
+
+static void a_stage_may_not_freeze_what_the_one_before_trained(void **state)
+{
+    (void)state;
+    struct model *model = chain_model(0);
+    struct plan *narrow = make_plan(model, "conv2.w", 0, LIVE_ALL);
+    struct plan *wide = make_plan(model, "conv2.*", 0, LIVE_ALL);
+    struct error err;
+    assert_int_equal(plan_check_order(wide, narrow, &err), OK);
+    assert_int_equal(plan_check_order(narrow, narrow, &err), OK);
+    assert_int_equal(plan_check_order(narrow, wide, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, "conv2.b"));
+    plan_destroy(&narrow);
+    plan_destroy(&wide);
+    model_destroy(&model);
+}
+
 static void running_statistics_are_never_live(void **state)
 {
     (void)state;
@@ -84,8 +131,12 @@ static void running_statistics_are_never_live(void **state)
     struct plan *plan = NULL;
     struct error err;
     const char *pattern = "bn1.mean";
-    assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), ERR_INPUT);
-    plan = make_plan(model, "bn1.*", 0);
+    assert_int_equal(plan_create(model,
+                                 &(struct live_config){
+                                     .patterns = &pattern, .pattern_count = 1, .last_blocks = 0},
+                                 &plan, &err),
+                     ERR_INPUT);
+    plan = make_plan(model, "bn1.*", 0, LIVE_ALL);
     assert_int_equal(plan->tensor_count, 4);
     plan_destroy(&plan);
     model_destroy(&model);
@@ -98,7 +149,11 @@ static void a_pattern_without_match_names_the_nearest(void **state)
     struct plan *plan = NULL;
     struct error err;
     const char *pattern = "conv2_w";
-    assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), ERR_INPUT);
+    assert_int_equal(plan_create(model,
+                                 &(struct live_config){
+                                     .patterns = &pattern, .pattern_count = 1, .last_blocks = 0},
+                                 &plan, &err),
+                     ERR_INPUT);
     assert_non_null(strstr(err.text, "conv2_w"));
     assert_non_null(strstr(err.text, "conv2.w"));
     assert_null(plan);
@@ -112,7 +167,7 @@ static void blocks_tile_the_live_vector(void **state)
     uint32_t w = net_constant(&net, "w", net_shape(2, 700, 900), 0, 0.1);
     struct model *model =
         net_model(&net, net_node(&net, OP_MATMUL, "m", NULL, 2, net.graph->input, w), 3);
-    struct plan *plan = make_plan(model, "w", 0);
+    struct plan *plan = make_plan(model, "w", 0, LIVE_ALL);
     size_t at = 0;
     assert_int_equal(plan->block_count, 3 + 1 + 1); /* 630000 elements in blocks of 262144 */
     for (size_t i = 0; i < plan->block_count; i++) {
@@ -132,7 +187,7 @@ static void blocks_tile_the_live_vector(void **state)
 static struct digest trunk_digest(double weight_mean, const char *pattern)
 {
     struct model *model = chain_model(weight_mean);
-    struct plan *plan = make_plan(model, pattern, 0);
+    struct plan *plan = make_plan(model, pattern, 0, LIVE_ALL);
     struct digest digest = plan->trunk;
     plan_destroy(&plan);
     model_destroy(&model);
@@ -156,7 +211,8 @@ static void starting_values_are_pretrained_or_drawn(void **state)
 {
     (void)state;
     struct model *model = chain_model(0);
-    struct plan *plan = make_plan(model, "conv2.*", 0), *small = make_plan(model, NULL, 0);
+    struct plan *plan = make_plan(model, "conv2.*", 0, LIVE_ALL),
+                *small = make_plan(model, NULL, 0, LIVE_ALL);
     float *live = calloc(plan->live_elements, sizeof *live),
           *other = calloc(small->live_elements, sizeof *other);
     plan_initial(plan, 5, live);
@@ -188,6 +244,8 @@ int main(void)
         cmocka_unit_test(without_patterns_only_the_new_head_is_live),
         cmocka_unit_test(patterns_choose_parameters_by_name),
         cmocka_unit_test(last_blocks_count_weighted_layers_backwards),
+        cmocka_unit_test(kinds_choose_biases_and_norms),
+        cmocka_unit_test(a_stage_may_not_freeze_what_the_one_before_trained),
         cmocka_unit_test(running_statistics_are_never_live),
         cmocka_unit_test(a_pattern_without_match_names_the_nearest),
         cmocka_unit_test(blocks_tile_the_live_vector),

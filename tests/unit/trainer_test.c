@@ -111,7 +111,6 @@ static struct model *make_model(void)
 
 static int setup(void **state)
 {
-    static const char *const live[] = {"fc2"};
     fixture_setup(state);
     write_domain(SOURCE);
     write_domain(TARGET);
@@ -120,7 +119,7 @@ static int setup(void **state)
     manifest = fixture_manifest(job, MANIFEST_WORKER);
     model = make_model();
     DO(decoder_open(job, manifest, &decoder, &err));
-    DO(plan_create(model, live, 1, 0, &plan, &err));
+    DO(plan_create(model, &job->stages[0].live, &plan, &err));
     DO(features_create(job, manifest, plan, decoder, &progress, &features, &err));
     DO(trainer_create(job, manifest, plan, 0, features, &trainer, &err));
     DO(trainer_pseudo_labels(trainer, labels[TARGET], sizeof labels[TARGET], &err));

@@ -48,25 +48,37 @@ static void an_unknown_token_ends_the_run(void **state)
     bench_close(&b);
 }
 
-/* x > threshold ? x : 0 — whatever the threshold is, its slope is zero. */
+/* x > |threshold| ? x : 0: whatever the threshold is, its slope is zero. */
+static struct model *gated_model(bool through_abs)
+{
+    struct net net = net_create(net_shape(2, -1, 4));
+    uint32_t threshold = net_constant(&net, "threshold", net_shape(1, 4), 0, 0.1);
+    if (through_abs)
+        threshold = net_node(&net, OP_ABS, "abs", NULL, 1, threshold);
+    uint32_t above = net_node(&net, OP_GREATER, "above", NULL, 2, net.graph->input, threshold);
+    uint32_t zero = net_constant(&net, "zero", net_shape(0), 0, 0);
+    uint32_t at = net_node(&net, OP_WHERE, "gated", NULL, 3, above, net.graph->input, zero);
+    return net_model(&net, at, CLASSES);
+}
+
+/* Where the node itself passes no gradient it is no trainable parameter; else the head finds out. */
 static void what_cannot_learn_is_refused(void **state)
 {
     (void)state;
-    struct net net = net_create(net_shape(2, -1, 4));
-    uint32_t threshold = net_constant(&net, "threshold", net_shape(1, 4), 0, 0.1);
-    uint32_t above = net_node(&net, OP_GREATER, "above", NULL, 2, net.graph->input, threshold);
-    uint32_t zero = net_constant(&net, "zero", net_shape(0), 0, 0);
-    struct model *model = net_model(
-        &net, net_node(&net, OP_WHERE, "gated", NULL, 3, above, net.graph->input, zero), CLASSES);
+    const char *pattern = "threshold";
+    const struct live_config live = {.patterns = &pattern, .pattern_count = 1};
+    struct model *direct = gated_model(false), *through = gated_model(true);
     struct plan *plan = NULL;
     struct head *head = NULL;
     struct error err;
-    const char *pattern = "threshold";
-    assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), OK);
+    assert_int_equal(plan_create(direct, &live, &plan, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, "matches no parameter"));
+    assert_int_equal(plan_create(through, &live, &plan, &err), OK);
     assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_SUPPORT);
     assert_non_null(strstr(err.text, "threshold cannot learn"));
     plan_destroy(&plan);
-    model_destroy(&model);
+    model_destroy(&direct);
+    model_destroy(&through);
 }
 
 /* ---- as a trunk ---- */
@@ -96,6 +108,31 @@ static void two_inputs_run_through_the_trunk(void **state)
         free(got);
         bench_close(&b);
     }
+}
+
+static void neighbours_do_not_matter(void **state)
+{
+    (void)state;
+    enum { COUNT = 11, PLACE = 4 };
+    struct bench b = bench_on(transformer_model(CLASSES), NULL, BATCH);
+    struct trunk *trunk = NULL;
+    size_t width = b.plan->boundary_elements, row = b.model->input_elements;
+    float *inputs = net_samples(b.model->graph, COUNT);
+    float *first = calloc(COUNT * width, sizeof *first),
+          *again = calloc(COUNT * width, sizeof *again);
+    assert_int_equal(trunk_create(b.plan, COUNT, &trunk, &b.err), OK);
+    assert_int_equal(trunk_run(trunk, inputs, first, &b.err), OK);
+    for (size_t i = 0; i < COUNT; i++)
+        if (i != PLACE)
+            memcpy(inputs + i * row, inputs + (i + 1) % COUNT * row, row * sizeof *inputs);
+    assert_int_equal(trunk_run(trunk, inputs, again, &b.err), OK);
+    assert_memory_equal(first + PLACE * width, again + PLACE * width, width * sizeof *first);
+    assert_memory_not_equal(first, again, COUNT * width * sizeof *first);
+    trunk_destroy(&trunk);
+    free(inputs);
+    free(first);
+    free(again);
+    bench_close(&b);
 }
 
 /* ---- constants of other types ---- */
@@ -145,7 +182,12 @@ static void whole_numbers_that_float32_cannot_hold_are_refused(void **state)
         struct plan *plan = NULL;
         struct head *head = NULL;
         struct error err;
-        assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), OK);
+        assert_int_equal(
+            plan_create(
+                model,
+                &(struct live_config){.patterns = &pattern, .pattern_count = 1, .last_blocks = 0},
+                &plan, &err),
+            OK);
         assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_INPUT);
         assert_non_null(strstr(err.text, "constant constant holds"));
         plan_destroy(&plan);
@@ -162,6 +204,7 @@ int main(void)
         cmocka_unit_test(an_unknown_token_ends_the_run),
         cmocka_unit_test(what_cannot_learn_is_refused),
         cmocka_unit_test(two_inputs_run_through_the_trunk),
+        cmocka_unit_test(neighbours_do_not_matter),
         cmocka_unit_test(constants_of_every_type_become_float32),
         cmocka_unit_test(whole_numbers_that_float32_cannot_hold_are_refused),
     };
