@@ -125,7 +125,7 @@ FUZZ_CC := clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-saniti
 FUZZ_message := $(wildcard common/base/*.c common/wire/*.c)
 FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest.c \
 	$(filter-out common/model/onnx_writer.c common/model/onnx_writing.c,$(wildcard common/model/onnx_*.c)) \
-	$(addprefix common/model/,graph.c op_table.c window_rules.c flops_rules.c dtype_rules.c) $(wildcard common/model/shape_*.c)
+	$(addprefix common/model/,graph.c op_table.c window_rules.c flops_rules.c gradient_rules.c dtype_rules.c) $(wildcard common/model/shape_*.c)
 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)
 	@scripts/setup lint

@@ -7,10 +7,12 @@
 #include "common/base/memory.h"
 #include "common/config/nearest.h"
 #include "common/model/graph.h"
+#include "common/model/op_table.h"
 
 bool live_set_weighted(const struct model *model, const struct node *node)
 {
-    if (node->op != OP_CONV && node->op != OP_GEMM && node->op != OP_MATMUL)
+    if (node->op != OP_CONV && node->op != OP_CONV_TRANSPOSE && node->op != OP_GEMM &&
+        node->op != OP_MATMUL)
         return false;
     return model->graph->values[node->inputs[1]].parameter;
 }
@@ -19,10 +21,9 @@ static void mark_trainable(const struct graph *graph, bool *trainable)
 {
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = &graph->nodes[i];
-        size_t count = node->op == OP_BATCH_NORM ? 3 : node->input_count;
-        for (size_t k = 0; k < count; k++)
+        for (size_t k = 0; k < node->input_count; k++)
             if (node->inputs[k] != GRAPH_NONE && graph->values[node->inputs[k]].parameter)
-                trainable[node->inputs[k]] = true;
+                trainable[node->inputs[k]] |= op_table_differentiable(node, k);
     }
 }
 

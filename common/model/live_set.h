@@ -1,7 +1,6 @@
 /* Which parameters a stage trains: by name pattern and by counting weighted layers backwards from
- * the head. Trainable are the parameters some node uses, except batch normalisation's running
- * statistics (they are estimates, not weights: gradients toward them make no sense at inference).
- */
+ * the head. Trainable are the parameters toward which some node passes a gradient (op_table.h): not, for
+ * example, batch normalisation's running statistics (they are estimates, not weights). */
 #ifndef GRAFT_COMMON_MODEL_LIVE_SET_H
 #define GRAFT_COMMON_MODEL_LIVE_SET_H
 
@@ -18,7 +17,7 @@ enum status live_set_mark(const struct model *model, const char *const *patterns
                           size_t pattern_count, uint32_t last_blocks, bool *live,
                           struct error *err) MUST_CHECK;
 
-/* Is the node a weighted layer: Conv, Gemm or MatMul with a parameter as its weight? */
+/* Is the node a weighted layer: Conv, ConvTranspose, Gemm or MatMul with a parameter as its weight? */
 struct node;
 bool live_set_weighted(const struct model *model, const struct node *node);
 

@@ -1,5 +1,5 @@
 /* The operators graft knows: one row each. To add one: an enumerator in graph.h, a row here, its
- * rules (shape_rules or window_rules, dtype_rules, flops_rules), its attributes (onnx_attributes), its
+ * rules (shape_rules or window_rules, dtype_rules, flops_rules, gradient_rules), its attributes (onnx_attributes), its
  * kernel (worker/engine/ops). */
 #ifndef GRAFT_COMMON_MODEL_OP_TABLE_H
 #define GRAFT_COMMON_MODEL_OP_TABLE_H
@@ -24,9 +24,13 @@ struct op_row {
     /* Multiplications and additions for one sample. */
     double (*flops)(const struct node *node, const struct shape *const *in,
                     const struct shape *out);
+    bool (*gradient)(const struct node *node, size_t input); /* gradient_rules.h */
 };
 
 const struct op_row *op_table_row(enum op op);
+
+/* May the node be asked for the gradient of this input? */
+bool op_table_differentiable(const struct node *node, size_t input);
 
 /* Operator of an ONNX type; false when graft does not have it. Dropout is OP_IDENTITY. */
 bool op_table_find(const char *type, enum op *out);

@@ -218,6 +218,25 @@ static void what_is_only_like_layer_norm_stays(void **state)
         expect_untouched(norm(forms[i]), OP_LAYER_NORM);
 }
 
+/* ---- what does nothing ---- */
+
+static void casts_to_floating_point_vanish(void **state)
+{
+    (void)state;
+    uint32_t x;
+    struct net net = begin(&x);
+    struct attributes to = net_attributes(OP_CAST);
+    to.to = DTYPE_F32;
+    uint32_t at = node(&net, OP_GREATER, NULL, x, number(&net, 0));
+    at = node(&net, OP_CAST, &to, at, GRAPH_NONE);
+    at = node(&net, OP_MUL, NULL, x, node(&net, OP_IDENTITY, NULL, at, GRAPH_NONE));
+    struct bench b = bench_on(net_model(&net, at, CLASSES), "*", BATCH);
+    size_t all = 0;
+    assert_int_equal(count_nodes(&b, OP_CAST, &all), 0);
+    assert_int_equal(all, b.model->graph->node_count - 2);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +244,7 @@ int main(void)
         cmocka_unit_test(what_is_only_like_gelu_stays),
         cmocka_unit_test(decomposed_layer_norm_becomes_one_node),
         cmocka_unit_test(what_is_only_like_layer_norm_stays),
+        cmocka_unit_test(casts_to_floating_point_vanish),
     };
     return cmocka_run_group_tests_name("folds", tests, NULL, NULL);
 }

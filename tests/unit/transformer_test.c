@@ -48,25 +48,36 @@ static void an_unknown_token_ends_the_run(void **state)
     bench_close(&b);
 }
 
-/* x > threshold ? x : 0 — whatever the threshold is, its slope is zero. */
+/* x > |threshold| ? x : 0: whatever the threshold is, its slope is zero. */
+static struct model *gated_model(bool through_abs)
+{
+    struct net net = net_create(net_shape(2, -1, 4));
+    uint32_t threshold = net_constant(&net, "threshold", net_shape(1, 4), 0, 0.1);
+    if (through_abs)
+        threshold = net_node(&net, OP_ABS, "abs", NULL, 1, threshold);
+    uint32_t above = net_node(&net, OP_GREATER, "above", NULL, 2, net.graph->input, threshold);
+    uint32_t zero = net_constant(&net, "zero", net_shape(0), 0, 0);
+    uint32_t at = net_node(&net, OP_WHERE, "gated", NULL, 3, above, net.graph->input, zero);
+    return net_model(&net, at, CLASSES);
+}
+
+/* Where the node itself passes no gradient it is no trainable parameter; else the head finds out. */
 static void what_cannot_learn_is_refused(void **state)
 {
     (void)state;
-    struct net net = net_create(net_shape(2, -1, 4));
-    uint32_t threshold = net_constant(&net, "threshold", net_shape(1, 4), 0, 0.1);
-    uint32_t above = net_node(&net, OP_GREATER, "above", NULL, 2, net.graph->input, threshold);
-    uint32_t zero = net_constant(&net, "zero", net_shape(0), 0, 0);
-    struct model *model = net_model(
-        &net, net_node(&net, OP_WHERE, "gated", NULL, 3, above, net.graph->input, zero), CLASSES);
+    const char *const pattern[] = {"threshold"};
+    struct model *direct = gated_model(false), *through = gated_model(true);
     struct plan *plan = NULL;
     struct head *head = NULL;
     struct error err;
-    const char *pattern = "threshold";
-    assert_int_equal(plan_create(model, &pattern, 1, 0, &plan, &err), OK);
+    assert_int_equal(plan_create(direct, pattern, 1, 0, &plan, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, "matches no parameter"));
+    assert_int_equal(plan_create(through, pattern, 1, 0, &plan, &err), OK);
     assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_SUPPORT);
     assert_non_null(strstr(err.text, "threshold cannot learn"));
     plan_destroy(&plan);
-    model_destroy(&model);
+    model_destroy(&direct);
+    model_destroy(&through);
 }
 
 /* ---- as a trunk ---- */

@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "common/model/graph.h"
+#include "common/model/op_table.h"
 #include "worker/engine/constants.h"
 #include "worker/engine/sites.h"
 
@@ -68,7 +69,7 @@ static void mark_needs(struct head *head)
     for (size_t i = 0; i < program->node_count; i++)
         for (size_t k = 0; k < program->nodes[i].input_count; k++)
             if (program->nodes[i].inputs[k] != GRAPH_NONE &&
-                op_differentiable(&program->nodes[i], k))
+                op_table_differentiable(&program->nodes[i], k))
                 head->needs[program->nodes[i].output] |= head->needs[program->nodes[i].inputs[k]];
 }
 
@@ -82,7 +83,8 @@ static enum status check_reach(const struct head *head, struct error *err)
     for (size_t i = program->node_count; i-- > 0;)
         for (size_t k = 0; k < program->nodes[i].input_count; k++)
             if (reached[program->nodes[i].output] && program->nodes[i].inputs[k] != GRAPH_NONE)
-                reached[program->nodes[i].inputs[k]] |= op_differentiable(&program->nodes[i], k);
+                reached[program->nodes[i].inputs[k]] |=
+                    op_table_differentiable(&program->nodes[i], k);
     for (size_t i = 0; i < head->plan->tensor_count; i++)
         if (!reached[head->plan->split->live[i]])
             return error_set(err, ERR_SUPPORT,

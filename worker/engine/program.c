@@ -89,6 +89,13 @@ void program_sweep(struct program *program)
     count_uses(program);
 }
 
+/* Whatever is cast to floating point is float32 already (graph.h). */
+static bool changes_nothing(const struct node *node)
+{
+    enum dtype to = node->attributes.to;
+    return node->op == OP_IDENTITY || (node->op == OP_CAST && (to == DTYPE_F32 || to == DTYPE_F64));
+}
+
 /* One pass, in order, with `maker` as the table of what each value stands for (the sweep refills
  * it). */
 static void bypass_identities(struct program *program)
@@ -101,7 +108,7 @@ static void bypass_identities(struct program *program)
         for (size_t k = 0; k < node->input_count; k++, port++)
             if (*port != GRAPH_NONE)
                 *port = stands_for[*port];
-        if (node->op == OP_IDENTITY)
+        if (changes_nothing(node))
             stands_for[node->output] = node->inputs[0];
     }
 }

@@ -1,5 +1,5 @@
 /* A program: the nodes of one side of a plan in order, simplified without changing what they
- * compute (beyond rounding): Identity bypassed, hard swish, Gelu and layer normalisation recognised in
+ * compute (beyond rounding): Identity and Cast to floating point bypassed, hard swish, Gelu and layer normalisation recognised in
  * their decomposed forms, nodes nobody needs removed. Borrows the plan's graph; nodes are copies, value indexes are the
  * graph's. Built by one thread, then constant. */
 #ifndef GRAFT_WORKER_ENGINE_PROGRAM_H

@@ -2,6 +2,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/model/op_table.h"
 
 struct shape sites_shape(const struct graph *graph, uint32_t value, size_t batch)
 {
@@ -21,8 +22,8 @@ static enum status site_init(struct op_site *site, const struct graph *graph,
         if (input == GRAPH_NONE)
             continue;
         shapes[k] = sites_shape(graph, input, batch);
-        wanted[k] =
-            needs_gradient != NULL && needs_gradient[input] && op_differentiable(site->node, k);
+        wanted[k] = needs_gradient != NULL && needs_gradient[input] &&
+                    op_table_differentiable(site->node, k);
     }
     site->x_shape = shapes;
     site->wanted = wanted;

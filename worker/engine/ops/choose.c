@@ -96,11 +96,4 @@ OP_BACKWARD(where_backward)
         pair_backward(&no, 1, where_false, dy, dx[2]);
 }
 
-static bool where_passes(const struct node *node, size_t input)
-{
-    (void)node;
-    return input > 0;
-}
-
-const struct op_kernel op_where = {
-    .passes = where_passes, .forward = where_forward, .backward = where_backward};
+const struct op_kernel op_where = {.forward = where_forward, .backward = where_backward};

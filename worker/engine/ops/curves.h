@@ -1,7 +1,7 @@
 /* exp, tanh, erf and their kin in float32 arithmetic alone: loops over them vectorise, and their bits
  * are the same on every instruction set, as OP_CLONES asks (the C library's differ from one to the
- * next). Relative error against the exact value below 2e-7, curve_expm1 below 5e-7 (measured by
- * curves_test.c over all magnitudes). NaN gives NaN, infinities their limits. */
+ * next). Relative error against the exact value below 2e-7 over all magnitudes (tested by
+ * op_elementwise_test.c). NaN gives NaN, infinities their limits. */
 #ifndef GRAFT_WORKER_ENGINE_OPS_CURVES_H
 #define GRAFT_WORKER_ENGINE_OPS_CURVES_H
 

@@ -42,11 +42,4 @@ OP_BACKWARD(cast_backward)
     memcpy(dx[0], dy, op_elements(&site->y_shape) * sizeof *dy);
 }
 
-static bool cast_passes(const struct node *node, size_t input)
-{
-    (void)input;
-    return to_float(node);
-}
-
-const struct op_kernel op_cast = {
-    .passes = cast_passes, .forward = cast_forward, .backward = cast_backward};
+const struct op_kernel op_cast = {.forward = cast_forward, .backward = cast_backward};

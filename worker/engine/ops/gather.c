@@ -105,13 +105,6 @@ OP_BACKWARD(elements_backward)
     EACH_ELEMENT(site, x[1], { dx[0][from] += dy[at]; });
 }
 
-static bool data_passes(const struct node *node, size_t input)
-{
-    (void)node;
-    return input == 0;
-}
-
-const struct op_kernel op_gather = {
-    .passes = data_passes, .forward = gather_forward, .backward = gather_backward};
-const struct op_kernel op_gather_elements = {
-    .passes = data_passes, .forward = elements_forward, .backward = elements_backward};
+const struct op_kernel op_gather = {.forward = gather_forward, .backward = gather_backward};
+const struct op_kernel op_gather_elements = {.forward = elements_forward,
+                                             .backward = elements_backward};

@@ -59,12 +59,5 @@ OP_BACKWARD(batch_norm_backward)
     }
 }
 
-/* Running statistics are estimates, not weights. */
-static bool batch_norm_passes(const struct node *node, size_t input)
-{
-    (void)node;
-    return input < 3;
-}
-
-const struct op_kernel op_batch_norm = {
-    .passes = batch_norm_passes, .forward = batch_norm_forward, .backward = batch_norm_backward};
+const struct op_kernel op_batch_norm = {.forward = batch_norm_forward,
+                                        .backward = batch_norm_backward};

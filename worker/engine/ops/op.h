@@ -5,9 +5,7 @@
  * are wanted, and what the kernel prepared. forward overwrites y. backward OVERWRITES every wanted
  * dx[i] (the tape adds where a value has several users). Both are deterministic, allocate nothing
  * and read nothing but their arguments.
- *
- * Where no gradient exists, or it is zero wherever it does (comparisons, rounding, indices), none
- * passes, as in PyTorch: there is no backward, or `passes` says no for that input. */
+ * Where op_table_differentiable says that no gradient passes, none is asked for. */
 #ifndef GRAFT_WORKER_ENGINE_OPS_OP_H
 #define GRAFT_WORKER_ENGINE_OPS_OP_H
 
@@ -47,16 +45,11 @@ struct op_kernel {
     /* Floats of scratch memory that forward and backward may use; NULL: none. */
     size_t (*scratch)(const struct op_site *site);
     void (*forward)(const struct op_site *site, const float *const *x, float *y, float *scratch);
-    /* Does a gradient pass to this input? NULL: to all of them, if there is a backward. */
-    bool (*passes)(const struct node *node, size_t input);
     void (*backward)(const struct op_site *site, const float *const *x, const float *y,
                      const float *dy, float *const *dx, float *scratch);
 };
 
 const struct op_kernel *op_kernel(enum op op);
-
-/* May the node be asked for the gradient of this input? */
-bool op_differentiable(const struct node *node, size_t input);
 
 /* Elements of a shape that is known. */
 size_t op_elements(const struct shape *shape);

@@ -80,12 +80,6 @@ const struct op_kernel *op_kernel(enum op op)
     return kernels[op];
 }
 
-bool op_differentiable(const struct node *node, size_t input)
-{
-    const struct op_kernel *kernel = op_kernel(node->op);
-    return kernel->backward != NULL && (kernel->passes == NULL || kernel->passes(node, input));
-}
-
 size_t op_elements(const struct shape *shape)
 {
     size_t elements = 0;
