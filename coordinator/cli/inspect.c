@@ -109,10 +109,11 @@ static enum status sizes_of(const struct shape *shape, struct preprocess_config 
                              "CHANNELSxHEIGHTxWIDTH",
                              text);
     if (shape->rank < 2 || shape->rank > 4)
-        return error_set(err, ERR_SUPPORT,
-                         "the model's input is %s: pictures [N, C, H, W], rows [N, C, W] or vectors "
-                         "[N, d] are supported; if it is one of them, say so with --input",
-                         text);
+        return error_set(
+            err, ERR_SUPPORT,
+            "the model's input is %s: pictures [N, C, H, W], rows [N, C, W] or vectors "
+            "[N, d] are supported; if it is one of them, say so with --input",
+            text);
     out->channels = (uint32_t)shape->dims[1];
     out->height = shape->rank == 4 ? (uint32_t)shape->dims[2] : 1;
     out->width = shape->rank > 2 ? (uint32_t)shape->dims[shape->rank - 1] : 1;
