@@ -34,12 +34,16 @@ static enum status misfit(const struct value *value, const struct shape *bound, 
                      value->name, wants, gets);
 }
 
-/* One input, as the file expects it: [C, H, W], or [C·H·W] for networks on vectors. */
+/* One input, as the file expects it: [C, H, W], [C·H, W] for networks on rows, or [C·H·W] for
+ * networks on vectors. */
 static enum status bind_one(const struct binding *binding, struct value *value, struct error *err)
 {
     const struct preprocess_config *sample = binding->sample;
     struct model *model = binding->model;
     struct shape bound = {.rank = 4, .dims = {-1, sample->channels, sample->height, sample->width}};
+    if (value->shape.rank == 3)
+        bound = (struct shape){
+            .rank = 3, .dims = {-1, (int64_t)sample->channels * sample->height, sample->width}};
     if (value->shape.rank == 2)
         bound = (struct shape){.rank = 2, .dims = {-1, (int64_t)model->input_elements}};
     bool fits = value->shape.rank == 0 || value->shape.rank == bound.rank;
@@ -148,6 +152,9 @@ static enum status append_features(struct model *model, enum model_pool pool, st
         return error_set(err, ERR_INPUT,
                          "the cut tensor %.100s is not one vector or more per sample",
                          graph->values[at].name);
+    if (graph->values[at].dtype != DTYPE_F32)
+        return error_set(err, ERR_SUPPORT, "the cut tensor %.100s is %s; features are float32",
+                         graph->values[at].name, dtype_name(graph->values[at].dtype));
     if (pool == POOL_MEAN && rank == 4)
         status = append(graph, OP_GLOBAL_AVERAGE_POOL, at, NAME_POOLED, &plain, &at, err);
     if (pool == POOL_MEAN && rank > 2 && rank != 4) {

@@ -15,7 +15,7 @@
 #include "common/model/onnx_names.h"
 #include "onnx.pb-c.h"
 
-#define ONNX_BUILD_NUMBERS_MAX ((size_t)1 << 24) /* of all folded tensors together */
+#define ONNX_BUILD_NUMBERS_MAX ((size_t)1 << 22) /* of all folded tensors together */
 
 /* The file's axis i is the value's axis axes[i]; the value's first is the batch. */
 struct postponed {

@@ -108,14 +108,15 @@ static enum status sizes_of(const struct shape *shape, struct preprocess_config 
                              "the model's input is %s: give its size with --input "
                              "CHANNELSxHEIGHTxWIDTH",
                              text);
-    if (shape->rank != 4 && shape->rank != 2)
-        return error_set(err, ERR_SUPPORT,
-                         "the model's input is %s: pictures [N, C, H, W] or vectors [N, d] are "
-                         "supported; if it is one of them, say so with --input",
-                         text);
+    if (shape->rank < 2 || shape->rank > 4)
+        return error_set(
+            err, ERR_SUPPORT,
+            "the model's input is %s: pictures [N, C, H, W], rows [N, C, W] or vectors "
+            "[N, d] are supported; if it is one of them, say so with --input",
+            text);
     out->channels = (uint32_t)shape->dims[1];
     out->height = shape->rank == 4 ? (uint32_t)shape->dims[2] : 1;
-    out->width = shape->rank == 4 ? (uint32_t)shape->dims[3] : 1;
+    out->width = shape->rank > 2 ? (uint32_t)shape->dims[shape->rank - 1] : 1;
     return OK;
 }
 

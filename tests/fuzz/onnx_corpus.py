@@ -52,6 +52,45 @@ def main():
     save(folder, "typed", [node("Constant", [], ["k"], value_floats=[1.0, 2.0]), node("Mul", ["x", "k"], ["m"]),
                            node("Add", ["m", "f"], ["y"])],
          [helper.make_tensor("f", TensorProto.FLOAT, [2], [0.5, 0.25])], ["N", 2], 12)
+    many(save, folder, node)
+
+
+def many(save, folder, node):
+    """Arithmetic on shapes, batches that move and merge, and what became of later opsets."""
+    save(folder, "view", [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"]), node("Gather", ["s", "one"], ["c"]),
+                          node("Mul", ["c", "two"], ["m"]), node("Div", ["m", "two"], ["d"]), node("Unsqueeze", ["n", "l0"], ["n1"]),
+                          node("Unsqueeze", ["d", "l0"], ["d1"]), node("Concat", ["n1", "d1", "open"], ["t"], axis=0),
+                          node("Equal", ["t", "open"], ["e"]), node("Where", ["e", "open", "t"], ["w"]), node("Reshape", ["x", "w"], ["y"])],
+         [numpy_helper.from_array(np.array(v, np.int64), n) for n, v in (("zero", 0), ("one", 1), ("two", 2))] +
+         [ints("l0", 0), ints("open", -1)], ["N", 4, 2], 13)
+    save(folder, "attention", [node("Reshape", ["x", "five"], ["r"]), node("Transpose", ["r"], ["p"], perm=[2, 0, 3, 1, 4]),
+                               node("Split", ["p"], ["q", "k", "v"], axis=0), node("Squeeze", ["q", "l0"], ["q1"]),
+                               node("Gather", ["p", "zero"], ["k1"]), node("Squeeze", ["v", "l0"], ["v1"]),
+                               node("Reshape", ["k1", "three"], ["k2"]), node("Transpose", ["k2"], ["k3"], perm=[0, 2, 1]),
+                               node("Reshape", ["k3", "four"], ["k4"]), node("MatMul", ["q1", "k4"], ["a"]), node("Softmax", ["a"], ["b"]),
+                               node("MatMul", ["b", "v1"], ["o"]), node("LayerNormalization", ["o", "g", "g"], ["y"])],
+         [ints("five", 0, 4, 3, 2, 3), ints("l0", 0), numpy_helper.from_array(np.array(1, np.int64), "zero"),
+          ints("three", -1, 4, 3), ints("four", -1, 2, 3, 4), floats("g", 3)], ["N", 4, 18], 17)
+    save(folder, "lookup", [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"]), node("Range", ["zero", "n", "one"], ["r"]),
+                            node("Unsqueeze", ["r", "l1"], ["u"]), node("Mul", ["u", "eight"], ["m"]), node("Add", ["m", "own"], ["i"]),
+                            node("Flatten", ["x"], ["f"], axis=2), node("Gather", ["f", "i"], ["g"]),
+                            node("ConstantOfShape", ["s"], ["c"]), node("Concat", ["c", "c"], ["d"], axis=1),
+                            node("Squeeze", ["g", "l2"], ["h"]), node("Concat", ["h", "d"], ["y"], axis=1)],
+         [numpy_helper.from_array(np.array(v, np.int64), n) for n, v in (("zero", 0), ("one", 1), ("eight", 8))] +
+         [ints("l1", 1), ints("l2", 2), ints("own", 7, 0, 3)], ["N", 8], 13)
+    save(folder, "picture", [node("Slice", ["x", "a", "b", "axes", "steps"], ["s"]), node("Pad", ["s", "pads", "half"], ["p"], mode="reflect"),
+                             node("ConvTranspose", ["p", "w"], ["t"], strides=[2, 2], output_padding=[1, 1]),
+                             node("Resize", ["t", "", "", "sizes"], ["r"], mode="linear", coordinate_transformation_mode="align_corners", axes=[2, 3]),
+                             node("GroupNormalization", ["r", "g", "g"], ["n"], num_groups=2), node("InstanceNormalization", ["n", "i", "i"], ["o"]),
+                             node("PRelu", ["o", "half"], ["q"]), node("QuantizeLinear", ["q", "half", "z"], ["u"]),
+                             node("DequantizeLinear", ["u", "half", "z"], ["v"]), node("ArgMax", ["v"], ["y"], axis=1)],
+         [ints("a", -1, 0), ints("b", -9, 6), ints("axes", 2, 3), ints("steps", -1, 2), ints("pads", 0, 0, 1, 1, 0, 0, 1, 1), floats("half"),
+          floats("w", 3, 4, 2, 2), ints("sizes", 9, 7), floats("g", 2), floats("i", 4), numpy_helper.from_array(np.uint8(3), "z")], ["N", 3, 8, 8], 18)
+    save(folder, "truth", [node("Greater", ["x", "half"], ["a"]), node("Not", ["a"], ["b"]), node("Cast", ["b"], ["c"], to=TensorProto.INT64),
+                           node("Gather", ["table", "c"], ["d"]), node("Where", ["a", "half", "x"], ["e"]), node("Expand", ["e", "wide"], ["f"]),
+                           node("Tile", ["f", "twice"], ["g"]), node("Sum", ["d", "d", "d"], ["h"]), node("Mean", ["h", "d"], ["i"]),
+                           node("GatherElements", ["g", "c"], ["j"], axis=1), node("CastLike", ["j", "c"], ["k"]), node("Div", ["k", "k"], ["y"])],
+         [floats("half"), floats("table", 2, 5), ints("wide", 1, 1, 4), ints("twice", 1, 2, 1)], ["N", 1, 4], 19)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "common/model/onnx_reader.h"
 #include "onnx.pb-c.h"
 
 #define ONNX_FIXTURE_ROOM 64
@@ -68,8 +69,10 @@ static inline void onnx_fixture_close(struct onnx_fixture *f)
         free(f->pool[i]);
 }
 
-static inline void onnx_fixture_port(struct onnx_fixture *f, bool input, const char *name,
-                                     size_t rank, const int64_t *dims)
+/* The port's type, float32. */
+static inline Onnx__TypeProto__Tensor *onnx_fixture_port(struct onnx_fixture *f, bool input,
+                                                         const char *name, size_t rank,
+                                                         const int64_t *dims)
 {
     Onnx__ValueInfoProto *info = onnx_fixture_take(f, sizeof *info);
     Onnx__TypeProto *type = onnx_fixture_take(f, sizeof *type);
@@ -102,6 +105,7 @@ static inline void onnx_fixture_port(struct onnx_fixture *f, bool input, const c
         f->inputs[f->graph.n_input++] = info;
     else
         f->outputs[f->graph.n_output++] = info;
+    return tensor;
 }
 
 /* Input x [N, 3, 4, 4] and output y. */
@@ -246,6 +250,53 @@ static inline uint8_t *onnx_fixture_pack(struct onnx_fixture *f, size_t *bytes)
     uint8_t *packed = onnx_fixture_take(f, *bytes);
     onnx__model_proto__pack(&f->model, packed);
     return packed;
+}
+
+/* Constants of whole numbers, [count]. */
+static inline void onnx_fixture_numbers(struct onnx_fixture *f, const char *name, int64_t count,
+                                        const int64_t *numbers)
+{
+    onnx_fixture_initializer(f,
+                             onnx_fixture_tensor(f, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 1,
+                                                 &count, numbers, (size_t)count * sizeof *numbers));
+}
+
+/* … and one of rank 0. */
+static inline void onnx_fixture_number(struct onnx_fixture *f, const char *name, int64_t number)
+{
+    onnx_fixture_initializer(f, onnx_fixture_tensor(f, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64,
+                                                    0, NULL, &number, sizeof number));
+}
+
+static inline enum status onnx_fixture_parse(struct onnx_fixture *f, const char *cut,
+                                             struct graph **out, struct error *err)
+{
+    size_t bytes;
+    const uint8_t *packed = onnx_fixture_pack(f, &bytes);
+    return onnx_reader_parse(packed, bytes, NULL, &(struct onnx_reading){.cut = cut}, out, err);
+}
+
+/* Reading must fail so, with both words in the sentence. Closes the fixture. */
+static inline void onnx_fixture_refuse(struct onnx_fixture *f, enum status status, const char *word,
+                                       const char *other)
+{
+    struct graph *graph = NULL;
+    struct error err = {0};
+    enum status got = onnx_fixture_parse(f, "", &graph, &err);
+    assert_null(graph);
+    if (got != status || strstr(err.text, word) == NULL || strstr(err.text, other) == NULL)
+        fail_msg("status %d: %s", (int)got, err.text);
+    onnx_fixture_close(f);
+}
+
+static inline struct graph *onnx_fixture_accept(struct onnx_fixture *f, const char *cut)
+{
+    struct graph *graph = NULL;
+    struct error err;
+    if (onnx_fixture_parse(f, cut, &graph, &err) != OK)
+        fail_msg("%s", err.text);
+    onnx_fixture_close(f);
+    return graph;
 }
 
 #endif

@@ -16,42 +16,12 @@
 
 static const struct onnx_reading all = {.cut = ""};
 
-static enum status parse(struct onnx_fixture *f, const char *cut, struct graph **out,
-                         struct error *err)
-{
-    size_t bytes;
-    const uint8_t *packed = onnx_fixture_pack(f, &bytes);
-    return onnx_reader_parse(packed, bytes, NULL, &(struct onnx_reading){.cut = cut}, out, err);
-}
-
-/* Parsing must fail so, with both words in the sentence. Closes the fixture. */
-static void refuse(struct onnx_fixture *f, enum status status, const char *word, const char *other)
-{
-    struct graph *graph = NULL;
-    struct error err = {0};
-    enum status got = parse(f, "", &graph, &err);
-    assert_null(graph);
-    if (got != status || strstr(err.text, word) == NULL || strstr(err.text, other) == NULL)
-        fail_msg("status %d: %s", (int)got, err.text);
-    onnx_fixture_close(f);
-}
-
-static struct graph *accept(struct onnx_fixture *f, const char *cut)
-{
-    struct graph *graph = NULL;
-    struct error err;
-    if (parse(f, cut, &graph, &err) != OK)
-        fail_msg("%s", err.text);
-    onnx_fixture_close(f);
-    return graph;
-}
-
 static void a_small_model_is_read(void **state)
 {
     (void)state;
     struct onnx_fixture f;
     onnx_fixture_small(&f, 13);
-    struct graph *graph = accept(&f, "");
+    struct graph *graph = onnx_fixture_accept(&f, "");
     assert_int_equal(graph->node_count, 2);
     assert_int_equal(graph->nodes[0].op, OP_CONV);
     assert_int_equal(graph->nodes[1].op, OP_RELU);
@@ -74,7 +44,7 @@ static void constants_are_parameters_by_rank(void **state)
     onnx_fixture_constant(&f, onnx_fixture_floats(&f, "helper", 0, NULL));
     onnx_fixture_node(&f, "Mul", "weight x", "m");
     onnx_fixture_node(&f, "Add", "m helper", "y");
-    struct graph *graph = accept(&f, "");
+    struct graph *graph = onnx_fixture_accept(&f, "");
     assert_true(graph->values[graph_find(graph, "weight")].parameter);
     assert_false(graph->values[graph_find(graph, "helper")].parameter);
     graph_destroy(&graph);
@@ -86,7 +56,7 @@ static void only_what_the_cut_needs_is_read(void **state)
     struct onnx_fixture f;
     onnx_fixture_small(&f, 13);
     onnx_fixture_node(&f, "LSTM", "y", "z");
-    struct graph *graph = accept(&f, "c");
+    struct graph *graph = onnx_fixture_accept(&f, "c");
     assert_int_equal(graph->node_count, 1);
     assert_string_equal(graph->values[graph->output].name, "c");
     graph_destroy(&graph);
@@ -100,7 +70,7 @@ static void nodes_out_of_order_are_sorted(void **state)
     onnx_fixture_ports(&f);
     onnx_fixture_node(&f, "Relu", "b", "y");
     onnx_fixture_node(&f, "Tanh", "x", "b");
-    struct graph *graph = accept(&f, "");
+    struct graph *graph = onnx_fixture_accept(&f, "");
     assert_int_equal(graph->nodes[0].op, OP_TANH);
     graph_destroy(&graph);
 }
@@ -112,11 +82,11 @@ static void unknown_operators_are_named(void **state)
     onnx_fixture_open(&f, 15);
     onnx_fixture_ports(&f);
     onnx_fixture_node(&f, "LSTM", "x", "y");
-    refuse(&f, ERR_SUPPORT, "LSTM", "node_y");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "LSTM", "node_y");
     onnx_fixture_open(&f, 15);
     onnx_fixture_ports(&f);
     onnx_fixture_node(&f, "Relu", "x", "y")->domain = onnx_fixture_text(&f, "com.example");
-    refuse(&f, ERR_SUPPORT, "domain", "node_y");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "domain", "node_y");
 }
 
 static void unknown_attributes_are_named(void **state)
@@ -126,14 +96,14 @@ static void unknown_attributes_are_named(void **state)
     onnx_fixture_open(&f, 13);
     onnx_fixture_ports(&f);
     onnx_fixture_int(&f, onnx_fixture_node(&f, "Relu", "x", "y"), "sideways", 1);
-    refuse(&f, ERR_SUPPORT, "sideways", "node_y");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "sideways", "node_y");
     onnx_fixture_small(&f, 13);
     const int64_t three[] = {1, 1, 1};
     onnx_fixture_ints(&f, f.nodes[0], "strides", 3, three);
-    refuse(&f, ERR_SUPPORT, "strides", "node_c");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "strides", "node_c");
     onnx_fixture_small(&f, 13);
     onnx_fixture_float(&f, f.nodes[0], "group", 1);
-    refuse(&f, ERR_INPUT, "group", "type");
+    onnx_fixture_refuse(&f, ERR_INPUT, "group", "type");
 }
 
 static void cycles_are_found(void **state)
@@ -144,7 +114,7 @@ static void cycles_are_found(void **state)
     onnx_fixture_ports(&f);
     onnx_fixture_node(&f, "Add", "x b", "y");
     onnx_fixture_node(&f, "Relu", "y", "b");
-    refuse(&f, ERR_INPUT, "cycle", "node_y");
+    onnx_fixture_refuse(&f, ERR_INPUT, "cycle", "node_y");
 }
 
 static void missing_and_doubled_tensors_are_named(void **state)
@@ -153,13 +123,13 @@ static void missing_and_doubled_tensors_are_named(void **state)
     struct onnx_fixture f;
     onnx_fixture_small(&f, 13);
     f.graph.n_initializer = 0;
-    refuse(&f, ERR_INPUT, "node_c", "tensor w");
+    onnx_fixture_refuse(&f, ERR_INPUT, "node_c", "tensor w");
     onnx_fixture_small(&f, 13);
     onnx_fixture_node(&f, "Tanh", "x", "c");
-    refuse(&f, ERR_INPUT, "tensor c", "twice");
+    onnx_fixture_refuse(&f, ERR_INPUT, "tensor c", "twice");
     onnx_fixture_open(&f, 13);
     onnx_fixture_ports(&f);
-    refuse(&f, ERR_INPUT, "y", "nothing");
+    onnx_fixture_refuse(&f, ERR_INPUT, "y", "nothing");
 }
 
 static void data_must_fit_its_shape(void **state)
@@ -168,19 +138,19 @@ static void data_must_fit_its_shape(void **state)
     struct onnx_fixture f;
     onnx_fixture_small(&f, 13);
     f.initializers[0]->raw_data.len -= 4;
-    refuse(&f, ERR_INPUT, "tensor w", "shape");
+    onnx_fixture_refuse(&f, ERR_INPUT, "tensor w", "shape");
     onnx_fixture_small(&f, 13);
     f.initializers[0]->dims[0] = INT64_MAX;
-    refuse(&f, ERR_INPUT, "tensor w", "size");
+    onnx_fixture_refuse(&f, ERR_INPUT, "tensor w", "size");
     onnx_fixture_small(&f, 13);
     f.initializers[0]->dims[0] = -2;
-    refuse(&f, ERR_INPUT, "tensor w", "negative");
+    onnx_fixture_refuse(&f, ERR_INPUT, "tensor w", "negative");
     onnx_fixture_small(&f, 13);
     f.initializers[0]->has_raw_data = 0;
-    refuse(&f, ERR_INPUT, "tensor w", "54 elements");
+    onnx_fixture_refuse(&f, ERR_INPUT, "tensor w", "54 elements");
     onnx_fixture_small(&f, 13);
     f.initializers[0]->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16;
-    refuse(&f, ERR_SUPPORT, "tensor w", "type 10");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "tensor w", "type 10");
 }
 
 static void typed_lists_are_read(void **state)
@@ -199,7 +169,7 @@ static void typed_lists_are_read(void **state)
     tensor->float_data = data;
     onnx_fixture_initializer(&f, tensor);
     onnx_fixture_node(&f, "Mul", "x w", "y");
-    struct graph *graph = accept(&f, "");
+    struct graph *graph = onnx_fixture_accept(&f, "");
     assert_memory_equal(graph->values[graph_find(graph, "w")].data, data, sizeof data);
     graph_destroy(&graph);
 }
@@ -217,7 +187,7 @@ static void constant_inputs_become_attributes(void **state)
                                                  1, two, target, sizeof target));
     onnx_fixture_node(&f, "Clip", "x - high", "c");
     onnx_fixture_node(&f, "Reshape", "c target", "y");
-    struct graph *graph = accept(&f, "");
+    struct graph *graph = onnx_fixture_accept(&f, "");
     assert_int_equal(graph->nodes[0].input_count, 1);
     assert_true(isinf(graph->nodes[0].attributes.low) && graph->nodes[0].attributes.high == 0.01f);
     assert_int_equal(graph->nodes[1].attributes.axes_count, 2);
@@ -232,7 +202,7 @@ static void computed_targets_are_refused(void **state)
     onnx_fixture_open(&f, 13);
     onnx_fixture_ports(&f);
     onnx_fixture_node(&f, "Reshape", "x x", "y");
-    refuse(&f, ERR_SUPPORT, "node_y", "constant");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "constant");
 }
 
 static void opsets_outside_the_range_are_refused(void **state)
@@ -240,21 +210,140 @@ static void opsets_outside_the_range_are_refused(void **state)
     (void)state;
     struct onnx_fixture f;
     onnx_fixture_small(&f, 6);
-    refuse(&f, ERR_SUPPORT, "opset 6", "7 to 21");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "opset 6", "7 to 21");
     onnx_fixture_small(&f, 22);
-    refuse(&f, ERR_SUPPORT, "opset 22", "7 to 21");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "opset 22", "7 to 21");
 }
 
-static void a_second_input_is_refused(void **state)
+static void inputs_keep_the_files_order_and_types(void **state)
 {
     (void)state;
     struct onnx_fixture f;
-    const int64_t z[] = {-1, 3, 4, 4};
+    const int64_t ids[] = {-1, 4}, table[] = {9, 5}, mask[] = {-1, 4, 1};
+    onnx_fixture_open(&f, 13);
+    onnx_fixture_port(&f, true, "ids", 2, ids)->elem_type = ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    onnx_fixture_port(&f, true, "unused", 2, ids);
+    onnx_fixture_port(&f, true, "mask", 3, mask);
+    onnx_fixture_port(&f, false, "y", 0, NULL);
+    onnx_fixture_initializer(&f, onnx_fixture_floats(&f, "table", 2, table));
+    onnx_fixture_node(&f, "Gather", "table ids", "g");
+    onnx_fixture_node(&f, "Mul", "mask g", "y");
+    struct graph *graph = onnx_fixture_accept(&f, "");
+    assert_int_equal(graph->input_count, 2);
+    assert_int_equal(graph->input, graph->inputs[0]);
+    assert_string_equal(graph->values[graph->inputs[0]].name, "ids");
+    assert_int_equal(graph->values[graph->inputs[0]].dtype, DTYPE_I64);
+    assert_string_equal(graph->values[graph->inputs[1]].name, "mask");
+    assert_int_equal(graph->values[graph->output].shape.dims[0], -1);
+    assert_int_equal(graph->values[graph->output].shape.dims[2], 5);
+    graph_destroy(&graph);
+}
+
+static void inputs_that_cannot_be_fed_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        int type;
+        const char *word;
+    } cases[] = {{ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, "float16"},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, "float64"},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__STRING, "string"},
+                 {77, "unknown"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct onnx_fixture f;
+        onnx_fixture_small(&f, 13);
+        f.inputs[0]->type->tensor_type->elem_type = cases[i].type;
+        onnx_fixture_refuse(&f, ERR_SUPPORT, "input x", cases[i].word);
+    }
+    struct onnx_fixture f;
+    onnx_fixture_small(&f, 13);
+    f.inputs[0]->type->tensor_type->shape->dim[2]->value_case =
+        ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE__NOT_SET;
+    onnx_fixture_refuse(&f, ERR_INPUT, "input x", "every dimension but the batch");
+}
+
+static void too_many_inputs_are_refused(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    const int64_t dims[] = {-1, 2};
+    onnx_fixture_open(&f, 13);
+    Onnx__NodeProto *sum = onnx_fixture_node(&f, "Sum", "", "y");
+    onnx_fixture_port(&f, false, "y", 0, NULL);
+    for (size_t i = 0; i <= GRAPH_INPUTS_MAX; i++) {
+        char name[] = {(char)('a' + (int)i), '\0'};
+        onnx_fixture_port(&f, true, name, 2, dims);
+        sum->input[sum->n_input++] = onnx_fixture_text(&f, name);
+    }
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "i is one input more", "8");
+}
+
+static void string_tensors_are_refused(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    onnx_fixture_small(&f, 13);
+    f.initializers[0]->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__STRING;
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "tensor w", "string");
+}
+
+static void further_outputs_are_refused_when_used(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    const int64_t two[] = {2, 2};
+    for (int used = 0; used < 2; used++) {
+        onnx_fixture_open(&f, 13);
+        onnx_fixture_ports(&f);
+        Onnx__NodeProto *pool = onnx_fixture_node(&f, "MaxPool", "x", used ? "p" : "y");
+        onnx_fixture_ints(&f, pool, "kernel_shape", 2, two);
+        char *outputs[] = {pool->output[0], onnx_fixture_text(&f, "where")};
+        pool->output = outputs;
+        pool->n_output = 2;
+        if (used) {
+            onnx_fixture_node(&f, "Cast", "where", "y");
+            onnx_fixture_refuse(&f, ERR_SUPPORT, "where", "further output");
+        } else {
+            struct graph *graph = onnx_fixture_accept(&f, "");
+            assert_int_equal(graph->node_count, 1);
+            graph_destroy(&graph);
+        }
+    }
+}
+
+static void split_gives_a_slice_for_each_used_output(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    const int64_t parts[] = {1, 2};
+    onnx_fixture_open(&f, 11);
+    onnx_fixture_ports(&f);
+    Onnx__NodeProto *split = onnx_fixture_node(&f, "Split", "x", "a");
+    onnx_fixture_int(&f, split, "axis", 1);
+    onnx_fixture_ints(&f, split, "split", 2, parts);
+    char *outputs[] = {split->output[0], onnx_fixture_text(&f, "b")};
+    split->output = outputs;
+    split->n_output = 2;
+    onnx_fixture_node(&f, "Relu", "b", "y");
+    struct graph *graph = onnx_fixture_accept(&f, "");
+    assert_int_equal(graph->node_count, 2);
+    assert_int_equal(graph->nodes[0].op, OP_SLICE);
+    assert_int_equal(graph->nodes[0].attributes.starts[1], 1);
+    assert_int_equal(graph->nodes[0].attributes.ends[1], 3);
+    graph_destroy(&graph);
+}
+
+static void training_is_refused(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    const uint8_t yes = 1;
     onnx_fixture_open(&f, 13);
     onnx_fixture_ports(&f);
-    onnx_fixture_port(&f, true, "z", 4, z);
-    onnx_fixture_node(&f, "Add", "x z", "y");
-    refuse(&f, ERR_SUPPORT, "x", "two inputs");
+    onnx_fixture_initializer(
+        &f, onnx_fixture_tensor(&f, "mode", ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, 0, NULL, &yes, 1));
+    onnx_fixture_node(&f, "Dropout", "x - mode", "y");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "training mode");
 }
 
 static void every_truncation_is_an_error(void **state)
@@ -440,7 +529,7 @@ static void written_models_read_back_the_same(void **state)
             mean->input[mean->n_input++] = onnx_fixture_text(&f, "axes");
         }
         onnx_fixture_int(&f, mean, "keepdims", 0);
-        graph = accept(&f, "z");
+        graph = onnx_fixture_accept(&f, "z");
         snprintf(path, sizeof path, "%s/m.onnx", folder.path);
         assert_int_equal(shape_infer(graph, &err), OK);
         if (onnx_writer_save(graph, NULL, path, &err) != OK ||
@@ -487,6 +576,40 @@ static void models_bind_the_picture_size_and_get_a_head(void **state)
     assert_int_equal(file_remove_tree(folder.path, &err), OK);
 }
 
+/* Ids, mask and types of the same tokens: each of the open inputs gets its share of a sample. */
+static void several_inputs_share_a_sample(void **state)
+{
+    (void)state;
+    struct folder folder = make_folder();
+    struct onnx_fixture f;
+    struct model *model = NULL;
+    struct error err;
+    char path[PATH_BYTES];
+    const int64_t tokens[] = {-1, -1}, known[] = {-1, 3};
+    snprintf(path, sizeof path, "%s/m.onnx", folder.path);
+    onnx_fixture_open(&f, 13);
+    onnx_fixture_port(&f, true, "a", 2, tokens);
+    onnx_fixture_port(&f, true, "b", 2, tokens);
+    onnx_fixture_port(&f, true, "c", 2, known);
+    onnx_fixture_port(&f, false, "y", 0, NULL);
+    onnx_fixture_node(&f, "Add", "a b", "s");
+    onnx_fixture_int(&f, onnx_fixture_node(&f, "Concat", "s c", "y"), "axis", 1);
+    write_fixture(&f, path);
+    onnx_fixture_close(&f);
+    struct model_config config = {.file = path, .cut = "", .pool = POOL_MEAN};
+    struct preprocess_config input = {.width = 13, .height = 1, .channels = 1};
+    if (model_open(&config, &input, 2, &model, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(model->input_elements, 13);
+    assert_int_equal(model->graph->values[model->graph->inputs[1]].shape.dims[1], 5);
+    assert_int_equal(model->feature_count, 8);
+    model_destroy(&model);
+    input.width = 12;
+    assert_int_equal(model_open(&config, &input, 2, &model, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, "do not fill"));
+    assert_int_equal(file_remove_tree(folder.path, &err), OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,7 +626,13 @@ int main(void)
         cmocka_unit_test(constant_inputs_become_attributes),
         cmocka_unit_test(computed_targets_are_refused),
         cmocka_unit_test(opsets_outside_the_range_are_refused),
-        cmocka_unit_test(a_second_input_is_refused),
+        cmocka_unit_test(inputs_keep_the_files_order_and_types),
+        cmocka_unit_test(inputs_that_cannot_be_fed_are_named),
+        cmocka_unit_test(too_many_inputs_are_refused),
+        cmocka_unit_test(string_tensors_are_refused),
+        cmocka_unit_test(further_outputs_are_refused_when_used),
+        cmocka_unit_test(split_gives_a_slice_for_each_used_output),
+        cmocka_unit_test(training_is_refused),
         cmocka_unit_test(every_truncation_is_an_error),
         cmocka_unit_test(flipped_bytes_never_crash),
         cmocka_unit_test(deep_nesting_is_refused_before_parsing),
@@ -511,6 +640,7 @@ int main(void)
         cmocka_unit_test(external_data_must_not_leave_the_folder),
         cmocka_unit_test(written_models_read_back_the_same),
         cmocka_unit_test(models_bind_the_picture_size_and_get_a_head),
+        cmocka_unit_test(several_inputs_share_a_sample),
     };
     return cmocka_run_group_tests_name("onnx", tests, NULL, NULL);
 }
