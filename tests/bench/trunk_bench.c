@@ -137,7 +137,7 @@ int main(int argc, char **argv)
     struct trunk *trunk = NULL;
     must(model_open(&config, &input, CLASSES, &model, &err));
     must(plan_create(model,
-                     &(struct live_config){.patterns = (const char **)(argv + 6),
+                     &(struct live_config){.patterns = (const char **)(void *)(argv + 6),
                                            .pattern_count = head ? (size_t)argc - 6 : 0},
                      &plan, &err));
     if (head) {

@@ -17,7 +17,7 @@ static struct graph *read_again(const struct graph *graph)
     int file = mkstemp(path);
     assert_true(file >= 0);
     close(file);
-    if (onnx_writer_save(graph, NULL, path, &err) != OK ||
+    if (onnx_writer_save(graph, NULL, NULL, path, &err) != OK ||
         onnx_reader_open(path, &all, &again, &err) != OK)
         fail_msg("%s", err.text);
     unlink(path);

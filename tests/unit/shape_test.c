@@ -96,6 +96,9 @@ static void pooling_rounds_as_told(void **state)
     gives("[N, 3, 4, 3]", OP_MAX_POOL, &a, SHAPES(S(4, -1, 3, 7, 5)));
     a.pads[0] = 2;
     fails(ERR_INPUT, "padding", OP_MAX_POOL, &a, SHAPES(S(4, -1, 3, 7, 5)));
+    a.pads[0] = a.pads[2] = 1;
+    a.dilations[0] = 2; /* taps before and after a picture of one row */
+    fails(ERR_INPUT, "padding", OP_MAX_POOL, &a, SHAPES(S(4, -1, 3, 1, 5)));
     gives("[N, 3, 1, 1]", OP_GLOBAL_AVERAGE_POOL, NULL, SHAPES(S(4, -1, 3, 7, 5)));
 }
 
@@ -189,6 +192,7 @@ static void products_need_equal_inner_sizes(void **state)
     gives("[N, 7, 2]", OP_CONCAT, &join, SHAPES(S(3, -1, 3, 2), S(3, -1, 4, 2)));
     fails(ERR_INPUT, "axis 2", OP_CONCAT, &join, SHAPES(S(3, -1, 3, 2), S(3, -1, 4, 3)));
     join.axis = 0;
+    fails(ERR_SUPPORT, "batch", OP_CONCAT, &join, SHAPES(S(2, 3, 2), S(2, -1, 2)));
     fails(ERR_SUPPORT, "batch", OP_CONCAT, &join, SHAPES(S(3, -1, 3, 2), S(3, -1, 3, 2)));
 }
 
