@@ -532,6 +532,22 @@ static void input_counts_are_checked(void **state)
           SHAPES(S(2, -1, 3), S(1, 3), S(1, 3), S(1, 3), S(1, 4)));
 }
 
+static void nothing_is_computed_from_nothing(void **state)
+{
+    (void)state;
+    struct net net = net_create(S(2, -1, 4));
+    struct shape none = S(2, 3, 0), rest = S(2, 0, 4);
+    uint32_t a, b;
+    float data = 0;
+    NET_OK(&net, graph_add_value(net.graph, "a", DTYPE_F32, &none, &data, false, &a, &net.err));
+    NET_OK(&net, graph_add_value(net.graph, "b", DTYPE_F32, &rest, &data, false, &b, &net.err));
+    NET_OK(&net, shape_infer(net.graph, &net.err)); /* nobody reads them */
+    net_node(&net, OP_MATMUL, "product", NULL, 2, a, b);
+    assert_int_equal(shape_infer(net.graph, &net.err), ERR_SUPPORT);
+    assert_non_null(strstr(net.err.text, "node product (MatMul): input 0 is empty"));
+    graph_destroy(&net.graph);
+}
+
 static void costs_follow_the_definition(void **state)
 {
     (void)state;
@@ -611,6 +627,7 @@ int main(void)
         cmocka_unit_test(types_follow_the_file),
         cmocka_unit_test(inferring_again_changes_nothing),
         cmocka_unit_test(input_counts_are_checked),
+        cmocka_unit_test(nothing_is_computed_from_nothing),
         cmocka_unit_test(costs_follow_the_definition),
         cmocka_unit_test(costs_of_every_kind),
     };
