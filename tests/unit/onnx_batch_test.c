@@ -121,12 +121,16 @@ static void a_moved_batch_may_not_be_used_otherwise(void **state)
     const int64_t order[] = {1, 0, 2, 3};
     open(&f, -1);
     transpose(&f, "x", "t", 4, order);
+    onnx_fixture_node(&f, "GlobalMaxPool", "t", "y");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "the batch in another place");
+    open(&f, -1);
+    transpose(&f, "x", "t", 4, order);
     onnx_fixture_node(&f, "Relu", "t", "y");
-    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "tensor t has the batch in another place");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "tensor y", "the batch in another place");
     open(&f, -1);
     transpose(&f, "x", "t", 4, order);
     onnx_fixture_int(&f, onnx_fixture_node(&f, "Gather", "t i0", "y"), "axis", 1);
-    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "the batch axis");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "which is the batch");
 }
 
 static void merged_rows_are_worked_on_apart(void **state)
@@ -163,7 +167,7 @@ static void merged_rows_may_not_be_summed(void **state)
     open(&f, -1);
     onnx_fixture_node(&f, "Reshape", "x open3", "r");
     onnx_fixture_int(&f, onnx_fixture_node(&f, "Softmax", "r", "y"), "axis", 0);
-    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "along the batch");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "along axis 0");
     open(&f, -1); /* samples of 48 do not make rows of 5 */
     onnx_fixture_numbers(&f, "fives", 2, (const int64_t[]){-1, 5});
     onnx_fixture_node(&f, "Reshape", "x fives", "y");
