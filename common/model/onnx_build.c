@@ -164,8 +164,9 @@ enum status onnx_build_sizes(struct onnx_build *build, const char *tensor,
     enum status status = layout == NULL ? onnx_build_shape(build, tensor, &shape, &dtype, err) : OK;
     *rank = layout == NULL ? shape.rank : layout->rank;
     for (size_t i = 0; i < *rank && status == OK; i++) {
-        sizes[i] = shape.dims[i] == -1 ? (struct folded_number){.batch = 1}
-                                       : (struct folded_number){.whole = shape.dims[i]};
+        sizes[i] = (struct folded_number){.batch = shape.dims[i] == -1};
+        if (shape.dims[i] != -1)
+            sizes[i].whole = shape.dims[i];
         if (layout != NULL)
             sizes[i] = onnx_layout_size(build, layout, i);
     }

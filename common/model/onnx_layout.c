@@ -250,8 +250,11 @@ static bool close_target(const struct cutting *c, struct folded_number *sizes, s
         return known == left && !batched;
     if (left % known != 0)
         return false;
-    sizes[open] = batched ? (struct folded_number){.batch = left / known}
-                          : (struct folded_number){.whole = left / known};
+    sizes[open] = (struct folded_number){0};
+    if (batched)
+        sizes[open].batch = left / known;
+    else
+        sizes[open].whole = left / known;
     return true;
 }
 

@@ -96,6 +96,9 @@ static enum status bind_inputs(struct onnx_build *build, const struct onnx_readi
     enum status status = OK;
     for (size_t i = 0; i < graph->input_count && !reading->whole; i++) {
         struct shape *shape = &graph->values[graph->inputs[i]].shape;
+        if (shape->rank > 0 && shape->dims[0] > GRAPH_EXTENT_MAX)
+            return error_set(err, ERR_INPUT, "input %.100s has a batch of %lld samples",
+                             graph->values[graph->inputs[i]].name, (long long)shape->dims[0]);
         if (shape->rank > 0 && shape->dims[0] > 0 && i == 0)
             build->fixed_batch = shape->dims[0];
         shape->dims[0] = -1;
