@@ -48,6 +48,17 @@ static enum status check_shape(const struct shape *shape, struct error *err)
     return OK;
 }
 
+/* A constant without elements may stand in a file; no kernel takes it. */
+static enum status check_filled(const struct node *node, const struct shape *const *in,
+                                struct error *err)
+{
+    for (size_t k = 0; k < node->input_count; k++)
+        for (size_t i = 0; in[k] != NULL && i < in[k]->rank; i++)
+            if (in[k]->dims[i] == 0)
+                return error_set(err, ERR_SUPPORT, "input %zu is empty", k);
+    return OK;
+}
+
 enum status shape_infer_node(struct graph *graph, struct node *node, struct error *err)
 {
     const struct shape *in[GRAPH_PORTS_MAX];
@@ -58,7 +69,9 @@ enum status shape_infer_node(struct graph *graph, struct node *node, struct erro
         return status;
     gather_shapes(graph, node, in);
     gather_types(graph, node, types);
-    status = op_table_row(node->op)->dtype(node, types, &type, err);
+    status = check_filled(node, in, err);
+    if (status == OK)
+        status = op_table_row(node->op)->dtype(node, types, &type, err);
     if (status == OK)
         status = op_table_row(node->op)->shape(node, in, &out, err);
     if (status == OK)

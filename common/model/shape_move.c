@@ -11,6 +11,8 @@ SHAPE_RULE(shape_rule_concat)
     for (size_t k = 1; k < node->input_count; k++) {
         if (in[k] == NULL || in[k]->rank != rank)
             return error_set(err, ERR_INPUT, "input %zu has another rank", k);
+        if (axis == 0 && shape_axes_batched(in[k]))
+            return shape_axes_refuse_batch(err);
         for (size_t i = 0; i < rank; i++)
             if (i != axis && in[k]->dims[i] != out->dims[i])
                 return error_set(err, ERR_INPUT, "input %zu differs in axis %zu", k, i);

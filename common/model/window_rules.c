@@ -182,15 +182,23 @@ enum status window_rule_conv_transpose(struct node *node, const struct shape *co
     return status;
 }
 
+/* Every window must have a tap inside: its pads are narrower than it, and where it begins before the
+ * picture its taps do not step over all of it. */
+static bool always_inside(const struct attributes *a, size_t axis, int64_t extent)
+{
+    int64_t reach = (a->kernel[axis] - 1) * a->dilations[axis] + 1;
+    return a->pads[axis] < reach && a->pads[axis + 2] < reach &&
+           (a->pads[axis] == 0 || a->dilations[axis] <= extent);
+}
+
 enum status window_rule_pool(struct node *node, const struct shape *const *in, struct shape *out,
                              struct error *err)
 {
     const struct shape *x = in[0];
     *out = (struct shape){.rank = x->rank, .dims = {x->dims[0], x->dims[1]}};
     enum status status = slide_all(node, x, out, err);
-    const struct attributes *a = &node->attributes;
-    for (size_t i = 0; i < 4 && status == OK; i++)
-        if (a->pads[i] >= (a->kernel[i % 2] - 1) * a->dilations[i % 2] + 1)
+    for (size_t axis = 4 - x->rank; axis < 2 && status == OK; axis++)
+        if (!always_inside(&node->attributes, axis, x->dims[tensor_axis(x, axis)]))
             status = error_set(err, ERR_INPUT, "a window could lie wholly in the padding");
     return status;
 }

@@ -174,14 +174,13 @@ static inline void check_backward(struct bench *bench, size_t k)
                  op_table_row(bench->site.node->op)->type, k, most / scale);
 }
 
-/* A bench for one operator on inputs of these shapes (a first dimension of -1: the batch). */
-static inline struct bench *bench_of(enum op op, const struct attributes *attributes, size_t count,
-                                     const struct shape *shapes)
+/* A bench for one operator on inputs of these shapes (a first dimension of -1: the batch), its site
+ * not open yet. */
+static inline struct bench *bench_build(enum op op, const struct attributes *attributes,
+                                        size_t count, const struct shape *shapes)
 {
     struct bench *bench = calloc(1, sizeof *bench);
     uint32_t inputs[INPUTS], output;
-    const struct attributes usual = net_attributes(op);
-    const bool needs[INPUTS + 1] = {true, true, true, true, true};
     NET_OK(&bench->net, graph_create(&bench->net.graph, &bench->net.err));
     for (size_t k = 0; k < count; k++) {
         char name[32];
@@ -189,9 +188,18 @@ static inline struct bench *bench_of(enum op op, const struct attributes *attrib
         NET_OK(&bench->net, graph_add_value(bench->net.graph, name, net_dtype(op, k), &shapes[k],
                                             NULL, false, &inputs[k], &bench->net.err));
     }
-    NET_OK(&bench->net,
-           graph_add_node(bench->net.graph, op, "node", inputs, count, "y",
-                          attributes == NULL ? &usual : attributes, &output, &bench->net.err));
+    NET_OK(&bench->net, graph_add_node(bench->net.graph, op, "node", inputs, count, "y", attributes,
+                                       &output, &bench->net.err));
+    return bench;
+}
+
+/* The same, open, with a gradient toward every input that one passes to. */
+static inline struct bench *bench_of(enum op op, const struct attributes *attributes, size_t count,
+                                     const struct shape *shapes)
+{
+    const struct attributes usual = net_attributes(op);
+    const bool needs[INPUTS + 1] = {true, true, true, true, true};
+    struct bench *bench = bench_build(op, attributes == NULL ? &usual : attributes, count, shapes);
     NET_OK(&bench->net, shape_infer(bench->net.graph, &bench->net.err));
     bench_open(bench, needs);
     return bench;

@@ -109,6 +109,31 @@ static void two_inputs_run_through_the_trunk(void **state)
     }
 }
 
+static void neighbours_do_not_matter(void **state)
+{
+    (void)state;
+    enum { COUNT = 11, PLACE = 4 };
+    struct bench b = bench_on(transformer_model(CLASSES), NULL, BATCH);
+    struct trunk *trunk = NULL;
+    size_t width = b.plan->boundary_elements, row = b.model->input_elements;
+    float *inputs = net_samples(b.model->graph, COUNT);
+    float *first = calloc(COUNT * width, sizeof *first),
+          *again = calloc(COUNT * width, sizeof *again);
+    assert_int_equal(trunk_create(b.plan, COUNT, &trunk, &b.err), OK);
+    assert_int_equal(trunk_run(trunk, inputs, first, &b.err), OK);
+    for (size_t i = 0; i < COUNT; i++)
+        if (i != PLACE)
+            memcpy(inputs + i * row, inputs + (i + 1) % COUNT * row, row * sizeof *inputs);
+    assert_int_equal(trunk_run(trunk, inputs, again, &b.err), OK);
+    assert_memory_equal(first + PLACE * width, again + PLACE * width, width * sizeof *first);
+    assert_memory_not_equal(first, again, COUNT * width * sizeof *first);
+    trunk_destroy(&trunk);
+    free(inputs);
+    free(first);
+    free(again);
+    bench_close(&b);
+}
+
 /* ---- constants of other types ---- */
 
 static struct model *shifted_model(enum dtype dtype, const void *data)
@@ -173,6 +198,7 @@ int main(void)
         cmocka_unit_test(an_unknown_token_ends_the_run),
         cmocka_unit_test(what_cannot_learn_is_refused),
         cmocka_unit_test(two_inputs_run_through_the_trunk),
+        cmocka_unit_test(neighbours_do_not_matter),
         cmocka_unit_test(constants_of_every_type_become_float32),
         cmocka_unit_test(whole_numbers_that_float32_cannot_hold_are_refused),
     };

@@ -123,7 +123,8 @@ static enum status fuse_product(struct fuser *fuser, const struct node *node, st
     const float *matrix = constant(fuser, node, 1), *row = constant(fuser, node, 2);
     bool gemm = node->op == OP_GEMM;
     if (matrix == NULL || (has_input(node, 2) && row == NULL) ||
-        shape_of(fuser, node->inputs[0])->rank != 2 || (gemm && at->trans_a)) {
+        shape_of(fuser, node->inputs[0])->rank != 2 ||
+        shape_of(fuser, node->inputs[1])->rank != 2 || (gemm && at->trans_a)) {
         append(fuser, FUSED_NODE, node, node->inputs[0]);
         return OK;
     }

@@ -1,8 +1,9 @@
 /* The trunk as an inference program: constants folded, batch norm and scalar affines folded into
  * convolutions, activations and sums fused, oneDNN's blocked layouts, one planned arena. Built once
  * for a fixed batch. Owned and run by one thread (oneDNN may use more inside). Deterministic; a
- * sample's features do not depend on its neighbours or its place in the batch (tested on the demo
- * model), which is what caching needs. */
+ * sample's features do not depend on its neighbours' (tested), which is what caching needs. On its place
+ * in the batch they depend in the last bits at most, where BLAS multiplies the rows of several samples
+ * at once: a batch must be put together the same way by whoever computes it (worker/features.c). */
 #ifndef GRAFT_WORKER_ENGINE_TRUNK_H
 #define GRAFT_WORKER_ENGINE_TRUNK_H
 
