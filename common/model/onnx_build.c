@@ -80,15 +80,10 @@ enum status onnx_build_value(struct onnx_build *build, const char *tensor, uint3
     struct onnx_known *known = known_of(build, tensor);
     if (found == GRAPH_NONE && known->folded != NULL)
         return add_folded(build, tensor, known->folded, out, err);
-    if (found == GRAPH_NONE && known->postponed != NULL)
+    if (found == GRAPH_NONE && known->layout != NULL)
         return error_set(err, ERR_SUPPORT,
-                         "tensor %.100s has the batch in another place than first; only "
-                         "Transpose, Squeeze, Slice, Split and Gather of one index may follow",
-                         tensor);
-    if (found == GRAPH_NONE && known->merged != 0)
-        return error_set(err, ERR_SUPPORT,
-                         "tensor %.100s has the batch merged with another axis; only Reshape, "
-                         "Transpose, products and element-wise operators may follow",
+                         "tensor %.100s has the batch in another place than first or merged with "
+                         "another axis; here it must be first and alone",
                          tensor);
     if (found == GRAPH_NONE) {
         const struct onnx_name *name = onnx_names_find(&build->names, tensor);
@@ -110,7 +105,7 @@ enum status onnx_build_folded(struct onnx_build *build, const char *tensor, stru
     uint32_t value = GRAPH_NONE;
     size_t elements;
     *out = known->folded;
-    if (known->folded != NULL || known->postponed != NULL || known->merged != 0)
+    if (known->folded != NULL || known->layout != NULL)
         return OK;
     enum status status = onnx_build_value(build, tensor, &value, err);
     if (status != OK)
@@ -123,6 +118,22 @@ enum status onnx_build_folded(struct onnx_build *build, const char *tensor, stru
     return status == OK ? onnx_build_fold(build, tensor, *out, err) : status;
 }
 
+static enum status shape_of_layout(const struct onnx_build *build, const char *tensor,
+                                   const struct layout *layout, struct shape *shape,
+                                   enum dtype *dtype, struct error *err)
+{
+    *shape = (struct shape){.rank = layout->rank};
+    *dtype = build->graph->values[layout->value].dtype;
+    for (size_t i = 0; i < layout->rank; i++) {
+        struct folded_number size = onnx_layout_size(build, layout, i);
+        shape->dims[i] = size.batch != 0 ? -1 : size.whole;
+        if (size.batch > 1)
+            return error_set(err, ERR_SUPPORT,
+                             "tensor %.100s has the batch merged with another axis", tensor);
+    }
+    return OK;
+}
+
 enum status onnx_build_shape(struct onnx_build *build, const char *tensor, struct shape *shape,
                              enum dtype *dtype, struct error *err)
 {
@@ -133,38 +144,38 @@ enum status onnx_build_shape(struct onnx_build *build, const char *tensor, struc
         *dtype = known->folded->dtype;
         return OK;
     }
-    const struct postponed *postponed = known->postponed;
-    if (postponed != NULL)
-        value = postponed->value;
-    enum status status = postponed != NULL ? OK : onnx_build_value(build, tensor, &value, err);
+    if (known->layout != NULL)
+        return shape_of_layout(build, tensor, known->layout, shape, dtype, err);
+    enum status status = onnx_build_value(build, tensor, &value, err);
     if (status != OK)
         return status;
     *shape = build->graph->values[value].shape;
     *dtype = build->graph->values[value].dtype;
-    for (size_t i = 0; postponed != NULL && i < postponed->rank; i++)
-        shape->dims[i] = build->graph->values[value].shape.dims[postponed->axes[i]];
     return OK;
 }
 
-struct postponed *onnx_build_postponed(const struct onnx_build *build, const char *tensor)
-{
-    return known_of(build, tensor)->postponed;
-}
-
-uint32_t onnx_build_merged(const struct onnx_build *build, const char *tensor)
-{
-    return known_of(build, tensor)->merged - 1;
-}
-
-enum status onnx_build_merge(struct onnx_build *build, const char *tensor, uint32_t value,
+enum status onnx_build_sizes(struct onnx_build *build, const char *tensor,
+                             struct folded_number sizes[TENSOR_RANK_MAX], size_t *rank,
                              struct error *err)
 {
-    if (value_batched(&build->graph->values[value]) &&
-        build->graph->values[value].shape.rank >= 2) {
-        known_of(build, tensor)->merged = value + 1;
-        return OK;
+    const struct layout *layout = onnx_build_layout(build, tensor);
+    struct shape shape = {0};
+    enum dtype dtype;
+    enum status status = layout == NULL ? onnx_build_shape(build, tensor, &shape, &dtype, err) : OK;
+    *rank = layout == NULL ? shape.rank : layout->rank;
+    for (size_t i = 0; i < *rank && status == OK; i++) {
+        sizes[i] = (struct folded_number){.batch = shape.dims[i] == -1};
+        if (shape.dims[i] != -1)
+            sizes[i].whole = shape.dims[i];
+        if (layout != NULL)
+            sizes[i] = onnx_layout_size(build, layout, i);
     }
-    return error_set(err, ERR_SUPPORT, "tensor %.100s has no batch to be merged", tensor);
+    return status;
+}
+
+const struct layout *onnx_build_layout(const struct onnx_build *build, const char *tensor)
+{
+    return known_of(build, tensor)->layout;
 }
 
 enum status onnx_build_fold(struct onnx_build *build, const char *tensor, struct folded *folded,
@@ -178,14 +189,14 @@ enum status onnx_build_fold(struct onnx_build *build, const char *tensor, struct
     return OK;
 }
 
-enum status onnx_build_postpone(struct onnx_build *build, const char *tensor,
-                                const struct postponed *postponed, struct error *err)
+enum status onnx_build_lay_out(struct onnx_build *build, const char *tensor,
+                               const struct layout *layout, struct error *err)
 {
-    struct postponed *kept = graph_alloc(build->scratch, 1, sizeof *kept);
+    struct layout *kept = graph_alloc(build->scratch, 1, sizeof *kept);
     if (kept == NULL)
         return error_set(err, ERR_MEMORY, "no memory for tensor %.100s", tensor);
-    *kept = *postponed;
-    known_of(build, tensor)->postponed = kept;
+    *kept = *layout;
+    known_of(build, tensor)->layout = kept;
     return OK;
 }
 

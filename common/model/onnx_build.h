@@ -2,8 +2,7 @@
  * is one of
  *   a value of the graph (a constant, an input, a node's output);
  *   folded: known while reading, a value of the graph only once a node asks for it as a tensor;
- *   postponed: a value whose axes the file has in another order (onnx_postpone);
- *   merged: a value whose first two axes are one in the file (onnx_merge).
+ *   laid out: a value whose axes the file has in another order, or merged (onnx_layout).
  * Shapes are inferred node by node, so that every value's shape is known to what comes after it. */
 #ifndef GRAFT_COMMON_MODEL_ONNX_BUILD_H
 #define GRAFT_COMMON_MODEL_ONNX_BUILD_H
@@ -12,22 +11,15 @@
 #include "common/base/error.h"
 #include "common/model/graph.h"
 #include "common/model/onnx_folded.h"
+#include "common/model/onnx_layout.h"
 #include "common/model/onnx_names.h"
 #include "onnx.pb-c.h"
 
 #define ONNX_BUILD_NUMBERS_MAX ((size_t)1 << 22) /* of all folded tensors together */
 
-/* The file's axis i is the value's axis axes[i]; the value's first is the batch. */
-struct postponed {
-    uint32_t value;
-    size_t rank;
-    size_t axes[TENSOR_RANK_MAX];
-};
-
 struct onnx_known {
     struct folded *folded;
-    struct postponed *postponed;
-    uint32_t merged; /* value + 1; 0: none */
+    struct layout *layout;
 };
 
 struct onnx_build {
@@ -56,25 +48,25 @@ enum status onnx_build_value(struct onnx_build *build, const char *tensor, uint3
 enum status onnx_build_folded(struct onnx_build *build, const char *tensor, struct folded **out,
                               struct error *err) MUST_CHECK;
 
-/* Its shape as the file has it (-1: the batch, wherever it is), and its type. */
+/* Its shape as the file has it (-1: the batch, wherever it is), and its type. Errors: ERR_SUPPORT
+ * where the batch is merged with another axis. */
 enum status onnx_build_shape(struct onnx_build *build, const char *tensor, struct shape *shape,
                              enum dtype *dtype, struct error *err) MUST_CHECK;
 
-/* NULL unless it is one. */
-struct postponed *onnx_build_postponed(const struct onnx_build *build, const char *tensor);
+/* Its sizes one by one; the batch, and multiples of it where it is merged. */
+enum status onnx_build_sizes(struct onnx_build *build, const char *tensor,
+                             struct folded_number sizes[TENSOR_RANK_MAX], size_t *rank,
+                             struct error *err) MUST_CHECK;
 
-/* The value with its axes apart, or GRAPH_NONE. */
-uint32_t onnx_build_merged(const struct onnx_build *build, const char *tensor);
+/* NULL unless it has one. */
+const struct layout *onnx_build_layout(const struct onnx_build *build, const char *tensor);
 
 /* Everything about the tensor that nodes make: remembers it under its name. Errors: ERR_INPUT (the
  * limit of numbers). */
 enum status onnx_build_fold(struct onnx_build *build, const char *tensor, struct folded *folded,
                             struct error *err) MUST_CHECK;
-enum status onnx_build_postpone(struct onnx_build *build, const char *tensor,
-                                const struct postponed *postponed, struct error *err) MUST_CHECK;
-
-enum status onnx_build_merge(struct onnx_build *build, const char *tensor, uint32_t value,
-                             struct error *err) MUST_CHECK;
+enum status onnx_build_lay_out(struct onnx_build *build, const char *tensor,
+                               const struct layout *layout, struct error *err) MUST_CHECK;
 
 /* Adds a node and infers its output. */
 enum status onnx_build_node(struct onnx_build *build, enum op op, const char *name,

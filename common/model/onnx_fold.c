@@ -98,22 +98,19 @@ static int64_t clamp_axis(int64_t axis, int64_t rank)
 static enum status fold_shape(struct onnx_build *build, const Onnx__NodeProto *node,
                               struct error *err)
 {
-    struct shape shape;
-    enum dtype dtype;
+    struct folded_number sizes[TENSOR_RANK_MAX];
+    size_t count = 0;
     struct folded *folded = NULL;
-    enum status status = onnx_build_shape(build, node->input[0], &shape, &dtype, err);
+    enum status status = onnx_build_sizes(build, node->input[0], sizes, &count, err);
     if (status != OK)
         return status;
-    int64_t rank = (int64_t)shape.rank;
+    int64_t rank = (int64_t)count;
     int64_t start = clamp_axis(int_attribute(node, "start", 0), rank);
     int64_t end = clamp_axis(int_attribute(node, "end", rank), rank);
     struct shape list = {.rank = 1, .dims = {end > start ? end - start : 0}};
     status = onnx_folded_create(build->scratch, DTYPE_I64, &list, &folded, err);
     for (size_t i = 0; status == OK && i < folded->count; i++)
-        if (shape.dims[(size_t)start + i] == -1)
-            folded->numbers[i].batch = 1;
-        else
-            folded->numbers[i].whole = shape.dims[(size_t)start + i];
+        folded->numbers[i] = sizes[(size_t)start + i];
     return status == OK ? finish(build, node, folded, err) : status;
 }
 

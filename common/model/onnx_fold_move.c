@@ -135,7 +135,7 @@ enum status onnx_fold_gather(const struct fold *fold)
     int64_t size = extent(&data->shape, axis);
     for (size_t i = axis + 1; i < data->shape.rank; i++)
         inner *= (size_t)data->shape.dims[i];
-    size_t outer = size == 0 ? 0 : data->count / inner / (size_t)size;
+    size_t outer = data->count == 0 ? 0 : data->count / inner / (size_t)size;
     for (size_t row = 0; row < outer; row++)
         for (size_t k = 0; k < indices->count; k++) {
             int64_t index = indices->numbers[k].whole;

@@ -6,9 +6,8 @@
 #include "common/model/onnx_attributes.h"
 #include "common/model/onnx_fold.h"
 #include "common/model/onnx_lift.h"
-#include "common/model/onnx_merge.h"
 #include "common/model/onnx_order.h"
-#include "common/model/onnx_postpone.h"
+#include "common/model/onnx_relay.h"
 #include "common/model/onnx_special.h"
 #include "common/model/op_table.h"
 
@@ -102,9 +101,7 @@ enum status onnx_operator_add(struct onnx_build *build, const Onnx__NodeProto *n
         return add_constant(build, node, err);
     enum status status = onnx_fold(build, node, &done, err);
     if (status == OK && !done)
-        status = onnx_merge(build, node, &done, err);
-    if (status == OK && !done)
-        status = onnx_postpone(build, node, &done, err);
+        status = onnx_relay(build, node, &done, err);
     if (status == OK && !done)
         status = onnx_special(build, node, &done, err);
     if (status != OK || done)

@@ -77,9 +77,12 @@ static enum status check_input(const struct value *value, bool whole, struct err
     size_t elements;
     if (!whole && known.rank > 0 && known.dims[0] == -1)
         known.dims[0] = 1;
-    if ((whole || known.rank > 0) && shape_elements(&known, &elements))
-        return OK;
     shape_text(&value->shape, text, sizeof text);
+    bool given = (whole || known.rank > 0) && shape_elements(&known, &elements);
+    if (given && elements == 0)
+        return error_set(err, ERR_SUPPORT, "input %.100s is %s: it is empty", value->name, text);
+    if (given)
+        return OK;
     return error_set(err, ERR_INPUT, "input %.100s is %s: %s", value->name, text,
                      whole ? "every dimension must be given"
                            : "every dimension but the batch, the first, must be given");
@@ -93,6 +96,9 @@ static enum status bind_inputs(struct onnx_build *build, const struct onnx_readi
     enum status status = OK;
     for (size_t i = 0; i < graph->input_count && !reading->whole; i++) {
         struct shape *shape = &graph->values[graph->inputs[i]].shape;
+        if (shape->rank > 0 && shape->dims[0] > GRAPH_EXTENT_MAX)
+            return error_set(err, ERR_INPUT, "input %.100s has a batch of %lld samples",
+                             graph->values[graph->inputs[i]].name, (long long)shape->dims[0]);
         if (shape->rank > 0 && shape->dims[0] > 0 && i == 0)
             build->fixed_batch = shape->dims[0];
         shape->dims[0] = -1;

@@ -7,7 +7,7 @@
 #include "common/model/onnx_lift.h"
 #include "common/model/onnx_operator.h"
 #include "common/model/onnx_order.h"
-#include "common/model/onnx_postpone.h"
+#include "common/model/onnx_relay.h"
 #include "common/model/shape_axes.h"
 
 #define SPLIT_MAX 256
@@ -72,18 +72,18 @@ static enum status read_split(struct onnx_build *build, const Onnx__NodeProto *n
                               struct split *split, struct error *err)
 {
     const Onnx__AttributeProto *axis = onnx_attributes_find(node, "axis");
-    struct shape shape;
-    enum dtype dtype;
+    struct folded_number sizes[TENSOR_RANK_MAX];
+    size_t rank = 0;
     if (!onnx_build_has(node, 0) || node->n_output > SPLIT_MAX)
         return error_set(err, ERR_INPUT, "it has no input or more than %d outputs", SPLIT_MAX);
-    enum status status = onnx_build_shape(build, node->input[0], &shape, &dtype, err);
+    enum status status = onnx_build_sizes(build, node->input[0], sizes, &rank, err);
     split->count = node->n_output;
     if (status == OK)
-        status = shape_axes_wrap(axis == NULL ? 0 : axis->i, shape.rank, &split->axis, err);
+        status = shape_axes_wrap(axis == NULL ? 0 : axis->i, rank, &split->axis, err);
     if (status != OK)
         return status;
-    split->extent = shape.dims[split->axis];
-    if (split->extent < 0)
+    split->extent = sizes[split->axis].whole;
+    if (!onnx_folded_plain(sizes[split->axis]))
         return shape_axes_refuse_batch(err);
     return split_sizes(build, node, split, err);
 }
@@ -92,10 +92,10 @@ static enum status add_part(struct onnx_build *build, const Onnx__NodeProto *nod
                             const struct attributes *slice, struct error *err)
 {
     const char *name = node->output[output];
-    const struct postponed *from = onnx_build_postponed(build, node->input[0]);
+    const struct layout *from = onnx_build_layout(build, node->input[0]);
     uint32_t value;
     if (from != NULL)
-        return onnx_postpone_slice(build, from, name, name, slice, err);
+        return onnx_relay_slice(build, from, name, name, slice, err);
     enum status status = onnx_build_value(build, node->input[0], &value, err);
     return status == OK
                ? onnx_build_node(build, OP_SLICE, name, &value, 1, name, slice, &value, err)

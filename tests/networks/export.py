@@ -47,6 +47,17 @@ class UNet(nn.Module):
         return self.last(self.join1(torch.cat([c, a], 1)))
 
 
+class Encoder(nn.Module):
+    """PyTorch's own encoder layers: attention whose rows are [length, batch · heads, d]. Only the newer exporter takes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 128, batch_first=True), 2, enable_nested_tensor=False)
+
+    def forward(self, x):
+        return self.layers(x)
+
+
 class Hidden(nn.Module):
     """Of a Hugging Face encoder only its last hidden states."""
 
@@ -110,6 +121,9 @@ NETWORKS = {
     "efficientnet_lite0": (timm_model("efficientnet_lite0"), picture(224)),
     "convnext_tiny": (torchvision_model("convnext_tiny"), picture(224)),
     "vit_tiny": (timm_model("vit_tiny_patch16_224"), picture(224)),
+    "swin": (timm_model("swin_tiny_patch4_window7_224"), picture(224)),
+    "mobilevit": (timm_model("mobilevit_xxs"), picture(128)),
+    "encoder": (Encoder, lambda batch: ((torch.randn(batch, 8, 64),), ["x"])),
     "unet": (UNet, picture(64)),
     "bert": (lambda: bert("eager"), tokens(["input_ids", "attention_mask", "token_type_ids"])),
     "bert_sdpa": (lambda: bert("sdpa"), tokens(["input_ids", "attention_mask", "token_type_ids"])),

@@ -121,12 +121,16 @@ static void a_moved_batch_may_not_be_used_otherwise(void **state)
     const int64_t order[] = {1, 0, 2, 3};
     open(&f, -1);
     transpose(&f, "x", "t", 4, order);
+    onnx_fixture_node(&f, "GlobalMaxPool", "t", "y");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "the batch in another place");
+    open(&f, -1);
+    transpose(&f, "x", "t", 4, order);
     onnx_fixture_node(&f, "Relu", "t", "y");
-    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "tensor t has the batch in another place");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "tensor y", "the batch in another place");
     open(&f, -1);
     transpose(&f, "x", "t", 4, order);
     onnx_fixture_int(&f, onnx_fixture_node(&f, "Gather", "t i0", "y"), "axis", 1);
-    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "the batch axis");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "which is the batch");
 }
 
 static void merged_rows_are_worked_on_apart(void **state)
@@ -163,7 +167,7 @@ static void merged_rows_may_not_be_summed(void **state)
     open(&f, -1);
     onnx_fixture_node(&f, "Reshape", "x open3", "r");
     onnx_fixture_int(&f, onnx_fixture_node(&f, "Softmax", "r", "y"), "axis", 0);
-    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "along the batch");
+    onnx_fixture_refuse(&f, ERR_SUPPORT, "node_y", "along axis 0");
     open(&f, -1); /* samples of 48 do not make rows of 5 */
     onnx_fixture_numbers(&f, "fives", 2, (const int64_t[]){-1, 5});
     onnx_fixture_node(&f, "Reshape", "x fives", "y");
@@ -244,6 +248,117 @@ static void parts_of_a_fixed_batch_join_each_sample(void **state)
     finish(&o);
 }
 
+/* What PyTorch's attention does to [N, L, d]: the length first, heads merged into the batch, rows
+ * merged for a last product, and back. x is [N, 12, 4]: two heads of 2. */
+static void rows_of_heads_come_back(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    const int64_t swap[] = {1, 0, 2}, out[] = {0, 2, 1};
+    const int64_t x[] = {-1, 12, 4}, w[] = {4, 4};
+    onnx_fixture_open(&f, 13);
+    onnx_fixture_port(&f, true, "x", 3, x);
+    onnx_fixture_port(&f, false, "y", 0, NULL);
+    onnx_fixture_initializer(&f, onnx_fixture_floats(&f, "w", 2, w));
+    onnx_fixture_initializer(&f, onnx_fixture_floats(&f, "b", 1, w));
+    onnx_fixture_number(&f, "i0", 0);
+    onnx_fixture_numbers(&f, "l0", 1, (const int64_t[]){0});
+    onnx_fixture_numbers(&f, "l2", 1, (const int64_t[]){2});
+    onnx_fixture_numbers(&f, "l4", 1, (const int64_t[]){4});
+    onnx_fixture_numbers(&f, "l12", 1, (const int64_t[]){12});
+    onnx_fixture_numbers(&f, "rows", 2, (const int64_t[]){-1, 4});
+    onnx_fixture_node(&f, "Shape", "x", "s");
+    onnx_fixture_node(&f, "Gather", "s i0", "n");
+    onnx_fixture_node(&f, "Unsqueeze", "n l0", "n1");
+    onnx_fixture_node(&f, "Mul", "n1 l2", "heads");
+    onnx_fixture_int(&f, onnx_fixture_node(&f, "Concat", "l12 heads l2", "apart"), "axis", 0);
+    onnx_fixture_int(&f, onnx_fixture_node(&f, "Concat", "l12 n1 l4", "together"), "axis", 0);
+    transpose(&f, "x", "t", 3, swap); /* [12, N, 4] */
+    onnx_fixture_node(&f, "MatMul", "t w", "m");
+    onnx_fixture_node(&f, "Add", "m b", "a");
+    onnx_fixture_node(&f, "Reshape", "a apart", "r"); /* [12, N·2, 2] */
+    transpose(&f, "r", "q", 3, swap);                 /* [N·2, 12, 2] */
+    transpose(&f, "q", "k", 3, out);                  /* [N·2, 2, 12] */
+    onnx_fixture_node(&f, "MatMul", "q k", "p");      /* [N·2, 12, 12] */
+    onnx_fixture_node(&f, "Softmax", "p", "o");
+    onnx_fixture_node(&f, "MatMul", "o q", "v");
+    transpose(&f, "v", "u", 3, swap);                /* [12, N·2, 2] */
+    onnx_fixture_node(&f, "Reshape", "u rows", "z"); /* [12·N, 4] */
+    Onnx__NodeProto *gemm = onnx_fixture_node(&f, "Gemm", "z w b", "g");
+    onnx_fixture_int(&f, gemm, "transB", 1);
+    onnx_fixture_node(&f, "Reshape", "g together", "h");
+    transpose(&f, "h", "y", 3, swap);
+    struct outcome o = evaluate(&f);
+    const float *weight = o.graph->values[graph_find(o.graph, "w")].data;
+    const float *bias = o.graph->values[graph_find(o.graph, "b")].data;
+    for (size_t n = 0; n < BATCH; n++) {
+        double a[12][4] = {{0}}, v[12][4] = {{0}};
+        for (size_t l = 0; l < 12; l++)
+            for (size_t c = 0; c < 4; c++) {
+                a[l][c] = (double)bias[c];
+                for (size_t e = 0; e < 4; e++)
+                    a[l][c] += (double)o.x[(n * 12 + l) * 4 + e] * (double)weight[e * 4 + c];
+            }
+        for (size_t head = 0; head < 4; head += 2)
+            for (size_t l = 0; l < 12; l++) {
+                double total = 0;
+                for (size_t m = 0; m < 12; m++) {
+                    double score = exp(a[l][head] * a[m][head] + a[l][head + 1] * a[m][head + 1]);
+                    total += score;
+                    v[l][head] += score * a[m][head];
+                    v[l][head + 1] += score * a[m][head + 1];
+                }
+                v[l][head] /= total;
+                v[l][head + 1] /= total;
+            }
+        for (size_t l = 0; l < 12; l++)
+            for (size_t c = 0; c < 4; c++) {
+                double expected = (double)bias[c];
+                for (size_t e = 0; e < 4; e++)
+                    expected += v[l][e] * (double)weight[c * 4 + e];
+                assert_float_equal(o.y[(n * 12 + l) * 4 + c], (float)expected, 1e-5);
+            }
+    }
+    finish(&o);
+}
+
+/* Windows of a picture, [N·4, 4, 3] of 2×2 each, with a bias and a sum in each, and back. */
+static void windows_come_back(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    const int64_t cut[] = {0, 2, 4, 3, 5, 1}, bias[] = {1, 4, 3};
+    open(&f, -1);
+    onnx_fixture_initializer(&f, onnx_fixture_floats(&f, "bias", 3, bias));
+    onnx_fixture_numbers(&f, "split", 6, (const int64_t[]){0, 3, 2, 2, 2, 2});
+    onnx_fixture_numbers(&f, "windows", 3, (const int64_t[]){-1, 4, 3});
+    onnx_fixture_numbers(&f, "again", 2, (const int64_t[]){-1, 4});
+    onnx_fixture_node(&f, "Reshape", "x split", "s");
+    transpose(&f, "s", "t", 6, cut);
+    onnx_fixture_node(&f, "Reshape", "t windows", "w1");
+    onnx_fixture_node(&f, "Add", "w1 bias", "w2");
+    Onnx__NodeProto *sum = onnx_fixture_node(&f, "ReduceSum", "w2 l1", "w3"); /* [N·4, 3] */
+    onnx_fixture_int(&f, sum, "keepdims", 0);
+    Onnx__NodeProto *most = onnx_fixture_node(&f, "ReduceMax", "w3", "w4"); /* [N·4] */
+    onnx_fixture_ints(&f, most, "axes", 1, (const int64_t[]){1});
+    onnx_fixture_int(&f, most, "keepdims", 0);
+    onnx_fixture_node(&f, "Reshape", "w4 again", "y");
+    struct outcome o = evaluate(&f);
+    const float *b = o.graph->values[graph_find(o.graph, "bias")].data;
+    for (size_t n = 0; n < BATCH; n++)
+        for (size_t w = 0; w < 4; w++) {
+            float best = -INFINITY;
+            for (size_t c = 0; c < 3; c++) {
+                float total = 0;
+                for (size_t p = 0; p < 4; p++)
+                    total += o.x[at(n, c, w / 2 * 2 + p / 2, w % 2 * 2 + p % 2)] + b[p * 3 + c];
+                best = total > best ? total : best;
+            }
+            assert_float_equal(o.y[n * 4 + w], best, 1e-5);
+        }
+    finish(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +368,8 @@ int main(void)
         cmocka_unit_test(a_moved_batch_may_not_be_used_otherwise),
         cmocka_unit_test(merged_rows_are_worked_on_apart),
         cmocka_unit_test(merged_rows_may_not_be_summed),
+        cmocka_unit_test(rows_of_heads_come_back),
+        cmocka_unit_test(windows_come_back),
         cmocka_unit_test(a_lookup_stays_in_its_sample),
         cmocka_unit_test(a_fixed_batch_is_the_batch),
         cmocka_unit_test(parts_of_a_fixed_batch_join_each_sample),
