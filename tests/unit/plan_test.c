@@ -96,7 +96,7 @@ static void kinds_choose_biases_and_norms(void **state)
     describes_kind("bn1.scale bn1.bias head.weight head.bias | conv1", "*", 0, LIVE_NORMS);
     describes_kind("bn1.scale bn1.bias conv2.b head.weight head.bias | conv1", "*", 0,
                    LIVE_BIASES_AND_NORMS);
-    describes_kind("conv2.b head.weight head.bias | conv2", NULL, 1, LIVE_BIASES);
+    describes_kind("conv2.b head.weight head.bias | relu1", NULL, 1, LIVE_BIASES);
     describes_kind("head.weight head.bias | features", NULL, 0, LIVE_NORMS);
     struct model *model = chain_model(0);
     struct plan *plan = NULL;
