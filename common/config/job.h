@@ -47,10 +47,19 @@ struct cluster_config {
 
 enum model_pool { POOL_MEAN, POOL_NONE };
 
+/* Low-rank adapters; common/model/lora.h. */
+struct lora_config {
+    uint32_t rank;       /* 0: none */
+    double alpha;        /* the update is alpha/rank · B·A */
+    const char **layers; /* name patterns (fnmatch) of the weights that get one */
+    size_t layer_count;
+};
+
 struct model_config {
     const char *file;     /* .onnx; "" = none: the samples are feature vectors already */
     const char *cut;      /* tensor where the pretrained part ends; "" = the graph's first output */
     enum model_pool pool; /* mean over the spatial axes of the cut tensor, or flatten */
+    struct lora_config lora;
 };
 
 struct preprocess_config {

@@ -245,6 +245,8 @@ static enum status check_stage(const struct checked *c, size_t index)
     if (stage->domain_weight_count != 0 && stage->domain_weight_count != stage->domain_count)
         return refuse(c, "stages.%s.domain_weights: %zu numbers for %zu domains", stage->name,
                       stage->domain_weight_count, stage->domain_count);
+    if (c->job->model.file[0] == '\0' && c->job->model.lora.rank > 0)
+        return refuse(c, "model.lora: needs a network, but model.file is empty");
     if (c->job->model.file[0] == '\0' &&
         (stage->live.last_blocks > 0 || stage->live.pattern_count > 0))
         return refuse(c, "stages.%s: last_blocks and live need a network, but model.file is empty",

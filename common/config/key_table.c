@@ -107,6 +107,16 @@ static const struct key keys[] = {
     CHOICE("model.pool", 0, job, model.pool, pools, "\"mean\"",
            "\"mean\" over the spatial axes of the cut tensor, or \"none\": flatten it."),
 
+    GROUP("model.lora",
+          "Low-rank adapters (LoRA, Hu 2021) beside weights of Conv, Gemm and MatMul; trained "
+          "by stages with live = [\"*.lora_*\"], merged into the weights on export."),
+    WHOLE("model.lora.rank", job, model.lora.rank, 0, 1024, "0", "Columns of an adapter; 0: none."),
+    REAL("model.lora.alpha", job, model.lora.alpha, 1e-6, 1e6, "8.0",
+         "The update of a weight is alpha / rank times the product of the two factors."),
+    MANY("model.lora.layers", KEY_TEXTS, job, model.lora.layers, model.lora.layer_count, 0, 0, 1,
+         JOB_PATTERNS_MAX, "[\"*\"]",
+         "Patterns (*, ?) of the names of weights that get an adapter."),
+
     GROUP("data", "Samples: classes, how pixels become numbers, domains."),
     MANY("data.classes", KEY_TEXTS, job, data.classes, data.class_count, 0, 0, 2, JOB_CLASSES_MAX,
          NULL, "Class names in the order of the outputs. Labels in files are matched by name."),

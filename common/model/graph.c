@@ -251,3 +251,22 @@ size_t value_elements(const struct value *value)
     CHECK(shape_elements(&one, &elements));
     return elements;
 }
+
+static void reverse(struct node *nodes, size_t count)
+{
+    for (size_t i = 0; i < count / 2; i++) {
+        struct node kept = nodes[i];
+        nodes[i] = nodes[count - 1 - i];
+        nodes[count - 1 - i] = kept;
+    }
+}
+
+void graph_rotate(struct graph *graph, size_t count)
+{
+    CHECK(count <= graph->node_count);
+    reverse(graph->nodes, graph->node_count);
+    reverse(graph->nodes, count);
+    reverse(graph->nodes + count, graph->node_count - count);
+    for (size_t i = 0; i < graph->node_count; i++)
+        graph->values[graph->nodes[i].output].producer = (uint32_t)i;
+}

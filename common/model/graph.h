@@ -219,6 +219,9 @@ enum status graph_add_node(struct graph *graph, enum op op, const char *name,
                            const struct attributes *attributes, uint32_t *out,
                            struct error *err) MUST_CHECK;
 
+/* The last `count` nodes come first; they must read constants and each other only. */
+void graph_rotate(struct graph *graph, size_t count);
+
 /* Value by name, or GRAPH_NONE. */
 uint32_t graph_find(const struct graph *graph, const char *name);
 

@@ -7,6 +7,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/model/graph.h"
+#include "common/model/lora.h"
 #include "common/model/onnx_reader.h"
 #include "common/model/shape_infer.h"
 
@@ -223,6 +224,8 @@ static enum status build(struct model *model, const struct model_config *config,
 {
     enum status status =
         config->file[0] == '\0' ? empty_graph(model, err) : load_graph(model, config, input, err);
+    if (status == OK && config->lora.rank > 0)
+        status = lora_add(model, &config->lora, err);
     if (status == OK)
         status = append_features(model, config->pool, err);
     if (status == OK)

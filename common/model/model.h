@@ -20,6 +20,7 @@ struct model {
     size_t input_elements;
     size_t feature_count; /* d */
     size_t class_count;   /* K */
+    size_t adapter_nodes; /* at the front of the graph (lora.h) */
     struct digest digest; /* of the model file(s) */
 };
 
