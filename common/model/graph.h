@@ -22,7 +22,7 @@
 #define GRAPH_VALUES_MAX ((size_t)1 << 18)
 #define GRAPH_PORTS_MAX                                                                            \
     ((size_t)64) /* inputs of one node; Concat of a dense block is the widest seen */
-#define GRAPH_NAME_BYTES_MAX ((size_t)256)
+#define GRAPH_NAME_BYTES_MAX ((size_t)512) /* TensorFlow names a fused tensor after all its parts */
 #define GRAPH_EXTENT_MAX                                                                           \
     ((int64_t)1 << 20) /* kernel, stride, dilation and pad: keeps sums inside 64 bits */
 #define GRAPH_INPUTS_MAX ((size_t)8)       /* tensors that are fed */

@@ -181,6 +181,7 @@ struct cutting {
     struct part parts[PARTS_MAX];
     size_t count;
     size_t sizes[TENSOR_RANK_MAX];
+    size_t rank;         /* of the target */
     int64_t fixed_batch; /* 0: the batch is symbolic */
 };
 
@@ -193,6 +194,16 @@ static bool give(struct cutting *c, size_t axis, struct part part)
     return true;
 }
 
+/* A batch of 1 could belong to this axis or to the next. Not to the last one, if there is more in
+ * it: along that, products go. */
+static bool keeps_batch(const struct cutting *c, size_t axis)
+{
+    bool more = false;
+    for (size_t i = c->at + 1; i < c->end; i++)
+        more |= c->rest[i].extent > 1;
+    return c->fixed_batch == 1 && c->rest[c->at].batch && axis + 2 == c->rank && more;
+}
+
 /* Takes the parts that make an axis of `need`; with `batched` the symbolic batch is among them. */
 static bool take(struct cutting *c, size_t axis, int64_t need, bool batched)
 {
@@ -201,6 +212,8 @@ static bool take(struct cutting *c, size_t axis, int64_t need, bool batched)
         struct part *next = &c->rest[c->at];
         bool own = next->batch && (c->fixed_batch == 0 ? batched : need % next->extent == 0);
         bool done = need == 1 && !batched;
+        if (done && !first && keeps_batch(c, axis))
+            return give(c, axis, c->rest[c->at++]);
         if (done && !(first && next->extent == 1 && (!next->batch || own)))
             return true;
         if (next->batch && !own)
@@ -319,6 +332,7 @@ static bool cut(const struct onnx_build *build, const struct layout *layout,
     struct folded_number sizes[TENSOR_RANK_MAX];
     memcpy(sizes, target, rank * sizeof *sizes);
     c->fixed_batch = build->fixed_batch;
+    c->rank = rank;
     for (size_t i = 0; i < rank; i++)
         if (sizes[i].batch != 0)
             c->fixed_batch = 0; /* the file does know of it */

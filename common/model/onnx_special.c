@@ -88,15 +88,45 @@ static enum status read_split(struct onnx_build *build, const Onnx__NodeProto *n
     return split_sizes(build, node, split, err);
 }
 
+/* A part of what is known while reading is known too. */
+static enum status fold_part(struct onnx_build *build, const char *output,
+                             const struct folded *from, size_t axis, int64_t start, int64_t end,
+                             struct error *err)
+{
+    struct shape shape = from->shape;
+    struct folded *part = NULL;
+    size_t inner = 1, extent = (size_t)shape.dims[axis], at = 0;
+    for (size_t i = axis + 1; i < shape.rank; i++)
+        inner *= (size_t)shape.dims[i];
+    shape.dims[axis] = end - start;
+    enum status status = onnx_folded_create(build->scratch, from->dtype, &shape, &part, err);
+    if (status != OK)
+        return status;
+    for (size_t i = 0; i < from->count; i++) {
+        size_t place = i / inner % extent;
+        if (place >= (size_t)start && place < (size_t)end)
+            part->numbers[at++] = from->numbers[i];
+    }
+    part->made = from->made;
+    return onnx_build_fold(build, output, part, err);
+}
+
 static enum status add_part(struct onnx_build *build, const Onnx__NodeProto *node, size_t output,
                             const struct attributes *slice, struct error *err)
 {
     const char *name = node->output[output];
     const struct layout *from = onnx_build_layout(build, node->input[0]);
+    struct folded *known = NULL;
     uint32_t value;
+    enum status status = onnx_build_folded(build, node->input[0], &known, err);
+    if (status == OK && known != NULL && !known->parameter)
+        return fold_part(build, name, known, (size_t)slice->axes[0], slice->starts[0],
+                         slice->ends[0], err);
+    if (status != OK)
+        return status;
     if (from != NULL)
         return onnx_relay_slice(build, from, name, name, slice, err);
-    enum status status = onnx_build_value(build, node->input[0], &value, err);
+    status = onnx_build_value(build, node->input[0], &value, err);
     return status == OK
                ? onnx_build_node(build, OP_SLICE, name, &value, 1, name, slice, &value, err)
                : status;

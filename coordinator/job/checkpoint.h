@@ -27,7 +27,7 @@
 #define CHECKPOINT_OPTIMIZER_FILE "optimizer.safetensors"
 #define CHECKPOINT_HEAD_FILE "run.json"
 #define CHECKPOINT_FORMAT 1
-#define CHECKPOINT_NAME_BYTES ((size_t)320) /* GRAPH_NAME_BYTES_MAX and the state's */
+#define CHECKPOINT_NAME_BYTES ((size_t)576) /* GRAPH_NAME_BYTES_MAX and the state's */
 #define CHECKPOINT_COUNT_MAX ((size_t)65536)
 
 /* What run.json says of the numbers beside it. */

@@ -62,6 +62,16 @@ static size_t elements_of(const struct run *run, uint32_t value, size_t batch)
     return op_elements(&shape);
 }
 
+/* Constants that became attributes stay in the graph, and nobody takes them. */
+static bool is_taken(const struct graph *graph, uint32_t value)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (size_t k = 0; k < graph->nodes[i].input_count; k++)
+            if (graph->nodes[i].inputs[k] == value)
+                return true;
+    return value == graph->output;
+}
+
 static enum status prepare(struct run *run, const float *const *inputs, size_t batch,
                            struct error *err)
 {
@@ -79,7 +89,7 @@ static enum status prepare(struct run *run, const float *const *inputs, size_t b
         run->data[i] = floats(count);
         if (run->data[i] == NULL)
             return error_set(err, ERR_MEMORY, "no memory for value %s", value->name);
-        if (value->data != NULL)
+        if (value->data != NULL && is_taken(graph, (uint32_t)i))
             status = executor_floats(value->dtype, value->data, count, run->data[i], err);
         for (size_t k = 0; k < graph->input_count; k++)
             if (graph->inputs[k] == i && count > 0)

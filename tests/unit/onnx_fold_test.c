@@ -164,6 +164,27 @@ static void sizes_are_computed_in_their_types(void **state)
     graph_destroy(&graph);
 }
 
+static void parts_of_numbers_are_numbers(void **state)
+{
+    (void)state;
+    struct onnx_fixture f;
+    open(&f, 13);
+    onnx_fixture_node(&f, "Shape", "x", "s");
+    Onnx__NodeProto *split = onnx_fixture_node(&f, "Split", "s", "n");
+    char *outputs[] = {split->output[0], onnx_fixture_text(&f, "c"), onnx_fixture_text(&f, "h"),
+                       onnx_fixture_text(&f, "w")};
+    split->output = outputs;
+    split->n_output = 4;
+    onnx_fixture_node(&f, "Mul", "c h", "ch");
+    concat(&f, "n w ch", "t");
+    onnx_fixture_node(&f, "Reshape", "x t", "y");
+    struct graph *graph = onnx_fixture_accept(&f, "");
+    assert_int_equal(graph->node_count, 1);
+    assert_int_equal(graph->nodes[0].attributes.axes[1], 4);
+    assert_int_equal(graph->nodes[0].attributes.axes[2], 12);
+    graph_destroy(&graph);
+}
+
 static void parameters_stay_values(void **state)
 {
     (void)state;
@@ -250,6 +271,7 @@ int main(void)
         cmocka_unit_test(what_depends_on_the_batch_is_refused_where_it_is_used),
         cmocka_unit_test(comparisons_know_what_can_be_known),
         cmocka_unit_test(sizes_are_computed_in_their_types),
+        cmocka_unit_test(parts_of_numbers_are_numbers),
         cmocka_unit_test(parameters_stay_values),
         cmocka_unit_test(what_is_alike_for_each_sample_is_kept_once),
         cmocka_unit_test(bad_arithmetic_names_its_node),
