@@ -109,7 +109,7 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
-units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/conformance $(BUILD)/forward
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
@@ -150,6 +150,10 @@ conformance: deps ## The ONNX project's own tests of the operators: passed, not 
 	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
 
 $(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/train: $(call obj,tests/networks/train.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
