@@ -44,6 +44,11 @@ static void save(const char *folder, const char *name, const struct plan *plan, 
     transfer(path, "wb", vector, plan->live_elements * sizeof *vector);
 }
 
+static size_t whole(const char *text)
+{
+    return strtoul(text, NULL, 10);
+}
+
 static void *room(size_t count, size_t bytes)
 {
     void *memory = calloc(count + 1, bytes);
@@ -103,19 +108,19 @@ int main(int argc, char **argv)
     const struct live_config everything = {.patterns = (const char **)(void *)(argv + 12),
                                            .pattern_count = (size_t)argc - 12};
     const struct model_config config = {.file = argv[1], .cut = "", .pool = POOL_NONE};
-    struct preprocess_config sample = {.channels = (uint32_t)atoi(argv[3]),
-                                       .height = (uint32_t)atoi(argv[4]),
-                                       .width = (uint32_t)atoi(argv[5])};
-    struct training t = {.batch = (size_t)atoi(argv[2]), .classes = (size_t)atoi(argv[6])};
+    struct preprocess_config sample = {.channels = (uint32_t)whole(argv[3]),
+                                       .height = (uint32_t)whole(argv[4]),
+                                       .width = (uint32_t)whole(argv[5])};
+    struct training t = {.batch = whole(argv[2]), .classes = whole(argv[6])};
     struct model *model = NULL;
-    double rate = atof(argv[10]);
+    double rate = strtod(argv[10], NULL);
     must(model_open(&config, &sample, t.classes, &model, &err));
     open_training(&t, model, argv[7], &everything);
     transfer(argv[8], "rb", t.labels, t.batch * sizeof *t.labels);
     save(argv[11], "initial", t.plan, t.live);
     for (size_t i = 0; i < t.plan->tensor_count; i++)
         printf("%s %zu\n", t.plan->tensors[i].name, t.plan->tensors[i].elements);
-    for (int n = 0; n < atoi(argv[9]); n++) {
+    for (size_t n = 0; n < whole(argv[9]); n++) {
         printf("loss %.9g\n", step(&t));
         if (n == 0)
             save(argv[11], "gradient", t.plan, t.gradient);
