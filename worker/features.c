@@ -36,6 +36,20 @@ static struct feature_rows *held_rows(struct features *features, size_t domain, 
     return &features->held[part * features->job->cluster.shards + shard];
 }
 
+/* What else fixes the bits of the features: the machine, and what makes the variants. */
+static void describe_engine(const struct job *job, char *out, size_t bytes)
+{
+    const struct augment_config *a = &job->data.augment;
+    char platform[128];
+    platform_text(platform, sizeof platform);
+    int used = snprintf(out, bytes, "%s threads=%u", platform, job->cluster.threads);
+    if (a->variants > 1)
+        snprintf(out + used, bytes - (size_t)used,
+                 " seed=%llu variants=%u crop=%.17g flip=%d jitter=%.17g erase=%.17g",
+                 (unsigned long long)job->run.seed, a->variants, a->crop, a->flip, a->jitter,
+                 a->erase);
+}
+
 enum status features_create(const struct job *job, const struct manifest *manifest,
                             const struct plan *plan, struct decoder *decoder,
                             struct link_progress *progress, struct features **out,
@@ -51,9 +65,8 @@ enum status features_create(const struct job *job, const struct manifest *manife
     features->progress = progress;
     size_t parts = job->data.domain_count * SPLIT_COUNT * job->cluster.shards;
     features->held = memory_alloc(parts, sizeof *features->held);
-    char platform[128], engine[160];
-    platform_text(platform, sizeof platform);
-    snprintf(engine, sizeof engine, "%s threads=%u", platform, job->cluster.threads);
+    char engine[320];
+    describe_engine(job, engine, sizeof engine);
     enum status status =
         features->held == NULL
             ? error_set(err, ERR_MEMORY, "no memory for features")
@@ -103,16 +116,24 @@ static enum status compile_trunk(struct features *features, struct error *err)
     return OK;
 }
 
-/* Hands the loader the ids of rows [first, first + TRUNK_BATCH) of the shard. */
-static void submit(struct features *features, size_t domain, enum split split, uint32_t shard,
-                   size_t first, size_t count)
+/* A variant of a shard's samples (augment.h). */
+struct portion {
+    size_t domain;
+    enum split split;
+    uint32_t shard, variant;
+    size_t count; /* samples */
+};
+
+/* Hands the loader the ids of samples [first, first + TRUNK_BATCH) of the portion. */
+static void submit(struct features *features, const struct portion *of, size_t first)
 {
+    size_t count = of->count;
     uint32_t ids[TRUNK_BATCH];
     size_t n = count - first < TRUNK_BATCH ? count - first : TRUNK_BATCH;
     for (size_t i = 0; i < n; i++)
-        ids[i] = shard_sample(features->manifest, domain, split, features->job->cluster.shards,
-                              shard, first + i);
-    bool taken = loader_submit(features->loader, ids, n);
+        ids[i] = shard_sample(features->manifest, of->domain, of->split,
+                              features->job->cluster.shards, of->shard, first + i);
+    bool taken = loader_submit(features->loader, ids, n, of->variant);
     CHECK(taken);
 }
 
@@ -139,24 +160,34 @@ static enum status run_batch(struct features *features, const struct loader_batc
     return status;
 }
 
-static enum status compute_rows(struct features *features, size_t domain, enum split split,
-                                uint32_t shard, struct feature_rows *held, struct error *err)
+static enum status compute_portion(struct features *features, const struct portion *of, float *rows,
+                                   uint8_t *valid, struct error *err)
 {
-    enum status status = compile_trunk(features, err);
-    size_t count = held->count;
-    if (status == OK && count > 0)
-        submit(features, domain, split, shard, 0, count);
-    for (size_t first = 0; first < count && status == OK; first += TRUNK_BATCH) {
-        if (first + TRUNK_BATCH < count)
-            submit(features, domain, split, shard, first + TRUNK_BATCH, count);
+    enum status status = OK;
+    if (of->count > 0)
+        submit(features, of, 0);
+    for (size_t first = 0; first < of->count && status == OK; first += TRUNK_BATCH) {
+        if (first + TRUNK_BATCH < of->count)
+            submit(features, of, first + TRUNK_BATCH);
         struct loader_batch batch;
         status = loader_take(features->loader, &batch, err);
         if (status != OK)
             break;
         report_failures(&batch);
-        status = run_batch(features, &batch, held->rows + first * held->row_elements,
-                           held->valid + first, err);
+        status = run_batch(features, &batch, rows + first * features->plan->boundary_elements,
+                           valid + first, err);
     }
+    return status;
+}
+
+static enum status compute_rows(struct features *features, struct portion of,
+                                struct feature_rows *held, struct error *err)
+{
+    enum status status = compile_trunk(features, err);
+    for (of.variant = 0; status == OK && of.variant * of.count < held->count; of.variant++)
+        status =
+            compute_portion(features, &of, held->rows + of.variant * of.count * held->row_elements,
+                            held->valid + of.variant * of.count, err);
     if (status == OK)
         feature_cache_commit(features->cache, held);
     return status;
@@ -165,19 +196,23 @@ static enum status compute_rows(struct features *features, size_t domain, enum s
 enum status features_get(struct features *features, size_t domain, enum split split, uint32_t shard,
                          struct features_rows *out, struct error *err)
 {
+    const struct job *job = features->job;
     struct feature_rows *held = held_rows(features, domain, split, shard);
+    size_t variants = split == SPLIT_TRAIN ? job->data.augment.variants : 1;
+    size_t count = shard_count(features->manifest, domain, split, job->cluster.shards, shard);
     if (!held->hit) {
-        size_t count =
-            shard_count(features->manifest, domain, split, features->job->cluster.shards, shard);
         enum status status =
-            feature_cache_map(features->cache, domain, split, shard, count, held, err);
+            feature_cache_map(features->cache, domain, split, shard, count * variants, held, err);
         if (status == OK && held->hit)
-            features->progress->samples += count;
+            features->progress->samples += count * variants;
         else if (status == OK)
-            status = compute_rows(features, domain, split, shard, held, err);
+            status = compute_rows(
+                features,
+                (struct portion){.domain = domain, .split = split, .shard = shard, .count = count},
+                held, err);
         if (status != OK)
             return status;
     }
-    *out = (struct features_rows){held->rows, held->valid, held->count};
+    *out = (struct features_rows){held->rows, held->valid, count, variants};
     return OK;
 }

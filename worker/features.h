@@ -17,9 +17,10 @@
 struct features;
 
 struct features_rows {
-    const float *rows;    /* [count, plan->boundary_elements] */
-    const uint8_t *valid; /* [count]: 0 = the sample could not be read; its row is zero */
+    const float *rows;    /* [variants, count, plan->boundary_elements] */
+    const uint8_t *valid; /* [variants, count]: 0 = the sample could not be read; its row is zero */
     size_t count;
+    size_t variants; /* data.augment's for training samples, else 1; the first is unchanged */
 };
 
 /* All pointers are borrowed. The trunk is compiled on the first miss. */

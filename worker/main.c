@@ -319,7 +319,7 @@ static enum status show(struct driver *driver, struct error *err)
     for (size_t i = 0; status == OK && i < count; i++) {
         uint32_t id = driver->worker.parts[i];
         if (id < driver->manifest->sample_count &&
-            decoder_read(driver->decoder, id, input, NULL) == OK)
+            decoder_read(driver->decoder, id, 0, input, NULL) == OK)
             pixels_of(config, input, rgb + i * bytes);
     }
     struct message message = {.type = MESSAGE_PIXELS};

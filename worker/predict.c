@@ -261,7 +261,7 @@ static bool submit(struct group *group, size_t from)
     const struct manifest *manifest = group->manifest;
     size_t left = manifest->part_count[0][SPLIT_TRAIN] - from;
     return loader_submit(group->loader, manifest->part[0][SPLIT_TRAIN] + from,
-                         left < BATCH ? left : BATCH);
+                         left < BATCH ? left : BATCH, 0);
 }
 
 static enum status answer_all(struct predictor *predictor, struct group *group, struct error *err)

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/random.h"
 #include "common/data/shard.h"
 #include "worker/adapt/coral.h"
 #include "worker/adapt/cross_entropy.h"
@@ -229,17 +230,29 @@ static int32_t label_of(const struct trainer *trainer, size_t slot, uint32_t sha
     return trainer->manifest->samples[id].label;
 }
 
+/* The variant of a shard's sample that a step takes. */
+static size_t variant_of(const struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
+                         uint32_t position, size_t variants)
+{
+    struct random_key key = {.seed = trainer->job->run.seed,
+                             .purpose = RANDOM_VARIANT,
+                             .epoch = step,
+                             .index = (uint64_t)trainer->domains[slot] << 32 | shard};
+    return variants > 1 ? random_bits(key, position) % variants : 0;
+}
+
 /* Copies the rows of the micro-batch side by side; samples that could not be read are left out. */
-static void gather(struct trainer *trainer, size_t slot, uint32_t shard,
+static void gather(struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
                    const struct features_rows *rows, size_t count, struct flight *flight)
 {
     size_t row = trainer->plan->boundary_elements;
     flight->count = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t k = trainer->positions[i];
-        if (!rows->valid[k])
+        size_t at = variant_of(trainer, slot, shard, step, k, rows->variants) * rows->count + k;
+        if (!rows->valid[at])
             continue;
-        memcpy(flight->features + flight->count * row, rows->rows + k * row, row * sizeof(float));
+        memcpy(flight->features + flight->count * row, rows->rows + at * row, row * sizeof(float));
         flight->labels[flight->count++] = label_of(trainer, slot, shard, k);
     }
 }
@@ -272,7 +285,7 @@ enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t st
             return status;
         size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index,
                                          slot, shard, step, trainer->scratch, trainer->positions);
-        gather(trainer, slot, shard, &rows, count, flight);
+        gather(trainer, slot, shard, step, &rows, count, flight);
         if (flight->count > 0)
             status =
                 head_forward(trainer->head, flight->tape, flight->features, flight->count, err);

@@ -14,6 +14,7 @@ enum random_purpose {
     RANDOM_SPLIT,
     RANDOM_DROPOUT,
     RANDOM_AUGMENT,
+    RANDOM_VARIANT,
 };
 
 struct random_key {

@@ -96,10 +96,21 @@ struct domain_config {
     size_t source_count;
 };
 
+/* Random changes of training pictures; worker/data/augment.h. */
+struct augment_config {
+    uint32_t
+        variants;  /* pictures (and features) kept per training sample; the first is unchanged */
+    double crop;   /* share of the area that a crop may cut off */
+    bool flip;     /* half of them left to right */
+    double jitter; /* of brightness, contrast, saturation: factors 1 ± jitter */
+    double erase;  /* share of the area that may be erased */
+};
+
 struct data_config {
     const char **classes;
     size_t class_count;
     struct preprocess_config preprocess;
+    struct augment_config augment;
     struct domain_config *domains;
     size_t domain_count;
     double unreadable_share_max; /* share of samples that may fail to decode before the run stops */

@@ -93,6 +93,19 @@ static enum status check_preprocess(const struct checked *c)
     return OK;
 }
 
+static enum status check_augment(const struct checked *c)
+{
+    const struct augment_config *a = &c->job->data.augment;
+    bool changes = a->crop > 0 || a->flip || a->jitter > 0 || a->erase > 0;
+    if (changes && a->variants == 1)
+        return refuse(c, "data.augment: variants is 1, so nothing is ever changed; set it to 2 or "
+                         "more");
+    if (!changes && a->variants > 1)
+        return refuse(c, "data.augment.variants: %u, but crop, flip, jitter and erase are all off",
+                      a->variants);
+    return OK;
+}
+
 static enum status check_csv(const struct checked *c, const struct source_config *s,
                              const char *where)
 {
@@ -262,6 +275,8 @@ enum status job_check_all(struct job *job, const char *file, struct error *err)
         status = check_classes(&c);
     if (status == OK)
         status = check_preprocess(&c);
+    if (status == OK)
+        status = check_augment(&c);
     for (size_t i = 0; i < job->data.domain_count && status == OK; i++)
         status = check_domain(&c, i);
     for (size_t i = 0; i < job->stage_count && status == OK; i++)

@@ -138,6 +138,18 @@ static const struct key keys[] = {
     REAL("data.unreadable_share_max", job, data.unreadable_share_max, 0, 1, "0.01",
          "Share of samples that may fail to decode (they are skipped and counted) before the run "
          "stops."),
+    GROUP("data.augment", "Random changes of training pictures, the same on any cluster."),
+    WHOLE("data.augment.variants", job, data.augment.variants, 1, 64, "1",
+          "Pictures a training sample becomes: itself and variants - 1 changed ones. All their "
+          "features "
+          "are kept; an epoch draws one of each sample."),
+    REAL("data.augment.crop", job, data.augment.crop, 0, 0.95, "0.0",
+         "Random crops cut off up to this share of the area."),
+    SWITCH("data.augment.flip", job, data.augment.flip, "false", "Half of them left to right."),
+    REAL("data.augment.jitter", job, data.augment.jitter, 0, 1, "0.0",
+         "Brightness, contrast and saturation by factors of 1 - jitter to 1 + jitter."),
+    REAL("data.augment.erase", job, data.augment.erase, 0, 0.9, "0.0",
+         "Half of them lose a rectangle of up to this share of the area."),
     LIST("data.domains", job, data.domains, data.domain_count, domain_config, 1, JOB_DOMAINS_MAX,
          "Where samples come from: the source domain, the target domain, …"),
     TEXT("data.domains[].name", KEY_NAME, domain_config, name, NULL,

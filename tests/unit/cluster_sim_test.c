@@ -24,6 +24,7 @@ static const char job_text[] =
     "model = { file = \"made-in-memory.onnx\"; };\n"
     "data = { classes = [\"a\", \"b\", \"c\"];\n"
     "  preprocess = { width = 5; height = 1; channels = 1; mean = [100.0]; std = [50.0]; };\n"
+    "  augment = { variants = 3; jitter = 0.1; erase = 0.2; };\n"
     "  domains = (\n"
     "    { name = \"s\"; divide = [0.7, 0.2, 0.1]; sources = ( { format = \"csv\";\n"
     "      path = \"cache:s\"; width = 5; height = 1; label_column = 5; } ); },\n"

@@ -170,7 +170,7 @@ static void idx_pictures_are_read_by_number(void **state)
     struct opened o = open_domain(IDX_DOMAIN, NULL, 0);
     assert_int_equal(decoder_elements(o.decoder), 4);
     for (uint32_t id = 5; id-- > 0;) {
-        assert_int_equal(decoder_read(o.decoder, id, out, NULL), OK);
+        assert_int_equal(decoder_read(o.decoder, id, 0, out, NULL), OK);
         for (uint32_t i = 0; i < 4; i++)
             close_to(out[i], 7.0 * id + i);
     }
@@ -188,8 +188,8 @@ static void a_file_cut_short_during_the_run_is_noticed(void **state)
     struct opened o = open_domain(IDX_DOMAIN, NULL, 0);
     fixture_path(path, "i");
     assert_int_equal(truncate(path, 16 + 4 * 4 + 1), 0);
-    assert_int_equal(decoder_read(o.decoder, 3, out, &err), OK);
-    assert_int_equal(decoder_read(o.decoder, 4, out, &err), ERR_STATE);
+    assert_int_equal(decoder_read(o.decoder, 3, 0, out, &err), OK);
+    assert_int_equal(decoder_read(o.decoder, 4, 0, out, &err), ERR_STATE);
     fixture_contains(err.text, "/i: changed since the manifest was made");
     close_domain(&o);
 }
@@ -205,7 +205,7 @@ static void a_file_replaced_by_fewer_pictures_is_noticed(void **state)
     struct decoder *decoder = NULL;
     fixture_idx_images("i", 3, 2);
     assert_int_equal(decoder_open(o.job, o.manifest, &decoder, &err), OK);
-    assert_int_equal(decoder_read(decoder, 4, out, &err), ERR_STATE);
+    assert_int_equal(decoder_read(decoder, 4, 0, out, &err), ERR_STATE);
     decoder_close(&decoder);
     close_domain(&o);
 }
@@ -216,11 +216,11 @@ static void csv_values_are_scaled_to_pixels(void **state)
     float out[4];
     fixture_text("c", "0,4,8,16,a\n1.6,-0,1e1, 2 ,b\r\n");
     struct opened o = open_domain(CSV_DOMAIN, NULL, 0);
-    assert_int_equal(decoder_read(o.decoder, 0, out, NULL), OK);
+    assert_int_equal(decoder_read(o.decoder, 0, 0, out, NULL), OK);
     close_to(out[0], 0);
     close_to(out[1], 63.75);
     close_to(out[3], 255);
-    assert_int_equal(decoder_read(o.decoder, 1, out, NULL), OK);
+    assert_int_equal(decoder_read(o.decoder, 1, 0, out, NULL), OK);
     close_to(out[0], 25.5);
     close_to(out[2], 159.375);
     close_to(out[3], 31.875);
@@ -243,7 +243,7 @@ static void csv_lines_longer_than_the_first_buffer_are_read_whole(void **state)
         open_domain("{ name = \"d\"; divide = [1, 0, 0]; sources = ( { format = \"csv\"; path = "
                     "\"cache:c\"; width = 3000; height = 1; label_column = 3000; } ); }",
                     overrides, 2);
-    assert_int_equal(decoder_read(o.decoder, 0, out, NULL), OK);
+    assert_int_equal(decoder_read(o.decoder, 0, 0, out, NULL), OK);
     close_to(out[COLUMNS - 1], COLUMNS - 1);
     close_domain(&o);
 }
@@ -272,12 +272,12 @@ static void a_picture_that_does_not_decode_names_its_file(void **state)
     fixture_directory("f/a");
     fixture_text("f/a/1.png", "this is no picture");
     struct opened o = open_domain(FOLDER_DOMAIN, NULL, 0);
-    assert_int_equal(decoder_read(o.decoder, 0, out, &err), ERR_SUPPORT);
+    assert_int_equal(decoder_read(o.decoder, 0, 0, out, &err), ERR_SUPPORT);
     fixture_contains(err.text, "/f/a/1.png: neither JPEG nor PNG");
     char path[PATH_BYTES];
     fixture_path(path, "f/a/1.png");
     unlink(path);
-    assert_int_equal(decoder_read(o.decoder, 0, out, &err), ERR_IO);
+    assert_int_equal(decoder_read(o.decoder, 0, 0, out, &err), ERR_IO);
     close_domain(&o);
 }
 
@@ -296,7 +296,7 @@ static void pictures_of_a_folder_are_decoded(void **state)
     fixture_path(path, "f/b/1.jpg"); /* the content decides, not the name */
     assert_true(png_image_write_to_file(&png, path, 0, pixels, 0, NULL));
     struct opened o = open_domain(FOLDER_DOMAIN, NULL, 0);
-    assert_int_equal(decoder_read(o.decoder, 0, out, NULL), OK);
+    assert_int_equal(decoder_read(o.decoder, 0, 0, out, NULL), OK);
     close_to(out[0], 0.299 * 255);
     close_to(out[1], 0.587 * 255);
     close_to(out[2], 0.114 * 255);
@@ -320,14 +320,14 @@ static void the_loader_keeps_order_and_bounds_its_queue(void **state)
     fixture_idx_labels("l", 5, 3);
     struct opened o = open_domain(IDX_DOMAIN, NULL, 0);
     struct loader *loader = open_loader(&o, 3);
-    assert_true(loader_submit(loader, ids, 3));
-    assert_true(loader_submit(loader, ids + 3, 2));
-    assert_false(loader_submit(loader, ids, 1));
+    assert_true(loader_submit(loader, ids, 3, 0));
+    assert_true(loader_submit(loader, ids + 3, 2, 0));
+    assert_false(loader_submit(loader, ids, 1, 0));
     for (int round = 0; round < 50; round++) {
         assert_int_equal(loader_take(loader, &batch, NULL), OK);
         assert_int_equal(batch.count, round % 2 == 0 ? 3 : 2);
         assert_int_equal(batch.failure_count, 0);
-        assert_true(loader_submit(loader, round % 2 == 0 ? ids : ids + 3, batch.count));
+        assert_true(loader_submit(loader, round % 2 == 0 ? ids : ids + 3, batch.count, 0));
         for (size_t i = 0; i < batch.count; i++) {
             assert_int_equal(batch.ids[i], ids[i + (round % 2 == 0 ? 0 : 3)]);
             assert_int_equal(batch.valid[i], 1);

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/data/shard.h"
 #include "tests/unit/data_fixture.h"
+#include "worker/data/augment.h"
 #include "worker/trainer.h"
 
 #define INPUTS 5
@@ -28,6 +29,7 @@ static const char job_text[] =
     "model = { file = \"made-in-memory.onnx\"; };\n"
     "data = { classes = [\"a\", \"b\", \"c\"];\n"
     "  preprocess = { width = 5; height = 1; channels = 1; mean = [100.0]; std = [50.0]; };\n"
+    "  augment = { variants = 3; jitter = 0.3; };\n"
     "  domains = (\n"
     "    { name = \"s\"; divide = [1, 0, 0]; sources = ( { format = \"csv\";\n"
     "      path = \"cache:s\"; width = 5; height = 1; label_column = 5; } ); },\n"
@@ -63,8 +65,10 @@ static struct link_progress progress;
 struct batch {
     size_t count;
     size_t row[SHARDS * MICRO_BATCH];
+    double x[SHARDS * MICRO_BATCH][INPUTS]; /* of the variant that the step takes */
 };
 static struct batch batches[2];
+static unsigned variants_seen;
 
 /* ---- the world ---- */
 
@@ -258,8 +262,8 @@ static struct loss loss_of(const double *source_live, const double *target_live)
     static struct answers answers[2][SHARDS * MICRO_BATCH];
     for (int domain = 0; domain < 2; domain++)
         for (size_t i = 0; i < batches[domain].count; i++)
-            answers[domain][i] = answer(rows[domain][batches[domain].row[i]],
-                                        domain == SOURCE ? source_live : target_live);
+            answers[domain][i] =
+                answer(batches[domain].x[i], domain == SOURCE ? source_live : target_live);
     return (struct loss){
         {[TERM_CROSS_ENTROPY] = mean_cross_entropy(SOURCE, answers[SOURCE]),
          [TERM_CORAL] = coral_of(answers[SOURCE], answers[TARGET]),
@@ -288,6 +292,27 @@ static double slope(int domain, const double *live, size_t at)
 
 /* ---- the step ---- */
 
+/* Which of its three variants a sample shows in a step. */
+static void choose_variant(struct batch *batch, uint32_t id, size_t domain, uint32_t shard,
+                           uint32_t step, uint32_t position)
+{
+    const struct random_key key = {.seed = job->run.seed,
+                                   .purpose = RANDOM_VARIANT,
+                                   .epoch = step,
+                                   .index = (uint64_t)domain << 32 | shard};
+    uint32_t variant = (uint32_t)(random_bits(key, position) % 3);
+    const struct data_config *data = &job->data;
+    float x[INPUTS];
+    for (size_t k = 0; k < INPUTS; k++)
+        x[k] = (float)rows[domain][batch->row[batch->count]][k];
+    if (variant > 0)
+        augment_sample(&data->augment, &data->preprocess, augment_key(job->run.seed, variant, id),
+                       x);
+    for (size_t k = 0; k < INPUTS; k++)
+        batch->x[batch->count][k] = (double)x[k];
+    variants_seen |= 1u << variant;
+}
+
 /* Row of the domain's file: samples lie in its order. */
 static void choose_batches(uint32_t step)
 {
@@ -298,10 +323,13 @@ static void choose_batches(uint32_t step)
         for (uint32_t shard = 0; shard < SHARDS; shard++) {
             size_t count =
                 shard_micro_batch(job, manifest, 0, domain, shard, step, scratch, positions);
-            for (size_t i = 0; i < count; i++)
-                batch->row[batch->count++] =
-                    shard_sample(manifest, domain, SPLIT_TRAIN, SHARDS, shard, positions[i]) -
-                    manifest->part[domain][SPLIT_TRAIN][0];
+            for (size_t i = 0; i < count; i++) {
+                uint32_t id =
+                    shard_sample(manifest, domain, SPLIT_TRAIN, SHARDS, shard, positions[i]);
+                batch->row[batch->count] = id - manifest->part[domain][SPLIT_TRAIN][0];
+                choose_variant(batch, id, domain, shard, step, positions[i]);
+                batch->count++;
+            }
         }
     }
 }
@@ -404,6 +432,7 @@ static void a_step_has_the_gradient_of_its_loss(void **state)
         check_gradients(TARGET, exact);
         check_metrics(exact);
     }
+    assert_int_equal(variants_seen, 7); /* all three */
 }
 
 /* Would the test above notice if a term were missing? */

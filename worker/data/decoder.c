@@ -4,6 +4,7 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/data/idx_header.h"
+#include "worker/data/augment.h"
 #include "worker/data/csv_sample.h"
 #include "worker/data/image.h"
 #include "worker/data/preprocess.h"
@@ -145,7 +146,10 @@ static enum status read_idx(struct decoder *decoder, const struct source *source
             err, ERR_STATE,
             "%s: changed since the manifest was made (%u pictures, wanted number %llu)",
             source->file.path, idx->count, (unsigned long long)index);
-    *picture = (struct picture){decoder->bytes, NULL, idx->width, idx->height, idx->channels};
+    *picture = (struct picture){.bytes = decoder->bytes,
+                                .width = idx->width,
+                                .height = idx->height,
+                                .channels = idx->channels};
     return source_file_read(&source->file, idx->data_offset + index * idx->item_bytes,
                             decoder->bytes, idx->item_bytes, err);
 }
@@ -159,8 +163,10 @@ static enum status read_csv(struct decoder *decoder, struct source *source,
     enum status status = source_file_line(&source->file, offset, &line, &length, err);
     if (status != OK)
         return status;
-    *picture =
-        (struct picture){NULL, decoder->values, config->width, config->height, config->channels};
+    *picture = (struct picture){.values = decoder->values,
+                                .width = config->width,
+                                .height = config->height,
+                                .channels = config->channels};
     status = csv_sample_parse(config, line, length, decoder->values, err);
     if (status != OK)
         error_prefix(err, "%s: line at byte %llu", source->file.path, (unsigned long long)offset);
@@ -180,12 +186,15 @@ static enum status read_image(struct decoder *decoder, const char *path, struct 
         error_prefix(err, "%s", path);
         return status;
     }
-    *picture = (struct picture){decoder->image.pixels, NULL, decoder->image.width,
-                                decoder->image.height, decoder->image.channels};
+    *picture = (struct picture){.bytes = decoder->image.pixels,
+                                .width = decoder->image.width,
+                                .height = decoder->image.height,
+                                .channels = decoder->image.channels};
     return OK;
 }
 
-enum status decoder_read(struct decoder *decoder, uint32_t sample_id, float *out, struct error *err)
+enum status decoder_read(struct decoder *decoder, uint32_t sample_id, uint32_t variant, float *out,
+                         struct error *err)
 {
     CHECK(sample_id < decoder->manifest->sample_count);
     const struct sample *sample = &decoder->manifest->samples[sample_id];
@@ -201,5 +210,13 @@ enum status decoder_read(struct decoder *decoder, uint32_t sample_id, float *out
     else
         status = read_image(decoder, manifest_path(decoder->manifest, decoder->job, sample_id),
                             &picture, err);
-    return status == OK ? preprocess_run(decoder->preprocess, &picture, out, err) : status;
+    struct random_key key = augment_key(decoder->job->run.seed, variant, sample_id);
+    const struct data_config *data = &decoder->job->data;
+    if (status == OK && variant > 0)
+        augment_crop(&data->augment, key, &picture);
+    if (status == OK)
+        status = preprocess_run(decoder->preprocess, &picture, out, err);
+    if (status == OK && variant > 0)
+        augment_sample(&data->augment, &data->preprocess, key, out);
+    return status;
 }

@@ -22,10 +22,10 @@ void decoder_close(struct decoder **decoder);
 /* Floats of one sample: channels * height * width of data.preprocess. */
 size_t decoder_elements(const struct decoder *decoder);
 
-/* Writes out[channels, height, width], preprocessed; undefined content on failure. Blocks on the
- * disk. Errors, with the file's name: ERR_INPUT, ERR_SUPPORT, ERR_IO: this sample can't be read,
+/* Writes out[channels, height, width], preprocessed; undefined content on failure. `variant` > 0:
+ * changed by data.augment. Blocks on the disk. Errors, with the file's name: ERR_INPUT, ERR_SUPPORT, ERR_IO: this sample can't be read,
  * others may; ERR_STATE: the data changed since the manifest was made; ERR_MEMORY. */
-enum status decoder_read(struct decoder *decoder, uint32_t sample_id, float *out,
+enum status decoder_read(struct decoder *decoder, uint32_t sample_id, uint32_t variant, float *out,
                          struct error *err) MUST_CHECK;
 
 #endif

@@ -17,6 +17,7 @@ struct slot {
     float *inputs;
     uint8_t *valid;
     uint32_t *ids;
+    uint32_t variant;
     struct loader_failure *failures;
     size_t count, failure_count;
     enum status status;
@@ -53,7 +54,7 @@ static void decode_sample(struct loader *loader, struct slot *slot, size_t i)
 {
     struct error error;
     float *row = slot->inputs + i * loader->elements;
-    enum status status = decoder_read(loader->decoder, slot->ids[i], row, &error);
+    enum status status = decoder_read(loader->decoder, slot->ids[i], slot->variant, row, &error);
     slot->valid[i] = status == OK;
     if (status == OK)
         return;
@@ -168,7 +169,7 @@ static size_t waiting(const struct loader *loader)
     return count;
 }
 
-bool loader_submit(struct loader *loader, const uint32_t *ids, size_t count)
+bool loader_submit(struct loader *loader, const uint32_t *ids, size_t count, uint32_t variant)
 {
     CHECK(count <= loader->batch_max);
     pthread_mutex_lock(&loader->lock);
@@ -179,6 +180,7 @@ bool loader_submit(struct loader *loader, const uint32_t *ids, size_t count)
         if (count > 0)
             memcpy(slot->ids, ids, count * sizeof *ids);
         slot->count = count;
+        slot->variant = variant;
         slot->state = SLOT_QUEUED;
         loader->in = (loader->in + 1) % SLOTS;
         pthread_cond_broadcast(&loader->changed);
@@ -221,7 +223,7 @@ enum status loader_take(struct loader *loader, struct loader_batch *out, struct 
 enum status loader_load(struct loader *loader, const uint32_t *ids, size_t count,
                         struct loader_batch *out, struct error *err)
 {
-    bool submitted = loader_submit(loader, ids, count);
+    bool submitted = loader_submit(loader, ids, count, 0);
     CHECK(submitted);
     return loader_take(loader, out, err);
 }

@@ -43,9 +43,10 @@ enum status loader_create(struct decoder *decoder, size_t batch_max, struct load
 /* Stops after the sample being decoded; what was submitted and not taken is dropped. */
 void loader_destroy(struct loader **loader);
 
-/* Copies ids[count], count ≤ batch_max. False when LOADER_QUEUE batches are waiting already.
+/* Copies ids[count], count ≤ batch_max; all are decoded as `variant` (augment.h). False when LOADER_QUEUE batches are waiting already.
  * Doesn't block. */
-bool loader_submit(struct loader *loader, const uint32_t *ids, size_t count) MUST_CHECK;
+bool loader_submit(struct loader *loader, const uint32_t *ids, size_t count,
+                   uint32_t variant) MUST_CHECK;
 
 /* The oldest batch submitted; there must be one. Waits for the disk. Errors: ERR_STATE (the data
  * changed since the manifest was made), ERR_MEMORY; the batch is then gone. */

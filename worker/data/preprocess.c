@@ -94,7 +94,8 @@ static float value_at(const struct picture *picture, size_t index)
 static void fetch_row(const struct picture *picture, uint32_t y, uint32_t channels, float *row)
 {
     size_t numbers = (size_t)picture->width * picture->channels;
-    size_t start = y * numbers;
+    size_t stride = picture->stride > 0 ? picture->stride : picture->width;
+    size_t start = ((y + (size_t)picture->top) * stride + picture->left) * picture->channels;
     if (channels == picture->channels) {
         for (size_t i = 0; i < numbers; i++)
             row[i] = value_at(picture, start + i);

@@ -17,11 +17,13 @@
 
 struct preprocess;
 
-/* [height, width, channels] as bytes or, when `bytes` is NULL, as floats; 0 to 255. Borrowed. */
+/* [height, width, channels] as bytes or, when `bytes` is NULL, as floats; 0 to 255. Borrowed. With a
+ * stride a window of a picture that is `stride` pixels wide. */
 struct picture {
     const uint8_t *bytes;
     const float *values;
     uint32_t width, height, channels;
+    uint32_t stride, left, top; /* 0: all of it */
 };
 
 /* Errors: ERR_MEMORY. `config` is borrowed and must outlive it. */
