@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench conformance install clean
+.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench simulate conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -143,6 +143,15 @@ bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, sam
 $(BUILD)/trunk_bench: $(call obj,tests/bench/trunk_bench.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+SIMULATE_SEEDS ?= 10000
+simulate: deps ## Random lives of a simulated cluster, SIMULATE_SEEDS of them (SIMULATE_FIRST: the first seed)
+	@$(SUBMAKE) $(BUILD)/simulate
+	@$(BUILD)/simulate $(or $(SIMULATE_FIRST),0) $(SIMULATE_SEEDS) 2>&1 | grep -v "RUN\|  OK"
+
+$(BUILD)/simulate: $(call obj,tests/simulate/simulate.c) $(OBJ_common) $(OBJ_worker) $(OBJ_paramserver) $(OBJ_coordinator)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
 
 conformance: deps ## The ONNX project's own tests of the operators: passed, not supported, failed
 	@scripts/setup referee

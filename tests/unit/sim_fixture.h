@@ -60,12 +60,13 @@ static void sim_close_member(struct sim_member *member)
     member->worker = NULL;
 }
 
-/* The n-th running member of a role; 0 when there are fewer than two (somebody must be left). */
+/* The n-th running member of a role; 0 when there are fewer than two (somebody must be left who is
+ * not declared dead). */
 static size_t sim_victim(struct sim *sim, enum member_role role)
 {
     size_t list[SIM_MEMBERS], count = 0;
     for (size_t i = 1; i < sim->member_count; i++)
-        if (sim->members[i].running && sim->members[i].role == role)
+        if (sim->members[i].running && !sim->members[i].deaf && sim->members[i].role == role)
             list[count++] = i;
     return count >= 2 ? list[sim_draw(sim, (uint32_t)count)] : 0;
 }
@@ -293,6 +294,37 @@ static size_t sim_choices(const struct sim *sim, struct sim_choice *out)
     return count;
 }
 
+/* The first letter of one of the queues. */
+static void sim_lose(struct sim *sim)
+{
+    struct sim_queue *full[SIM_MEMBERS * SIM_MEMBERS];
+    size_t count = 0;
+    for (size_t from = 0; from < sim->member_count; from++)
+        for (size_t to = 0; to < sim->member_count; to++)
+            if (sim->queues[from][to].first != NULL)
+                full[count++] = &sim->queues[from][to];
+    if (count == 0)
+        return;
+    struct sim_queue *queue = full[sim_draw(sim, (uint32_t)count)];
+    struct sim_letter *letter = queue->first;
+    queue->first = letter->next;
+    queue->last = queue->first == NULL ? NULL : queue->last;
+    sim_letter_free(letter);
+}
+
+/* Nobody has anything to do: time passes until the coordinator notices. */
+static bool sim_wait(struct sim *sim)
+{
+    struct error err;
+    if (sim->plan.lose_at == SIM_NEVER)
+        return false;
+    sim->now_ms += sim->world->job->cluster.death_ms - 1;
+    if (controller_tick(sim->controller, sim->now_ms, &err) == OK)
+        return false;
+    sim->result.refused = sim->ended = true;
+    return true;
+}
+
 static void sim_faults(struct sim *sim)
 {
     uint64_t event = sim->result.events;
@@ -304,6 +336,8 @@ static void sim_faults(struct sim *sim)
         sim_freeze(sim);
     if (event == sim->plan.join_worker_at)
         sim_join(sim, ROLE_WORKER);
+    if (event == sim->plan.lose_at)
+        sim_lose(sim);
     if (sim->plan.strangers && event % 50 == 0)
         sim_strangers(sim);
 }
@@ -317,7 +351,7 @@ static bool sim_step(struct sim *sim)
         sim_faults(sim);
     size_t count = sim_choices(sim, choices);
     if (count == 0)
-        return false;
+        return sim_wait(sim);
     struct sim_choice choice = choices[sim_draw(sim, (uint32_t)count)];
     sim->now_ms++;
     if (choice.from != choice.to)

@@ -12,7 +12,7 @@
 #include "worker/stage.h"
 #include "worker/worker.h"
 
-#define SIM_MEMBERS 10 /* number 0 is the coordinator */
+#define SIM_MEMBERS 16 /* number 0 is the coordinator */
 #define SIM_IDENTITY 1000u
 #define SIM_STRANGER 7777u
 #define SIM_EPOCHS 16
@@ -58,6 +58,7 @@ struct sim_plan {
     uint64_t seed;
     uint32_t workers, servers;
     uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at; /* SIM_NEVER: no */
+    uint64_t lose_at;      /* a letter that is under way never arrives; SIM_NEVER: all do */
     size_t restart_after;  /* epochs; then all processes end, and others go on from what was kept */
     bool doubled;          /* every push twice, and once more after the next one */
     bool strangers;        /* poisoned pushes and snapshots from nobody */
@@ -71,6 +72,7 @@ struct sim_result {
     struct digest outcome;
     uint64_t events;
     uint64_t duplicates, fenced, broken;
+    bool refused; /* nothing moved any more, and the coordinator said so */
     uint32_t views;
 };
 
