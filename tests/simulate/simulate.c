@@ -83,12 +83,13 @@ int main(int argc, char **argv)
     }
     int failed = _cmocka_run_group_tests("simulate", list, tests, setup, teardown);
     printf(
-        "%llu runs: %llu deaths, %llu restarts, %llu letters lost (%llu ended by it), %llu views, "
-        "%llu pushes twice, %llu strangers' letters\n",
-        (unsigned long long)seen.runs, (unsigned long long)seen.deaths,
-        (unsigned long long)seen.restarts, (unsigned long long)seen.lost,
-        (unsigned long long)seen.refused, (unsigned long long)seen.views,
-        (unsigned long long)seen.duplicates, (unsigned long long)seen.fenced);
+        "%llu runs, %llu events: %llu deaths, %llu restarts, %llu letters lost, %llu runs refused, "
+        "%llu views, %llu pushes twice, %llu letters fenced off\n",
+        (unsigned long long)seen.runs, (unsigned long long)seen.events,
+        (unsigned long long)seen.deaths, (unsigned long long)seen.restarts,
+        (unsigned long long)seen.lost, (unsigned long long)seen.refused,
+        (unsigned long long)seen.views, (unsigned long long)seen.duplicates,
+        (unsigned long long)seen.fenced);
     free(list);
     free(firsts);
     return failed;

@@ -83,6 +83,18 @@ static void sim_kill(struct sim *sim, enum member_role role)
             sim_cut_queue(&sim->queues[victim][to], sim_draw(sim, 4));
 }
 
+/* Was it an honest end: the error that the plan asks for, or nobody left to work? */
+static void sim_judge(struct sim *sim, enum status status, const struct error *err)
+{
+    if (status == OK)
+        return;
+    bool asked = sim->plan.ends_with != NULL && strstr(err->text, sim->plan.ends_with) != NULL;
+    sim->result.refused = !asked && strstr(err->text, "no worker is left") != NULL;
+    sim->ended = asked || sim->result.refused;
+    if (!sim->ended)
+        sim_check(sim, status, err);
+}
+
 /* A worker hangs for so long that it is declared dead, and then goes on as if nothing had been. */
 static void sim_freeze(struct sim *sim)
 {
@@ -99,7 +111,7 @@ static void sim_freeze(struct sim *sim)
                       controller_handle(sim->controller, sim->now_ms, sim->members[i].identity,
                                         &beat, NULL, 0, &err),
                       &err);
-    sim_check(sim, controller_tick(sim->controller, sim->now_ms, &err), &err);
+    sim_judge(sim, controller_tick(sim->controller, sim->now_ms, &err), &err);
 }
 
 /* A push that would ruin the weights and a snapshot that would ruin the values, from nobody. */
@@ -234,10 +246,7 @@ static void sim_coordinate(struct sim *sim, uint64_t peer, const struct message 
     struct error err;
     enum status status = controller_handle(sim->controller, sim->now_ms, peer, message,
                                            letter->frames, letter->frame_count, &err);
-    sim->ended = status != OK && sim->plan.ends_with != NULL &&
-                 strstr(err.text, sim->plan.ends_with) != NULL;
-    if (!sim->ended)
-        sim_check(sim, status, &err);
+    sim_judge(sim, status, &err);
 }
 
 static void sim_deliver(struct sim *sim, size_t from, size_t to)
@@ -360,7 +369,7 @@ static bool sim_step(struct sim *sim)
         sim_worker_act(&sim->members[choice.from]);
     else {
         uint64_t pid = sim->members[sim->obituaries[--sim->obituary_count]].identity;
-        sim_check(sim, controller_process_ended(sim->controller, sim->now_ms, pid, "", &err), &err);
+        sim_judge(sim, controller_process_ended(sim->controller, sim->now_ms, pid, "", &err), &err);
     }
     if (controller_look(sim->controller).view > 0)
         sim->result.events++;
