@@ -1,5 +1,7 @@
 #include "worker/engine/onednn.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/memory.h"
 
@@ -50,6 +52,8 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operatio
     if (o->kind == dnnl_inner_product)
         return dnnl_inner_product_forward_primitive_desc_create(out, engine, o->pass, x, w, bias, y,
                                                                 attr);
+    if (o->kind == dnnl_matmul)
+        return dnnl_matmul_primitive_desc_create(out, engine, x, w, bias, y, attr);
     if (o->kind == dnnl_pooling)
         return dnnl_pooling_forward_primitive_desc_create(out, engine, o->pass, o->pooling, x, y,
                                                           o->strides, o->kernel, o->dilations,
@@ -92,6 +96,7 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operatio
     union {
         dnnl_convolution_desc_t convolution;
         dnnl_inner_product_desc_t dense;
+        dnnl_matmul_desc_t products;
         dnnl_pooling_v2_desc_t pooling;
         dnnl_eltwise_desc_t eltwise;
     } d;
@@ -110,6 +115,8 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operatio
             o->dilations, o->pads_near, o->pads_far);
     else if (o->kind == dnnl_inner_product)
         result = dnnl_inner_product_forward_desc_init(&d.dense, o->pass, x, w, bias, y);
+    else if (o->kind == dnnl_matmul)
+        result = dnnl_matmul_desc_init(&d.products, x, w, bias, y);
     else if (o->kind == dnnl_pooling)
         result =
             dnnl_pooling_v2_forward_desc_init(&d.pooling, o->pass, o->pooling, x, y, o->strides,
@@ -318,6 +325,13 @@ enum status onednn_describe(const struct onednn *dnn, const struct onednn_operat
     if (operation->bias != 0 && (bias = onednn_plain(dnn, &shape)) == NULL)
         return onednn_check(dnnl_out_of_memory, what, err);
     return onednn_check(describe(dnn->engine, operation, layout_of(bias), attr, out), what, err);
+}
+
+bool onednn_is_reference(const_dnnl_primitive_desc_t desc)
+{
+    const char *name = "";
+    CHECK(dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success);
+    return strncmp(name, "ref", 3) == 0;
 }
 
 enum status onednn_describe_reorder(const struct onednn *dnn, const struct onednn_layout *from,

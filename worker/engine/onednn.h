@@ -57,7 +57,7 @@ struct onednn_element {
     float alpha, beta;
 };
 
-/* Convolution, inner product, pooling or element-wise function; fields that the kind has no use for
+/* Convolution, inner product, stack of products, pooling or element-wise function; fields that the kind has no use for
  * stay zero. */
 struct onednn_operation {
     dnnl_primitive_kind_t kind;
@@ -83,6 +83,8 @@ void onednn_window(struct onednn_operation *operation, const struct attributes *
 enum status onednn_describe(const struct onednn *dnn, const struct onednn_operation *operation,
                             dnnl_primitive_attr_t attr, const char *what,
                             dnnl_primitive_desc_t *out, struct error *err) MUST_CHECK;
+/* Is it the library's plain loop, there for completeness and slow? */
+bool onednn_is_reference(const_dnnl_primitive_desc_t desc);
 /* A copy from one layout to another (DNNL_ARG_FROM, DNNL_ARG_TO). */
 enum status onednn_describe_reorder(const struct onednn *dnn, const struct onednn_layout *from,
                                     const struct onednn_layout *to, dnnl_primitive_desc_t *out,
