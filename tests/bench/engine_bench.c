@@ -261,7 +261,9 @@ int main(int argc, char **argv)
 {
     char line[4096];
     if (argc < 7)
-        return fprintf(stderr, "usage: engine_bench MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…]\n"), 2;
+        return fprintf(stderr,
+                       "usage: engine_bench MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…]\n"),
+               2;
     platform_prepare(argv);
     struct bench bench = {0};
     create(&bench, argv, argc - 7);

@@ -129,8 +129,7 @@ static void fuse_matmul(struct fuser *fuser, const struct node *node)
                 constant(fuser, node, 0) == NULL && constant(fuser, node, 1) == NULL;
     for (size_t i = 0; i + 2 < a->rank && fits; i++)
         fits = a->dims[i] == b->dims[i];
-    struct fused *fused =
-        append(fuser, fits ? FUSED_MATMUL : FUSED_NODE, node, node->inputs[0]);
+    struct fused *fused = append(fuser, fits ? FUSED_MATMUL : FUSED_NODE, node, node->inputs[0]);
     fused->other = fits ? node->inputs[1] : GRAPH_NONE;
 }
 
@@ -140,8 +139,8 @@ static enum status fuse_product(struct fuser *fuser, const struct node *node, st
     const float *matrix = constant(fuser, node, 1), *row = constant(fuser, node, 2);
     bool gemm = node->op == OP_GEMM;
     if (matrix == NULL || (has_input(node, 2) && row == NULL) ||
-        shape_of(fuser, node->inputs[0])->rank < 2 ||
-        shape_of(fuser, node->inputs[1])->rank != 2 || (gemm && at->trans_a)) {
+        shape_of(fuser, node->inputs[0])->rank < 2 || shape_of(fuser, node->inputs[1])->rank != 2 ||
+        (gemm && at->trans_a)) {
         fuse_matmul(fuser, node);
         return OK;
     }

@@ -15,14 +15,14 @@
 #define FUSED_POSTS_MAX 8
 
 enum fused_kind {
-    FUSED_CONV,  /* weight [M, C/groups, kh, kw], bias [M], posts */
-    FUSED_DENSE, /* y […, M] = x […, K]·weightᵀ [M, K] + bias, posts */
+    FUSED_CONV,   /* weight [M, C/groups, kh, kw], bias [M], posts */
+    FUSED_DENSE,  /* y […, M] = x […, K]·weightᵀ [M, K] + bias, posts */
     FUSED_MATMUL, /* y [B…, R, M] = x [B…, R, K] · other [B…, K, M], posts but no sum */
     FUSED_VIEW,   /* the input's elements under another shape or, by Transpose, order of axes */
-    FUSED_POOL,  /* average, maximum, global average; no posts */
-    FUSED_CHAIN, /* posts only, element by element */
-    FUSED_SCALE, /* x [N, C, H, W] · other [N, C, 1, 1] */
-    FUSED_NODE,  /* the operator's kernel on plain tensors */
+    FUSED_POOL,   /* average, maximum, global average; no posts */
+    FUSED_CHAIN,  /* posts only, element by element */
+    FUSED_SCALE,  /* x [N, C, H, W] · other [N, C, 1, 1] */
+    FUSED_NODE,   /* the operator's kernel on plain tensors */
 };
 
 enum post_kind {

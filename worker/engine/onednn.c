@@ -39,16 +39,16 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operatio
     library_layout x = layout_of(o->x), w = layout_of(o->w), y = layout_of(o->y);
     if (o->kind == dnnl_convolution && o->pass == dnnl_backward_data)
         return dnnl_convolution_backward_data_primitive_desc_create(
-            out, engine, convolution, x, w, y, o->strides, o->dilations, o->pads_near,
-            o->pads_far, o->forward, attr);
+            out, engine, convolution, x, w, y, o->strides, o->dilations, o->pads_near, o->pads_far,
+            o->forward, attr);
     if (o->kind == dnnl_convolution && o->pass == dnnl_backward_weights)
         return dnnl_convolution_backward_weights_primitive_desc_create(
-            out, engine, convolution, x, w, bias, y, o->strides, o->dilations,
-            o->pads_near, o->pads_far, o->forward, attr);
+            out, engine, convolution, x, w, bias, y, o->strides, o->dilations, o->pads_near,
+            o->pads_far, o->forward, attr);
     if (o->kind == dnnl_convolution)
-        return dnnl_convolution_forward_primitive_desc_create(
-            out, engine, o->pass, convolution, x, w, bias, y, o->strides, o->dilations,
-            o->pads_near, o->pads_far, attr);
+        return dnnl_convolution_forward_primitive_desc_create(out, engine, o->pass, convolution, x,
+                                                              w, bias, y, o->strides, o->dilations,
+                                                              o->pads_near, o->pads_far, attr);
     if (o->kind == dnnl_inner_product)
         return dnnl_inner_product_forward_primitive_desc_create(out, engine, o->pass, x, w, bias, y,
                                                                 attr);
@@ -102,17 +102,17 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operatio
     } d;
     dnnl_status_t result;
     if (o->kind == dnnl_convolution && o->pass == dnnl_backward_data)
-        result = dnnl_dilated_convolution_backward_data_desc_init(
-            &d.convolution, convolution, x, w, y, o->strides, o->dilations,
-            o->pads_near, o->pads_far);
+        result = dnnl_dilated_convolution_backward_data_desc_init(&d.convolution, convolution, x, w,
+                                                                  y, o->strides, o->dilations,
+                                                                  o->pads_near, o->pads_far);
     else if (o->kind == dnnl_convolution && o->pass == dnnl_backward_weights)
         result = dnnl_dilated_convolution_backward_weights_desc_init(
-            &d.convolution, convolution, x, w, bias, y, o->strides, o->dilations,
-            o->pads_near, o->pads_far);
+            &d.convolution, convolution, x, w, bias, y, o->strides, o->dilations, o->pads_near,
+            o->pads_far);
     else if (o->kind == dnnl_convolution)
-        result = dnnl_dilated_convolution_forward_desc_init(
-            &d.convolution, o->pass, convolution, x, w, bias, y, o->strides,
-            o->dilations, o->pads_near, o->pads_far);
+        result = dnnl_dilated_convolution_forward_desc_init(&d.convolution, o->pass, convolution, x,
+                                                            w, bias, y, o->strides, o->dilations,
+                                                            o->pads_near, o->pads_far);
     else if (o->kind == dnnl_inner_product)
         result = dnnl_inner_product_forward_desc_init(&d.dense, o->pass, x, w, bias, y);
     else if (o->kind == dnnl_matmul)
@@ -301,6 +301,17 @@ void onednn_window(struct onednn_operation *operation, const struct attributes *
     }
 }
 
+/* Does it pay to convolve by fewer multiplications, on transformed pieces of picture and weight (Lavin
+ * & Gray, "Fast Algorithms for Convolutional Neural Networks", 2016)? 3×3 with stride 1: two to three
+ * times as fast. The library fills channels up to 16. */
+static bool may_transform(const struct attributes *at, const struct shape *w)
+{
+    bool may = at->groups == 1 && w->dims[0] >= 16 && w->dims[1] >= 16;
+    for (size_t i = 0; i < 2; i++)
+        may &= at->kernel[i] == 3 && at->strides[i] == 1 && at->dilations[i] == 1;
+    return may;
+}
+
 struct onednn_operation onednn_convolution(const struct onednn *dnn, dnnl_prop_kind_t pass,
                                            const struct attributes *at, const struct shape *x,
                                            const struct shape *w, const struct shape *y, bool bias)
@@ -311,21 +322,10 @@ struct onednn_operation onednn_convolution(const struct onednn *dnn, dnnl_prop_k
                                          .x = onednn_any(dnn, x),
                                          .w = onednn_any(dnn, &weight),
                                          .y = onednn_any(dnn, y),
-                                         .bias = bias ? w->dims[0] : 0};
+                                         .bias = bias ? w->dims[0] : 0,
+                                         .transforms = may_transform(at, w)};
     onednn_window(&operation, at);
     return operation;
-}
-
-/* A 3×3 convolution by fewer multiplications: on transformed pieces of picture and weight (Lavin &
- * Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). Two to three times as fast; its
- * roundings are about ten times as large (docs/NUMERICS.md). Where the library has no kernel for it,
- * directly. */
-static bool may_transform(const struct onednn_operation *o)
-{
-    bool may = o->kind == dnnl_convolution;
-    for (size_t i = 0; i < 2; i++)
-        may &= o->kernel[i] == 3 && o->strides[i] == 1 && o->dilations[i] == 0;
-    return may;
 }
 
 enum status onednn_describe(const struct onednn *dnn, const struct onednn_operation *operation,
@@ -337,10 +337,12 @@ enum status onednn_describe(const struct onednn *dnn, const struct onednn_operat
     if (operation->bias != 0 && (bias = onednn_plain(dnn, &shape)) == NULL)
         return onednn_check(dnnl_out_of_memory, what, err);
     dnnl_status_t made = dnnl_unimplemented;
-    if (may_transform(operation))
-        made = describe(dnn->engine, operation, dnnl_convolution_winograd, layout_of(bias), attr, out);
+    if (operation->transforms)
+        made =
+            describe(dnn->engine, operation, dnnl_convolution_winograd, layout_of(bias), attr, out);
     if (made != dnnl_success)
-        made = describe(dnn->engine, operation, dnnl_convolution_direct, layout_of(bias), attr, out);
+        made =
+            describe(dnn->engine, operation, dnnl_convolution_direct, layout_of(bias), attr, out);
     return onednn_check(made, what, err);
 }
 

@@ -65,6 +65,7 @@ struct onednn_operation {
     const struct onednn_layout *x, *w, *y; /* or of their gradients */
     int64_t bias;                          /* its elements; 0: none */
     dnnl_dims_t strides, kernel, dilations, pads_near, pads_far;
+    bool transforms; /* convolution: by Winograd's algorithm if the library has a kernel for it */
     dnnl_alg_kind_t pooling;
     struct onednn_element element;
     const_dnnl_primitive_desc_t forward; /* backward passes: of the forward one */

@@ -27,8 +27,8 @@ static enum status by_library(struct tile_builder *builder, const struct fused *
 {
     uint32_t y = TILE_NONE;
     struct tile_step *step;
-    enum status status = tile_build_define(builder, fused->output,
-                                           tile_build_plain(builder, fused->output), &y);
+    enum status status =
+        tile_build_define(builder, fused->output, tile_build_plain(builder, fused->output), &y);
     if (status != OK) {
         dnnl_primitive_desc_destroy(desc);
         return status;

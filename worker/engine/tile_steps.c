@@ -179,7 +179,8 @@ enum status tile_steps_add(struct tile_builder *builder, const struct fused *fus
     case FUSED_CHAIN:
         return tile_steps_chain(builder, fused);
     case FUSED_SCALE: /* the caller's own memory is no buffer: then by the operator's kernel */
-        return reads_input(builder, fused) ? tile_steps_node(builder, fused) : add_scale(builder, fused);
+        return reads_input(builder, fused) ? tile_steps_node(builder, fused)
+                                           : add_scale(builder, fused);
     case FUSED_MATMUL:
         return tile_matmul(builder, fused);
     case FUSED_VIEW:
