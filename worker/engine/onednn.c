@@ -346,11 +346,22 @@ enum status onednn_describe(const struct onednn *dnn, const struct onednn_operat
     return onednn_check(made, what, err);
 }
 
-bool onednn_is_reference(const_dnnl_primitive_desc_t desc)
+static const char *implementation(const_dnnl_primitive_desc_t desc)
 {
     const char *name = "";
     CHECK(dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success);
-    return strncmp(name, "ref", 3) == 0;
+    return name;
+}
+
+bool onednn_is_reference(const_dnnl_primitive_desc_t desc)
+{
+    return strncmp(implementation(desc), "ref", 3) == 0;
+}
+
+bool onednn_mixes_rows(const_dnnl_primitive_desc_t desc)
+{
+    const char *name = implementation(desc);
+    return strstr(name, "gemm") != NULL && strstr(name, "brg") == NULL;
 }
 
 enum status onednn_describe_reorder(const struct onednn *dnn, const struct onednn_layout *from,

@@ -86,6 +86,9 @@ enum status onednn_describe(const struct onednn *dnn, const struct onednn_operat
                             dnnl_primitive_desc_t *out, struct error *err) MUST_CHECK;
 /* Is it the library's plain loop, there for completeness and slow? */
 bool onednn_is_reference(const_dnnl_primitive_desc_t desc);
+/* Is it one product of all rows, where a row's bits may depend on its place among them? The newer
+ * kernels (AVX-512) sum every row in the same order. */
+bool onednn_mixes_rows(const_dnnl_primitive_desc_t desc);
 /* A copy from one layout to another (DNNL_ARG_FROM, DNNL_ARG_TO). */
 enum status onednn_describe_reorder(const struct onednn *dnn, const struct onednn_layout *from,
                                     const struct onednn_layout *to, dnnl_primitive_desc_t *out,

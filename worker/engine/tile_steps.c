@@ -145,11 +145,18 @@ static enum status fill_node(struct tile_builder *builder, const struct node *no
     return OK;
 }
 
+/* Products whose rows are several samples'. */
+static bool mixes_rows(const struct node *node)
+{
+    return node->op == OP_MATMUL || node->op == OP_GEMM;
+}
+
 enum status tile_steps_node(struct tile_builder *builder, const struct fused *fused)
 {
     const struct node *node = fused->node;
     uint32_t buffers[GRAPH_PORTS_MAX], output = TILE_NONE;
     enum status status = OK;
+    builder->tile->mixes_rows |= fused->kind == FUSED_NODE && mixes_rows(node);
     for (size_t k = 0; k < node->input_count && status == OK; k++) {
         buffers[k] = TILE_NONE;
         if (node->inputs[k] != GRAPH_NONE && builder->constants->data[node->inputs[k]] == NULL)

@@ -110,5 +110,7 @@ enum status tile_weighted_dense(struct tile_builder *builder, const struct fused
     if (status == OK)
         status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, &desc,
                                      "a dense layer");
+    if (status == OK)
+        builder->tile->mixes_rows |= onednn_mixes_rows(desc);
     return status == OK ? add_weighted(builder, fused, desc, &w, from, to) : status;
 }

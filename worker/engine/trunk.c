@@ -41,6 +41,10 @@ enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **o
         return error_set(err, ERR_MEMORY, "no memory for a trunk");
     trunk->batch = batch;
     enum status status = tile_create(plan, tile_samples(plan, batch), &trunk->tile, err);
+    if (status == OK && trunk->tile->mixes_rows && trunk->tile->samples > 1) {
+        tile_destroy(&trunk->tile);
+        status = tile_create(plan, 1, &trunk->tile, err);
+    }
     if (status == OK)
         *out = trunk;
     else
@@ -67,7 +71,7 @@ static enum status check(const struct tile *tile, struct error *err)
 }
 
 /* When the batch is no multiple, the last tile begins earlier and repeats some samples: cheaper
- * than a second program, and each sample's values do not depend on its neighbours. */
+ * than a second program, and each sample's values do not depend on its place. */
 enum status trunk_run(struct trunk *trunk, const float *inputs, float *features, struct error *err)
 {
     struct tile *tile = trunk->tile;
