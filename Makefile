@@ -140,7 +140,7 @@ bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, sam
 	build/venv/bin/python tests/bench/trunk_bench.py $(BUILD)/trunk_bench \
 		$(or $(GRAFT_CACHE),$(HOME)/.cache/graft)/demo/ch_PP-OCRv4_rec_infer.onnx p2o.AveragePool.1
 
-$(BUILD)/trunk_bench: $(call obj,tests/bench/trunk_bench.c) $(OBJ_worker) $(OBJ_common)
+$(BUILD)/trunk_bench $(BUILD)/engine_bench: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

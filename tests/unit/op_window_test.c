@@ -40,6 +40,16 @@ static void convolution_matches_its_definition(void **state)
     CHECK_OP(OP_CONV, &far, S(4, -1, 3, 7, 8), S(4, 4, 3, 3, 3), S(1, 4));
 }
 
+/* Of so many channels the library takes to Winograd's transforms (onednn.c). */
+static void transformed_convolution_matches_its_definition(void **state)
+{
+    (void)state;
+    struct attributes same = window(OP_CONV, 3, 1, 1, 1, 1), inner = window(OP_CONV, 3, 1, 0, 1, 1);
+    CHECK_OP(OP_CONV, &same, S(4, -1, 32, 9, 8), S(4, 16, 32, 3, 3), S(1, 16));
+    CHECK_OP(OP_CONV, &same, S(4, -1, 16, 5, 6), S(4, 32, 16, 3, 3));
+    CHECK_OP(OP_CONV, &inner, S(4, -1, 16, 8, 7), S(4, 16, 16, 3, 3), S(1, 16));
+}
+
 static void depthwise_convolution_matches_its_definition(void **state)
 {
     (void)state;
@@ -139,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolution_matches_its_definition),
+        cmocka_unit_test(transformed_convolution_matches_its_definition),
         cmocka_unit_test(depthwise_convolution_matches_its_definition),
         cmocka_unit_test(transposed_convolution_matches_its_definition),
         cmocka_unit_test(one_dimension_is_a_picture_of_height_one),

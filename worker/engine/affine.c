@@ -6,17 +6,19 @@
 #include "common/model/graph.h"
 #include "worker/engine/constants.h"
 
-/* Broadcasts along everything but axis 1 of x? */
-static bool is_per_channel(const struct shape *c, const struct shape *x)
+/* Broadcasts along everything but one axis of x? */
+static bool is_per_channel(const struct shape *c, const struct shape *x, size_t *out)
 {
-    if (x->rank < 2 || c->rank > x->rank)
-        return false;
-    for (size_t i = 0; i < c->rank; i++) {
+    size_t found = 0;
+    for (size_t i = 0; i < c->rank && c->rank <= x->rank; i++) {
         size_t axis = i + x->rank - c->rank;
-        if (c->dims[i] != (axis == 1 ? x->dims[1] : 1))
+        if (c->dims[i] == 1)
+            continue;
+        if (c->dims[i] != x->dims[axis] || found++ > 0)
             return false;
+        *out = axis;
     }
-    return c->rank + 1 >= x->rank; /* reaches axis 1 */
+    return found == 1;
 }
 
 static bool match_norm(const struct constants *constants, const struct node *node,
@@ -29,6 +31,7 @@ static bool match_norm(const struct constants *constants, const struct node *nod
     }
     out->input = node->inputs[0];
     out->per_channel = true;
+    out->axis = 1;
     return true;
 }
 
@@ -41,7 +44,7 @@ static bool match_side(const struct graph *graph, const struct constants *consta
         return false;
     const struct shape *c = &graph->values[value].shape, *x = &graph->values[other].shape;
     bool one = value_elements(&graph->values[value]) == 1 && c->rank <= x->rank;
-    if (!one && !is_per_channel(c, x))
+    if (!one && !is_per_channel(c, x, &out->axis))
         return false;
     out->input = other;
     out->per_channel = !one;

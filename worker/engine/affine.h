@@ -1,5 +1,5 @@
 /* Recognises nodes that compute scale·x + shift with constant scale and shift, one number for all
- * or one per channel (axis 1): Add, Sub, Mul, Div with a constant, BatchNormalization. */
+ * or one per index of one axis: Add, Sub, Mul, Div with a constant, BatchNormalization. */
 #ifndef GRAFT_WORKER_ENGINE_AFFINE_H
 #define GRAFT_WORKER_ENGINE_AFFINE_H
 
@@ -14,6 +14,7 @@ struct constants;
 struct affine {
     uint32_t input; /* x */
     bool per_channel;
+    size_t axis; /* … the axis of x whose channels they are */
     const struct node *node;
     const float *constant; /* of arithmetic nodes */
     const float *norm[4];  /* of batch norm: scale, bias, mean, variance */

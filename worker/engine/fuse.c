@@ -30,14 +30,18 @@ static struct fused *append(struct fuser *fuser, enum fused_kind kind, const str
     return fused;
 }
 
+static bool is_weighted(const struct fused *fused)
+{
+    return fused->kind == FUSED_CONV || fused->kind == FUSED_DENSE;
+}
+
 /* The step that makes `value`, if a fusion may swallow it and the step can take more. */
 static struct fused *open_step(const struct fuser *fuser, uint32_t value)
 {
     if (!program_private(fuser->program, value) || fuser->owner[value] == GRAPH_NONE)
         return NULL;
     struct fused *fused = &fuser->fusion->at[fuser->owner[value]];
-    bool takes =
-        fused->kind == FUSED_CONV || fused->kind == FUSED_DENSE || fused->kind == FUSED_CHAIN;
+    bool takes = is_weighted(fused) || fused->kind == FUSED_MATMUL || fused->kind == FUSED_CHAIN;
     return takes && fused->post_count < FUSED_POSTS_MAX - 1 ? fused : NULL;
 }
 
@@ -117,15 +121,27 @@ static void copy_matrix(struct fused *fused, const float *from, bool transposed,
                 alpha * from[transposed ? m * fused->taps + k : k * fused->channels + m];
 }
 
+/* Two computed stacks of matrices, one for one. */
+static void fuse_matmul(struct fuser *fuser, const struct node *node)
+{
+    const struct shape *a = shape_of(fuser, node->inputs[0]), *b = shape_of(fuser, node->inputs[1]);
+    bool fits = node->op == OP_MATMUL && a->rank == b->rank && a->rank > 2 &&
+                constant(fuser, node, 0) == NULL && constant(fuser, node, 1) == NULL;
+    for (size_t i = 0; i + 2 < a->rank && fits; i++)
+        fits = a->dims[i] == b->dims[i];
+    struct fused *fused = append(fuser, fits ? FUSED_MATMUL : FUSED_NODE, node, node->inputs[0]);
+    fused->other = fits ? node->inputs[1] : GRAPH_NONE;
+}
+
 static enum status fuse_product(struct fuser *fuser, const struct node *node, struct error *err)
 {
     const struct attributes *at = &node->attributes;
     const float *matrix = constant(fuser, node, 1), *row = constant(fuser, node, 2);
     bool gemm = node->op == OP_GEMM;
     if (matrix == NULL || (has_input(node, 2) && row == NULL) ||
-        shape_of(fuser, node->inputs[0])->rank != 2 ||
-        shape_of(fuser, node->inputs[1])->rank != 2 || (gemm && at->trans_a)) {
-        append(fuser, FUSED_NODE, node, node->inputs[0]);
+        shape_of(fuser, node->inputs[0])->rank < 2 || shape_of(fuser, node->inputs[1])->rank != 2 ||
+        (gemm && at->trans_a)) {
+        fuse_matmul(fuser, node);
         return OK;
     }
     const struct shape *w = shape_of(fuser, node->inputs[1]);
@@ -166,14 +182,39 @@ static void push_linear(struct fused *fused, float scale, float shift)
     last->beta = last->beta * scale + shift;
 }
 
+/* Which axis the channels of a weighted step's output are. */
+static size_t channel_axis(const struct fuser *fuser, const struct fused *fused)
+{
+    return fused->node->op == OP_MATMUL ? shape_of(fuser, fused->output)->rank - 1 : 1;
+}
+
+/* One number for all elements may go into the weights of the step whose output the value is a view
+ * of; what is left of the node is a view. */
+static bool fuse_scalar_early(struct fuser *fuser, const struct node *node,
+                              const struct affine *affine)
+{
+    uint32_t at = affine->input;
+    while (program_private(fuser->program, at) && fuser->owner[at] != GRAPH_NONE &&
+           fuser->fusion->at[fuser->owner[at]].kind == FUSED_VIEW)
+        at = fuser->fusion->at[fuser->owner[at]].input;
+    struct fused *fused = at == affine->input ? NULL : open_step(fuser, at);
+    if (affine->per_channel || fused == NULL || !is_weighted(fused) || fused->post_count > 0)
+        return false;
+    absorb(fused, affine);
+    append(fuser, FUSED_VIEW, node, affine->input);
+    return true;
+}
+
 static bool fuse_affine(struct fuser *fuser, const struct node *node)
 {
     struct affine affine;
     if (!affine_match(fuser->graph, fuser->constants, node, &affine))
         return false;
+    if (fuse_scalar_early(fuser, node, &affine))
+        return true;
     struct fused *fused = open_step(fuser, affine.input);
-    bool weighted = fused != NULL && fused->kind != FUSED_CHAIN && fused->post_count == 0;
-    if (!weighted && affine.per_channel)
+    bool weighted = fused != NULL && is_weighted(fused) && fused->post_count == 0;
+    if (affine.per_channel && !(weighted && affine.axis == channel_axis(fuser, fused)))
         return false;
     if (fused == NULL)
         fused = append(fuser, FUSED_CHAIN, node, affine.input);
@@ -202,6 +243,8 @@ static void push_activation(struct fused *fused, const struct node *node)
         push(fused, POST_SIGMOID, 0, 0);
     else if (node->op == OP_TANH)
         push(fused, POST_TANH, 0, 0);
+    else if (node->op == OP_GELU)
+        push(fused, at->approximate ? POST_GELU_TANH : POST_GELU, 0, 0);
     else {
         CHECK(node->op == OP_HARD_SIGMOID);
         push_linear(fused, at->alpha, at->beta);
@@ -220,8 +263,8 @@ static void fuse_activation(struct fuser *fuser, const struct node *node)
 
 /* ---- two computed operands ---- */
 
-/* Residual sum: onto the later of the two producers, when that is an open convolution; the other is
- * there by then. */
+/* Residual sum: onto the later of the two producers, when that is an open weighted step; the other
+ * is there by then. */
 static bool fuse_sum(struct fuser *fuser, const struct node *node)
 {
     uint32_t a = node->inputs[0], b = node->inputs[1];
@@ -230,7 +273,7 @@ static bool fuse_sum(struct fuser *fuser, const struct node *node)
     uint32_t owner_a = fuser->owner[a], owner_b = fuser->owner[b];
     bool a_later = owner_b == GRAPH_NONE || (owner_a != GRAPH_NONE && owner_a > owner_b);
     struct fused *fused = open_step(fuser, a_later ? a : b);
-    if (fused == NULL || fused->kind != FUSED_CONV)
+    if (fused == NULL || !is_weighted(fused))
         return false;
     for (size_t i = 0; i < fused->post_count; i++)
         if (fused->posts[i].kind == POST_ADD)
@@ -270,7 +313,13 @@ static bool is_pool(const struct fuser *fuser, const struct node *node)
 static bool is_activation(enum op op)
 {
     return op == OP_RELU || op == OP_LEAKY_RELU || op == OP_CLIP || op == OP_HARD_SWISH ||
-           op == OP_HARD_SIGMOID || op == OP_SIGMOID || op == OP_TANH;
+           op == OP_HARD_SIGMOID || op == OP_SIGMOID || op == OP_TANH || op == OP_GELU;
+}
+
+static bool is_view(enum op op)
+{
+    return op == OP_RESHAPE || op == OP_FLATTEN || op == OP_SQUEEZE || op == OP_UNSQUEEZE ||
+           op == OP_TRANSPOSE;
 }
 
 static enum status fuse_node(struct fuser *fuser, const struct node *node, struct error *err)
@@ -283,6 +332,8 @@ static enum status fuse_node(struct fuser *fuser, const struct node *node, struc
         fuse_activation(fuser, node);
     else if (is_pool(fuser, node))
         append(fuser, FUSED_POOL, node, node->inputs[0]);
+    else if (is_view(node->op))
+        append(fuser, FUSED_VIEW, node, node->inputs[0]);
     else if (!fuse_affine(fuser, node) && !(node->op == OP_ADD && fuse_sum(fuser, node)) &&
              !(node->op == OP_MUL && fuse_scale(fuser, node)))
         append(fuser, FUSED_NODE, node, node->inputs[0]);

@@ -57,7 +57,7 @@ struct onednn_element {
     float alpha, beta;
 };
 
-/* Convolution, inner product, pooling or element-wise function; fields that the kind has no use for
+/* Convolution, inner product, stack of products, pooling or element-wise function; fields that the kind has no use for
  * stay zero. */
 struct onednn_operation {
     dnnl_primitive_kind_t kind;
@@ -65,6 +65,7 @@ struct onednn_operation {
     const struct onednn_layout *x, *w, *y; /* or of their gradients */
     int64_t bias;                          /* its elements; 0: none */
     dnnl_dims_t strides, kernel, dilations, pads_near, pads_far;
+    bool transforms; /* convolution: by Winograd's algorithm if the library has a kernel for it */
     dnnl_alg_kind_t pooling;
     struct onednn_element element;
     const_dnnl_primitive_desc_t forward; /* backward passes: of the forward one */
@@ -83,6 +84,11 @@ void onednn_window(struct onednn_operation *operation, const struct attributes *
 enum status onednn_describe(const struct onednn *dnn, const struct onednn_operation *operation,
                             dnnl_primitive_attr_t attr, const char *what,
                             dnnl_primitive_desc_t *out, struct error *err) MUST_CHECK;
+/* Is it the library's plain loop, there for completeness and slow? */
+bool onednn_is_reference(const_dnnl_primitive_desc_t desc);
+/* Is it one product of all rows, where a row's bits may depend on its place among them? The newer
+ * kernels (AVX-512) sum every row in the same order. */
+bool onednn_mixes_rows(const_dnnl_primitive_desc_t desc);
 /* A copy from one layout to another (DNNL_ARG_FROM, DNNL_ARG_TO). */
 enum status onednn_describe_reorder(const struct onednn *dnn, const struct onednn_layout *from,
                                     const struct onednn_layout *to, dnnl_primitive_desc_t *out,

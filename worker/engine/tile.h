@@ -47,6 +47,7 @@ struct tile_step {
 struct tile {
     struct onednn dnn;
     size_t samples, input_elements, boundary_elements;
+    bool mixes_rows; /* bits may depend on a sample's place in the tile */
     struct tile_step *steps;
     size_t step_count, step_room;
     struct arena_buffer *buffers;

@@ -48,7 +48,8 @@ enum status tile_build_adopt(struct tile_builder *builder, uint32_t value,
     if (!room((void **)&builder->versions, builder->version_count, &builder->version_room,
               sizeof *builder->versions))
         return no_memory(builder);
-    builder->versions[builder->version_count++] = (struct tile_version){value, buffer, layout};
+    builder->versions[builder->version_count++] =
+        (struct tile_version){.value = value, .buffer = buffer, .layout = layout};
     return OK;
 }
 
@@ -82,6 +83,44 @@ const struct tile_version *tile_build_first(const struct tile_builder *builder, 
         if (builder->versions[i].value == value)
             return &builder->versions[i];
     return NULL;
+}
+
+enum status tile_build_source(struct tile_builder *builder, uint32_t value,
+                              struct tile_version *out)
+{
+    struct tile_version source = *tile_build_first(builder, value);
+    enum status status = OK;
+    if (source.turned) {
+        source = (struct tile_version){.value = value, .layout = tile_build_plain(builder, value)};
+        status = tile_build_require(builder, value, source.layout, &source.buffer);
+    }
+    if (status == OK)
+        *out = source;
+    return status;
+}
+
+static bool reads(const struct fused *fused, uint32_t value, bool with_sum)
+{
+    bool found = fused->input == value || fused->other == value;
+    for (size_t k = 0; k < fused->node->input_count && fused->kind == FUSED_NODE; k++)
+        found |= fused->node->inputs[k] == value;
+    for (size_t k = 0; k < fused->post_count && with_sum; k++)
+        found |= fused->posts[k].kind == POST_ADD && fused->posts[k].other == value;
+    return found;
+}
+
+bool tile_build_last_read(const struct tile_builder *builder, uint32_t buffer)
+{
+    bool last = buffer != TILE_INPUT;
+    for (size_t v = 0; v < builder->version_count && last; v++) {
+        uint32_t value = builder->versions[v].value;
+        if (builder->versions[v].buffer != buffer)
+            continue;
+        last = !builder->program->leaves[value];
+        for (size_t i = builder->position; i < builder->fusion->count && last; i++)
+            last = !reads(&builder->fusion->at[i], value, i > builder->position);
+    }
+    return last;
 }
 
 enum status tile_build_copy(struct tile_builder *builder, const struct tile_version *from,
@@ -228,8 +267,10 @@ static const struct onednn_layout *column_layout(const struct tile_builder *buil
 /* One of several inputs, out of the caller's inputs [samples, input_elements]. */
 static enum status add_input(struct tile_builder *builder, uint32_t value, size_t column)
 {
-    const struct tile_version from = {value, TILE_INPUT,
-                                      column_layout(builder, value, builder->tile->input_elements)};
+    const struct tile_version from = {
+        .value = value,
+        .buffer = TILE_INPUT,
+        .layout = column_layout(builder, value, builder->tile->input_elements)};
     const struct onednn_layout *plain = tile_build_plain(builder, value);
     uint32_t to = TILE_NONE;
     enum status status = tile_build_define(builder, value, plain, &to);
@@ -284,8 +325,11 @@ static enum status add_outputs(struct tile_builder *builder)
 static enum status add_steps(struct tile_builder *builder, const struct fusion *fusion)
 {
     enum status status = add_inputs(builder);
-    for (size_t i = 0; i < fusion->count && status == OK; i++)
+    builder->fusion = fusion;
+    for (size_t i = 0; i < fusion->count && status == OK; i++) {
+        builder->position = i;
         status = tile_steps_add(builder, &fusion->at[i]);
+    }
     return status == OK ? add_outputs(builder) : status;
 }
 

@@ -7,10 +7,12 @@
 #include "worker/engine/fuse.h"
 #include "worker/engine/tile.h"
 
-/* A value in one layout. The first version of a value is the one its producer wrote. */
+/* A value in one layout. The first version of a value is the one its producer wrote, or a view of
+ * another value's. */
 struct tile_version {
     uint32_t value, buffer;
     const struct onednn_layout *layout;
+    bool turned; /* a view whose axes are in another order than its memory's */
 };
 
 struct tile_builder {
@@ -18,6 +20,8 @@ struct tile_builder {
     const struct plan *plan;
     const struct program *program;
     const struct constants *constants;
+    const struct fusion *fusion;
+    size_t position; /* of the fused step in work */
     struct tile_version *versions;
     size_t version_count, version_room;
     struct error *err;
@@ -52,6 +56,11 @@ enum status tile_build_require(struct tile_builder *builder, uint32_t value,
 enum status tile_build_require_plain(struct tile_builder *builder, uint32_t value, uint32_t *out);
 /* The layout its producer wrote. */
 const struct tile_version *tile_build_first(const struct tile_builder *builder, uint32_t value);
+/* The same, row-major where that would be a turned view. */
+enum status tile_build_source(struct tile_builder *builder, uint32_t value,
+                              struct tile_version *out);
+/* May the step in work overwrite the buffer: does neither it nor a later one read it? */
+bool tile_build_last_read(const struct tile_builder *builder, uint32_t buffer);
 /* Shape with the tile's samples filled in, and its row-major layout. */
 struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value);
 const struct onednn_layout *tile_build_plain(const struct tile_builder *builder, uint32_t value);
@@ -61,5 +70,9 @@ enum status tile_build_weights(struct tile_builder *builder, const struct onednn
 
 /* tile_steps.c: appends the steps of one fused step. */
 enum status tile_steps_add(struct tile_builder *builder, const struct fused *fused);
+/* Its posts alone, on its input. */
+enum status tile_steps_chain(struct tile_builder *builder, const struct fused *fused);
+/* Its node alone, by the operator's kernel. */
+enum status tile_steps_node(struct tile_builder *builder, const struct fused *fused);
 
 #endif

@@ -15,6 +15,10 @@ struct onednn_element tile_posts_element(const struct post *post)
         return (struct onednn_element){dnnl_eltwise_logistic, 0, 0};
     case POST_TANH:
         return (struct onednn_element){dnnl_eltwise_tanh, 0, 0};
+    case POST_GELU:
+        return (struct onednn_element){dnnl_eltwise_gelu_erf, 0, 0};
+    case POST_GELU_TANH:
+        return (struct onednn_element){dnnl_eltwise_gelu_tanh, 0, 0};
     case POST_ADD:
         break;
     }

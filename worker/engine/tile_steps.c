@@ -1,7 +1,9 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "worker/engine/tile_build.h"
+#include "worker/engine/tile_matmul.h"
 #include "worker/engine/tile_posts.h"
+#include "worker/engine/tile_view.h"
 #include "worker/engine/tile_weighted.h"
 
 /* ---- pooling, chains ---- */
@@ -41,11 +43,14 @@ static struct onednn_operation pool_operation(const struct tile_builder *builder
 
 static enum status add_pool(struct tile_builder *builder, const struct fused *fused)
 {
-    const struct tile_version src = *tile_build_first(builder, fused->input);
-    const struct onednn_operation operation = pool_operation(builder, fused, src.layout);
+    struct tile_version src;
     dnnl_primitive_desc_t desc = NULL;
     uint32_t dst = TILE_NONE;
-    enum status status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "pooling");
+    enum status status = tile_build_source(builder, fused->input, &src);
+    if (status != OK)
+        return status;
+    const struct onednn_operation operation = pool_operation(builder, fused, src.layout);
+    status = tile_posts_describe(builder, &operation, NULL, 0, &desc, "pooling");
     if (status != OK)
         return status;
     status = tile_build_define(builder, fused->output,
@@ -57,11 +62,13 @@ static enum status add_pool(struct tile_builder *builder, const struct fused *fu
 }
 
 /* The first function from input to output, the others in place. */
-static enum status add_chain(struct tile_builder *builder, const struct fused *fused)
+enum status tile_steps_chain(struct tile_builder *builder, const struct fused *fused)
 {
-    const struct tile_version src = *tile_build_first(builder, fused->input);
+    struct tile_version src;
     uint32_t dst = TILE_NONE;
-    enum status status = tile_build_define(builder, fused->output, src.layout, &dst);
+    enum status status = tile_build_source(builder, fused->input, &src);
+    if (status == OK)
+        status = tile_build_define(builder, fused->output, src.layout, &dst);
     for (size_t i = 0; i < fused->post_count && status == OK; i++) {
         const struct onednn_operation operation = {.kind = dnnl_eltwise,
                                                    .pass = dnnl_forward_inference,
@@ -138,11 +145,18 @@ static enum status fill_node(struct tile_builder *builder, const struct node *no
     return OK;
 }
 
-static enum status add_node(struct tile_builder *builder, const struct fused *fused)
+/* Products whose rows are several samples'. */
+static bool mixes_rows(const struct node *node)
+{
+    return node->op == OP_MATMUL || node->op == OP_GEMM;
+}
+
+enum status tile_steps_node(struct tile_builder *builder, const struct fused *fused)
 {
     const struct node *node = fused->node;
     uint32_t buffers[GRAPH_PORTS_MAX], output = TILE_NONE;
     enum status status = OK;
+    builder->tile->mixes_rows |= fused->kind == FUSED_NODE && mixes_rows(node);
     for (size_t k = 0; k < node->input_count && status == OK; k++) {
         buffers[k] = TILE_NONE;
         if (node->inputs[k] != GRAPH_NONE && builder->constants->data[node->inputs[k]] == NULL)
@@ -156,8 +170,8 @@ static enum status add_node(struct tile_builder *builder, const struct fused *fu
 
 static bool reads_input(const struct tile_builder *builder, const struct fused *fused)
 {
-    return fused->input == builder->program->graph->input ||
-           fused->other == builder->program->graph->input;
+    return tile_build_first(builder, fused->input)->buffer == TILE_INPUT ||
+           tile_build_first(builder, fused->other)->buffer == TILE_INPUT;
 }
 
 enum status tile_steps_add(struct tile_builder *builder, const struct fused *fused)
@@ -170,11 +184,16 @@ enum status tile_steps_add(struct tile_builder *builder, const struct fused *fus
     case FUSED_POOL:
         return add_pool(builder, fused);
     case FUSED_CHAIN:
-        return add_chain(builder, fused);
+        return tile_steps_chain(builder, fused);
     case FUSED_SCALE: /* the caller's own memory is no buffer: then by the operator's kernel */
-        return reads_input(builder, fused) ? add_node(builder, fused) : add_scale(builder, fused);
+        return reads_input(builder, fused) ? tile_steps_node(builder, fused)
+                                           : add_scale(builder, fused);
+    case FUSED_MATMUL:
+        return tile_matmul(builder, fused);
+    case FUSED_VIEW:
+        return tile_view(builder, fused);
     case FUSED_NODE:
-        return add_node(builder, fused);
+        return tile_steps_node(builder, fused);
     }
     return OK;
 }

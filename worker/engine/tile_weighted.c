@@ -44,8 +44,7 @@ static enum status place_output(struct tile_builder *builder, const struct fused
     if (sum == NULL)
         return tile_build_define(builder, fused->output, layout, out);
     const struct tile_version other = *tile_build_first(builder, sum->other);
-    if (builder->program->uses[sum->other] == 1 && other.buffer != TILE_INPUT &&
-        onednn_same(other.layout, layout)) {
+    if (tile_build_last_read(builder, other.buffer) && onednn_same(other.layout, layout)) {
         *out = other.buffer;
         return tile_build_adopt(builder, fused->output, layout, other.buffer);
     }
@@ -88,11 +87,12 @@ enum status tile_weighted_conv(struct tile_builder *builder, const struct fused 
     return status;
 }
 
-/* On [N, K] whatever the value's rank: [N, K, 1, 1] in row-major order is the same memory. */
+/* On rows [N, K] whatever the value's rank: row-major, […, K] and [N, K, 1, 1] are the same memory. */
 enum status tile_weighted_dense(struct tile_builder *builder, const struct fused *fused)
 {
     const struct onednn *dnn = &builder->tile->dnn;
-    const int64_t n = (int64_t)builder->tile->samples, k = (int64_t)fused->taps,
+    const struct shape all = tile_build_shape(builder, fused->input);
+    const int64_t k = (int64_t)fused->taps, n = (int64_t)op_elements(&all) / k,
                   m = (int64_t)fused->channels;
     const struct shape x = {.rank = 2, .dims = {n, k}}, w = {.rank = 2, .dims = {m, k}},
                        y = {.rank = 2, .dims = {n, m}};
@@ -106,10 +106,11 @@ enum status tile_weighted_dense(struct tile_builder *builder, const struct fused
     uint32_t from = TILE_NONE, to = TILE_NONE;
     enum status status = tile_build_require_plain(builder, fused->input, &from);
     if (status == OK)
-        status = tile_build_define(builder, fused->output, tile_build_plain(builder, fused->output),
-                                   &to);
+        status = place_output(builder, fused, tile_build_plain(builder, fused->output), &to);
     if (status == OK)
         status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, &desc,
                                      "a dense layer");
+    if (status == OK)
+        builder->tile->mixes_rows |= onednn_mixes_rows(desc);
     return status == OK ? add_weighted(builder, fused, desc, &w, from, to) : status;
 }

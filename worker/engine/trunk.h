@@ -1,9 +1,8 @@
 /* The trunk as an inference program: constants folded, batch norm and scalar affines folded into
  * convolutions, activations and sums fused, oneDNN's blocked layouts, one planned arena. Built once
- * for a fixed batch. Owned and run by one thread (oneDNN may use more inside). Deterministic; a
- * sample's features do not depend on its neighbours' (tested), which is what caching needs. On its place
- * in the batch they depend in the last bits at most, where BLAS multiplies the rows of several samples
- * at once: a batch must be put together the same way by whoever computes it (worker/features.c). */
+ * for a fixed batch. Owned and run by one thread (oneDNN may use more inside). Deterministic: a
+ * sample's features depend neither on its neighbours' nor on its place in the batch (tested), which is
+ * what caching needs. */
 #ifndef GRAFT_WORKER_ENGINE_TRUNK_H
 #define GRAFT_WORKER_ENGINE_TRUNK_H
 

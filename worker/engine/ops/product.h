@@ -1,5 +1,5 @@
-/* Products of dense row-major matrices, by OpenBLAS on one thread: the order of the sums depends on
- * the sizes only. */
+/* Products of dense row-major matrices, by OpenBLAS on one thread or, large ones, by oneDNN: the order
+ * of the sums depends on the sizes (and the number of oneDNN's threads) only. */
 #ifndef GRAFT_WORKER_ENGINE_OPS_PRODUCT_H
 #define GRAFT_WORKER_ENGINE_OPS_PRODUCT_H
 

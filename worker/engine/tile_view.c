@@ -1,0 +1,34 @@
+#include "worker/engine/tile_view.h"
+
+/* Row-major memory of the input, its axes in the output's order. */
+static const struct onednn_layout *turned_layout(const struct tile_builder *builder,
+                                                 const struct fused *fused)
+{
+    const struct shape x = tile_build_shape(builder, fused->input),
+                       y = tile_build_shape(builder, fused->output);
+    dnnl_dims_t dense, strides;
+    onednn_strides(&x, dense);
+    for (size_t i = 0; i < y.rank; i++)
+        strides[i] = dense[fused->node->attributes.axes[i]];
+    return onednn_strided(&builder->tile->dnn, &y, strides);
+}
+
+enum status tile_view(struct tile_builder *builder, const struct fused *fused)
+{
+    const struct shape x = tile_build_shape(builder, fused->input),
+                       y = tile_build_shape(builder, fused->output);
+    struct tile_version from = *tile_build_first(builder, fused->input);
+    bool transposes = fused->node->op == OP_TRANSPOSE;
+    enum status status = OK;
+    if (transposes || !shape_equal(&x, &y)) {
+        status = tile_build_require_plain(builder, fused->input, &from.buffer);
+        from.turned = transposes;
+        from.layout =
+            transposes ? turned_layout(builder, fused) : tile_build_plain(builder, fused->output);
+    }
+    if (status == OK)
+        status = tile_build_adopt(builder, fused->output, from.layout, from.buffer);
+    if (status == OK)
+        builder->versions[builder->version_count - 1].turned = from.turned;
+    return status;
+}
