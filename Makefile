@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo unit units test asan tsan lint format fuzz bench simulate conformance install clean
+.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench simulate conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -94,6 +94,14 @@ demo: ## Install what is missing, build, fetch model and data, run the demo (SEE
 	@scripts/setup demo
 	@$(SUBMAKE) all
 	@SEEDS=$(or $(SEEDS),1) scripts/demo
+
+emoji: ## The same for the emoji job, a larger one: 150 MB and PyTorch to fetch, then some minutes (SEEDS=5 for five seeds)
+	@scripts/setup emoji
+	@$(SUBMAKE) all
+	@SEEDS=$(or $(SEEDS),1) scripts/demo emoji
+
+emoji-test: all ## The tests of the emoji job, which `make test` leaves out; they skip without its model and data
+	@GRAFT_BUILD=$(CURDIR)/$(BUILD) python3 tests/integration/emoji_test.py
 
 unit: deps ## Build and run the unit tests of this VARIANT
 	@$(SUBMAKE) WERROR=$(TESTED_WERROR) all units
