@@ -6,7 +6,7 @@ static const struct onednn_layout *turned_layout(const struct tile_builder *buil
 {
     const struct shape x = tile_build_shape(builder, fused->input),
                        y = tile_build_shape(builder, fused->output);
-    dnnl_dims_t dense, strides;
+    dnnl_dims_t dense = {0}, strides = {0};
     onednn_strides(&x, dense);
     for (size_t i = 0; i < y.rank; i++)
         strides[i] = dense[fused->node->attributes.axes[i]];
