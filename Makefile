@@ -117,7 +117,11 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
+<<<<<<< HEAD
 units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train
+=======
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward
+>>>>>>> speed
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
@@ -142,11 +146,12 @@ fuzz-%: tests/fuzz/%_fuzz.c $(BUILD)/gen/onnx.pb-c.h
 	$(FUZZ_CC) $< $(FUZZ_$*) $(if $(filter onnx,$*),$(BUILD)/gen/onnx.pb-c.c) $(LDLIBS) -o build/fuzz/$*_fuzz
 	build/fuzz/$*_fuzz -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/$*- build/fuzz/$* tests/fuzz/corpus/$*
 
-bench: all $(BUILD)/trunk_bench ## The trunk beside ONNX Runtime: same file, same cut, one thread, in turns
-	@scripts/setup referee
+bench: all $(BUILD)/trunk_bench $(BUILD)/engine_bench ## The engine beside PyTorch and ONNX Runtime, one thread each, in turns
+	@scripts/setup bench
 	@scripts/fetch-demo
 	build/venv/bin/python tests/bench/trunk_bench.py $(BUILD)/trunk_bench \
 		$(or $(GRAFT_CACHE),$(HOME)/.cache/graft)/demo/ch_PP-OCRv4_rec_infer.onnx p2o.AveragePool.1
+	build/venv/bin/python tests/bench/engine_bench.py $(BUILD)/engine_bench
 
 $(BUILD)/trunk_bench $(BUILD)/engine_bench: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "worker/engine/ops/op.h"
+#include "worker/engine/ops/sums.h"
 
 struct planes {
     size_t samples, channels, n; /* n: elements of one channel of one sample */
@@ -15,6 +16,14 @@ static struct planes planes_of(const struct op_site *site)
     return p;
 }
 
+/* y = x·factor + shift */
+OP_CLONES static void row_affine(const float *restrict x, float factor, float shift, size_t n,
+                                 float *restrict y)
+{
+    for (size_t k = 0; k < n; k++)
+        y[k] = x[k] * factor + shift;
+}
+
 /* y = (x - mean)/√(variance + ε)·scale + bias; inputs: x, scale, bias, mean, variance. */
 OP_FORWARD(batch_norm_forward)
 {
@@ -24,18 +33,7 @@ OP_FORWARD(batch_norm_forward)
         size_t c = i % p.channels;
         float factor = x[1][c] / sqrtf(x[4][c] + site->node->attributes.epsilon);
         float shift = x[2][c] - x[3][c] * factor;
-        for (size_t k = 0; k < p.n; k++)
-            y[i * p.n + k] = x[0][i * p.n + k] * factor + shift;
-    }
-}
-
-/* Over one plane: Σdy and Σdy·(x - mean). */
-static void plane_sums(const float *x, const float *dy, float mean, size_t n, double *sum,
-                       double *product)
-{
-    for (size_t k = 0; k < n; k++) {
-        *sum += (double)dy[k];
-        *product += (double)dy[k] * (double)(x[k] - mean);
+        row_affine(x[0] + i * p.n, factor, shift, p.n, y + i * p.n);
     }
 }
 
@@ -48,12 +46,13 @@ OP_BACKWARD(batch_norm_backward)
         float inverse = 1 / sqrtf(x[4][c] + site->node->attributes.epsilon);
         for (size_t s = 0; s < p.samples; s++) {
             size_t at = (s * p.channels + c) * p.n;
-            plane_sums(x[0] + at, dy + at, x[3][c], p.n, &sum, &product);
-            for (size_t k = 0; k < p.n && site->wanted[0]; k++)
-                dx[0][at + k] = dy[at + k] * x[1][c] * inverse;
+            sum += sums_row(dy + at, p.n);
+            product += sums_product(dy + at, x[0] + at, p.n);
+            if (site->wanted[0])
+                row_affine(dy + at, x[1][c] * inverse, 0, p.n, dx[0] + at);
         }
         if (site->wanted[1])
-            dx[1][c] = (float)(product * (double)inverse);
+            dx[1][c] = (float)((product - sum * (double)x[3][c]) * (double)inverse);
         if (site->wanted[2])
             dx[2][c] = (float)sum;
     }

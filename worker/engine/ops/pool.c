@@ -1,5 +1,4 @@
 /* AveragePool, MaxPool over [N, C, H, W] or [N, C, W]. */
-#include <math.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -69,20 +68,6 @@ static float span_sum(const struct window *w, const float *plane, const struct s
     return sum;
 }
 
-/* Index of the first largest element (NaN counts as largest, so that it is not hidden). */
-static size_t span_largest(const struct window *w, const float *plane, const struct span *rows,
-                           const struct span *columns)
-{
-    size_t best = (size_t)rows->first * w->width + (size_t)columns->first;
-    for (int64_t r = rows->first; r < rows->end; r += rows->step)
-        for (int64_t c = columns->first; c < columns->end; c += columns->step) {
-            size_t at = (size_t)r * w->width + (size_t)c;
-            if (plane[at] > plane[best] || isnan(plane[at]))
-                best = at;
-        }
-    return best;
-}
-
 /* Runs `body` for every output of every plane, with rows, columns, in_plane (offset) and out
  * (index) set. */
 #define EACH_WINDOW(w, body)                                                                       \
@@ -123,22 +108,89 @@ OP_BACKWARD(average_backward)
     })
 }
 
+/* ---- maximum: a row of outputs at a time, tap by tap ---- */
+
+/* For every output of a row the largest value so far and its index in the plane. */
+struct leaders {
+    float *value;
+    int32_t *index;
+};
+
+static struct leaders leaders_of(const struct window *w, float *scratch)
+{
+    return (struct leaders){scratch, (int32_t *)(void *)(scratch + w->out_width)};
+}
+
+static size_t max_scratch(const struct op_site *site)
+{
+    return 2 * window_of(site).out_width;
+}
+
+/* The outputs [begin, end) meet x at at, at + stride, …; NaN counts as largest, so that it is not
+ * hidden. Of equals the first tap leads. */
+OP_CLONES static void meet(const float *restrict plane, int32_t at, int32_t stride, size_t count,
+                           float *restrict value, int32_t *restrict index)
+{
+    for (size_t j = 0; j < count; j++) {
+        const int32_t here = at + (int32_t)j * stride;
+        const float v = plane[here];
+        const bool leads = v > value[j] || v != v;
+        value[j] = leads ? v : value[j];
+        index[j] = leads ? here : index[j];
+    }
+}
+
+/* One tap of a row's windows, on row `r` of the picture. */
+static void meet_tap(const struct window *w, const float *plane, int64_t r, int64_t tap,
+                     const struct leaders *to)
+{
+    int64_t stride = w->at->strides[1], shift = tap * w->at->dilations[1] - w->at->pads[1];
+    int64_t begin = shift < 0 ? steps_in(-shift, stride) : 0;
+    int64_t room = (int64_t)w->width - shift;
+    int64_t end = room <= 0 ? 0 : steps_in(room, stride);
+    end = end < (int64_t)w->out_width ? end : (int64_t)w->out_width;
+    if (begin < end)
+        meet(plane, (int32_t)(r * (int64_t)w->width + begin * stride + shift), (int32_t)stride,
+             (size_t)(end - begin), to->value + begin, to->index + begin);
+}
+
+static void lead_row(const struct window *w, const float *plane, size_t i, const struct leaders *to)
+{
+    const struct span rows = span_of(w->at, 0, i, w->height);
+    for (size_t j = 0; j < w->out_width; j++) {
+        to->index[j] =
+            (int32_t)(rows.first * (int64_t)w->width + span_of(w->at, 1, j, w->width).first);
+        to->value[j] = plane[to->index[j]];
+    }
+    for (int64_t r = rows.first; r < rows.end; r += rows.step)
+        for (int64_t tap = 0; tap < w->at->kernel[1]; tap++)
+            meet_tap(w, plane, r, tap, to);
+}
+
 OP_FORWARD(max_forward)
 {
     const struct window w = window_of(site);
-    (void)scratch;
-    EACH_WINDOW(w,
-                { y[out] = x[0][in_plane + span_largest(&w, x[0] + in_plane, &rows, &columns)]; })
+    const struct leaders leaders = leaders_of(&w, scratch);
+    for (size_t row = 0; row < w.planes * w.out_height; row++) {
+        lead_row(&w, x[0] + row / w.out_height * w.height * w.width, row % w.out_height, &leaders);
+        memcpy(y + row * w.out_width, leaders.value, w.out_width * sizeof *y);
+    }
 }
 
 OP_BACKWARD(max_backward)
 {
     const struct window w = window_of(site);
-    (void)y, (void)scratch;
+    const struct leaders leaders = leaders_of(&w, scratch);
+    (void)y;
     memset(dx[0], 0, op_elements(&site->x_shape[0]) * sizeof **dx);
-    EACH_WINDOW(
-        w, { dx[0][in_plane + span_largest(&w, x[0] + in_plane, &rows, &columns)] += dy[out]; })
+    for (size_t row = 0; row < w.planes * w.out_height; row++) {
+        const size_t plane = row / w.out_height * w.height * w.width;
+        lead_row(&w, x[0] + plane, row % w.out_height, &leaders);
+        for (size_t j = 0; j < w.out_width; j++)
+            dx[0][plane + (size_t)leaders.index[j]] += dy[row * w.out_width + j];
+    }
 }
 
 const struct op_kernel op_average_pool = {.forward = average_forward, .backward = average_backward};
-const struct op_kernel op_max_pool = {.forward = max_forward, .backward = max_backward};
+const struct op_kernel op_max_pool = {
+    .scratch = max_scratch, .forward = max_forward, .backward = max_backward};
