@@ -117,11 +117,7 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
-<<<<<<< HEAD
-units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train
-=======
-units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward
->>>>>>> speed
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
