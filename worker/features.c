@@ -53,7 +53,8 @@ enum status features_create(const struct job *job, const struct manifest *manife
     features->held = memory_alloc(parts, sizeof *features->held);
     char platform[128], engine[160];
     platform_text(platform, sizeof platform);
-    snprintf(engine, sizeof engine, "%s threads=%u", platform, job->cluster.threads);
+    snprintf(engine, sizeof engine, "%s trunk=%d threads=%u", platform, TRUNK_REVISION,
+             job->cluster.threads);
     enum status status =
         features->held == NULL
             ? error_set(err, ERR_MEMORY, "no memory for features")
