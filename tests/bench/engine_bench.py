@@ -206,7 +206,7 @@ def peaks(options, bench):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rows", default="trunk,step,tune,cache")
     parser.add_argument("networks", nargs="*")

@@ -11,6 +11,10 @@
 #include "common/base/error.h"
 #include "common/model/plan.h"
 
+/* Raised whenever other kernels or another order of sums give features other bits: cached ones of an
+ * older engine are then not taken. */
+#define TRUNK_REVISION 2
+
 struct trunk;
 
 enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **out,
