@@ -97,7 +97,8 @@ static void resize_follows_its_definition(void **state)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         values[i] = (float)((i * 37) % 256);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct picture picture = {NULL, values, sizes[i][0], sizes[i][1], 3};
+        struct picture picture = {
+            .values = values, .width = sizes[i][0], .height = sizes[i][1], .channels = 3};
         struct preprocess_config config = {.width = sizes[i][2],
                                            .height = sizes[i][3],
                                            .channels = 3,
@@ -118,7 +119,7 @@ static void gray_is_repeated_and_inverted_before_normalising(void **state)
     (void)state;
     const uint8_t bytes[4] = {0, 255, 10, 20};
     float out[12];
-    struct picture picture = {bytes, NULL, 2, 2, 1};
+    struct picture picture = {.bytes = bytes, .width = 2, .height = 2, .channels = 1};
     struct preprocess_config config = {.width = 2,
                                        .height = 2,
                                        .channels = 3,
@@ -138,7 +139,7 @@ static void colour_becomes_gray_by_luma(void **state)
     (void)state;
     const uint8_t bytes[6] = {255, 0, 0, 0, 255, 0};
     float out[2];
-    struct picture picture = {bytes, NULL, 2, 1, 3};
+    struct picture picture = {.bytes = bytes, .width = 2, .height = 1, .channels = 3};
     struct preprocess_config config = {.width = 2, .height = 1, .channels = 1, .std = {1}};
     run_preprocess(&config, &picture, out);
     close_to(out[0], 0.299 * 255);
@@ -152,7 +153,7 @@ static void channels_that_do_not_fit_are_refused(void **state)
     float out[3];
     struct error err;
     struct preprocess *preprocess = NULL;
-    struct picture picture = {bytes, NULL, 1, 1, 2};
+    struct picture picture = {.bytes = bytes, .width = 1, .height = 1, .channels = 2};
     struct preprocess_config config = {.width = 1, .height = 1, .channels = 3, .std = {1, 1, 1}};
     assert_int_equal(preprocess_create(&config, &preprocess, NULL), OK);
     assert_int_equal(preprocess_run(preprocess, &picture, out, &err), ERR_INPUT);
