@@ -22,7 +22,7 @@ CFLAGS += -std=c17 $(OPT) -ffp-contract=off $(WARN) $(WERROR) -pthread
 LDFLAGS += $(OPT) -pthread -Wl,--as-needed
 LDLIBS += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lgomp -lm
 
-SRC_common := $(wildcard common/*/*.c)
+SRC_common := $(wildcard common/*/*.c common/*/*/*.c)
 SRC_worker := $(filter-out worker/main.c worker/predict.c,$(wildcard worker/*.c worker/*/*.c worker/*/*/*.c))
 SRC_paramserver := $(filter-out paramserver/main.c,$(wildcard paramserver/*.c paramserver/*/*.c))
 SRC_coordinator := $(filter-out coordinator/main.c,$(wildcard coordinator/*.c coordinator/*/*.c))
@@ -37,7 +37,7 @@ UNIT_SRC := $(wildcard tests/unit/*_test.c)
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 
 .DEFAULT_GOAL := all
-C_FILES := $(wildcard common/*/*.[ch] worker/*.[ch] worker/*/*.[ch] worker/*/*/*.[ch] paramserver/*.[ch] paramserver/*/*.[ch] \
+C_FILES := $(wildcard common/*/*.[ch] common/*/*/*.[ch] worker/*.[ch] worker/*/*.[ch] worker/*/*/*.[ch] paramserver/*.[ch] paramserver/*/*.[ch] \
 	coordinator/*.[ch] coordinator/*/*.[ch] tests/*/*.[ch])
 JOBS ?= $(shell nproc)
 # As many jobs as there are cores, unless the caller has said how many.
@@ -124,13 +124,13 @@ lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/lint
 
 format: ## Format the tree as .clang-format says
-	clang-format -i $(C_FILES)
+	@clang-format -i $(C_FILES)
 
 FUZZ_SECONDS ?= 60
 FUZZ_CC := clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS)
 FUZZ_message := $(wildcard common/base/*.c common/wire/*.c)
 FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest.c \
-	$(filter-out common/model/onnx_writer.c common/model/onnx_writing.c,$(wildcard common/model/onnx_*.c)) \
+	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c,$(wildcard common/model/onnx/*.c)) \
 	$(addprefix common/model/,graph.c op_table.c window_rules.c flops_rules.c gradient_rules.c dtype_rules.c) $(wildcard common/model/shape_*.c)
 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)

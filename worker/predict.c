@@ -12,7 +12,7 @@
 #include "common/base/memory.h"
 #include "common/base/platform.h"
 #include "common/model/model.h"
-#include "common/model/onnx_metadata.h"
+#include "common/model/onnx/metadata.h"
 #include "common/model/plan.h"
 #include "common/tensor/softmax.h"
 #include "worker/data/loader.h"

@@ -1,5 +1,5 @@
 /* A job made of a trained model and what a person wants answered: classes and preprocessing from
- * the model's own note (onnx_metadata.h), one domain "input" whose sources are the arguments. */
+ * the model's own note (onnx/metadata.h), one domain "input" whose sources are the arguments. */
 #ifndef GRAFT_WORKER_PREDICT_JOB_H
 #define GRAFT_WORKER_PREDICT_JOB_H
 

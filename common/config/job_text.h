@@ -11,7 +11,7 @@
  * JOB_CONFIG_BYTES_MAX. */
 enum status job_text_resolve(struct job *job, struct error *err) MUST_CHECK;
 
-/* A model's note (onnx_metadata.h): data.classes and data.preprocess as they stand in the group
+/* A model's note (onnx/metadata.h): data.classes and data.preprocess as they stand in the group
  * `data`, which is what somebody must know who feeds the trained network. Owned by the caller
  * (free()). Errors: ERR_MEMORY. */
 enum status job_text_note(const struct job *job, char **out, struct error *err) MUST_CHECK;

@@ -8,7 +8,7 @@
 #include "common/base/random.h"
 #include "common/model/graph.h"
 #include "common/model/live_set.h"
-#include "common/model/onnx_attributes.h"
+#include "common/model/onnx/attributes.h"
 #include "common/model/shape_infer.h"
 
 struct builder {

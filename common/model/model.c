@@ -8,7 +8,7 @@
 #include "common/base/memory.h"
 #include "common/model/graph.h"
 #include "common/model/lora.h"
-#include "common/model/onnx_reader.h"
+#include "common/model/onnx/reader.h"
 #include "common/model/shape_infer.h"
 
 /* Names that graft adds to the graph; in a file that uses them itself (graft wrote it) the new ones

@@ -2,7 +2,7 @@
 #include "common/model/graph.h"
 #include "common/model/lora.h"
 #include "common/model/model.h"
-#include "common/model/onnx_writer.h"
+#include "common/model/onnx/writer.h"
 #include "common/model/plan.h"
 
 enum status model_export(const struct model *model, const struct plan *plan, const float *live,

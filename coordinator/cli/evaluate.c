@@ -13,7 +13,7 @@
 #include "common/base/memory.h"
 #include "common/config/job_text.h"
 #include "common/data/manifest.h"
-#include "common/model/onnx_metadata.h"
+#include "common/model/onnx/metadata.h"
 #include "coordinator/cli/cli.h"
 #include "coordinator/cluster/launcher.h"
 #include "coordinator/job/result.h"

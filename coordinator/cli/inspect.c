@@ -8,7 +8,7 @@
 #include "common/base/file.h"
 #include "common/model/graph.h"
 #include "common/model/model.h"
-#include "common/model/onnx_reader.h"
+#include "common/model/onnx/reader.h"
 #include "coordinator/cli/cli.h"
 
 #define CLASSES_USUAL 10

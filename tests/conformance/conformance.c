@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
-#include "common/model/onnx_attributes.h"
-#include "common/model/onnx_reader.h"
-#include "common/model/onnx_tensor.h"
-#include "common/model/onnx_writer.h"
+#include "common/model/onnx/attributes.h"
+#include "common/model/onnx/reader.h"
+#include "common/model/onnx/tensor.h"
+#include "common/model/onnx/writer.h"
 #include "common/model/op_table.h"
 #include "onnx.pb-c.h"
 #include "tests/conformance/executor.h"

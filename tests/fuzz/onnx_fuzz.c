@@ -7,7 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/model/graph.h"
-#include "common/model/onnx_reader.h"
+#include "common/model/onnx/reader.h"
 #include "common/model/shape_infer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/model/onnx_reader.h"
-#include "common/model/onnx_writer.h"
+#include "common/model/onnx/reader.h"
+#include "common/model/onnx/writer.h"
 #include "tests/conformance/executor.h"
 
 static struct error err;

@@ -4,7 +4,7 @@
 
 #include "common/model/lora.h"
 #include "common/model/model.h"
-#include "common/model/onnx_reader.h"
+#include "common/model/onnx/reader.h"
 #include "tests/unit/data_fixture.h"
 
 /* x → conv (2 groups) → relu → pool → flatten → matmul → tanh → head */

@@ -2,8 +2,8 @@
 #include "tests/unit/net_fixture.h"
 
 #include "common/config/job_text.h"
-#include "common/model/onnx_metadata.h"
-#include "common/model/onnx_writer.h"
+#include "common/model/onnx/metadata.h"
+#include "common/model/onnx/writer.h"
 #include "tests/unit/data_fixture.h"
 
 #define HEAD "data = { classes = [\"a\", \"q\\\"uote\", \"ü\"];\n"

@@ -20,7 +20,7 @@
 #include "common/base/random.h"
 #include "common/model/graph.h"
 #include "common/model/model.h"
-#include "common/model/onnx_attributes.h"
+#include "common/model/onnx/attributes.h"
 #include "common/model/op_table.h"
 #include "common/model/shape_infer.h"
 #include "worker/engine/sites.h"

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "common/model/onnx_reader.h"
+#include "common/model/onnx/reader.h"
 #include "onnx.pb-c.h"
 
 #define ONNX_FIXTURE_ROOM 64

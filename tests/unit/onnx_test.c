@@ -8,9 +8,9 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/model/model.h"
-#include "common/model/onnx_reader.h"
-#include "common/model/onnx_scan.h"
-#include "common/model/onnx_writer.h"
+#include "common/model/onnx/reader.h"
+#include "common/model/onnx/scan.h"
+#include "common/model/onnx/writer.h"
 #include "common/model/plan.h"
 #include "common/model/shape_infer.h"
 

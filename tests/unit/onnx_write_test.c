@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
-#include "common/model/onnx_writer.h"
+#include "common/model/onnx/writer.h"
 
 static struct graph *read_again(const struct graph *graph)
 {
