@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/platform.h"
@@ -10,7 +11,7 @@
 #include "common/net/member.h"
 #include "paramserver/server.h"
 
-#define IDLE_MS 1000
+#define IDLE_MS (SERVER_READY_MS / 2)
 
 struct driver {
     struct member member;
@@ -72,10 +73,10 @@ static enum status drain_workers(struct driver *driver, struct error *err)
 static enum status serve(struct driver *driver, struct error *err)
 {
     struct channel *channels[] = {link_channel(driver->member.link), driver->workers};
-    struct message ready = {.type = MESSAGE_READY};
     bool stop = false;
-    enum status status = member_send(&driver->member, &ready, NULL, 0, err);
+    enum status status = OK;
     while (status == OK && !stop) {
+        server_tick(driver->server, clock_ms());
         status = drain_coordinator(driver, &stop, err);
         if (status == OK && !stop)
             status = drain_workers(driver, err);

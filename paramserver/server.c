@@ -15,7 +15,9 @@ struct server {
     struct table *table; /* NULL before the first LOAD */
     uint32_t view;
     uint32_t generation;
-    uint64_t *workers; /* incarnations in the view */
+    uint32_t load_part, load_parts; /* of this generation's LOAD: the next one, and how many */
+    int64_t ready_ms;               /* when READY was last said; 0: never */
+    uint64_t *workers;              /* incarnations in the view */
     size_t worker_count;
     uint64_t *subscribers; /* workers that sent PULL in this generation */
     size_t subscriber_count;
@@ -111,8 +113,31 @@ static void send_snapshot(struct server *server)
         snapshot->part++;
     }
     CHECK(snapshot->part == snapshot->parts);
-    table_forget_metrics(server->table);
+    table_handed_out(server->table);
     server->take_pending = false;
+}
+
+static void send_wanted(struct server *server, uint64_t peer)
+{
+    uint32_t statistics[WIRE_SHARDS_MAX], gradients[WIRE_SHARDS_MAX];
+    struct message message = {.type = MESSAGE_WANTED};
+    message.body.wanted = (struct message_wanted){
+        .version = table_version(server->table),
+        .statistics = statistics,
+        .statistic_count = table_missing(server->table, true, statistics),
+        .gradients = gradients,
+        .gradient_count = table_missing(server->table, false, gradients),
+    };
+    send_to(server, peer, &message, NULL, 0);
+}
+
+void server_tick(struct server *server, int64_t now_ms)
+{
+    if (server->view > 0 || (server->ready_ms > 0 && now_ms - server->ready_ms < SERVER_READY_MS))
+        return;
+    struct message ready = {.type = MESSAGE_READY};
+    send_to(server, PEER_COORDINATOR, &ready, NULL, 0);
+    server->ready_ms = now_ms;
 }
 
 /* ---- what comes in ---- */
@@ -128,6 +153,8 @@ static bool is_listed(const uint64_t *list, size_t count, uint64_t peer)
 static void take_view(struct server *server, const struct message *message)
 {
     const struct message_view *view = &message->body.view;
+    if (message->view < server->view)
+        return;
     server->view = message->view;
     server->worker_count = view->worker_count;
     for (size_t i = 0; i < view->worker_count; i++)
@@ -141,32 +168,57 @@ static void take_view(struct server *server, const struct message *message)
     send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
 }
 
-static enum status take_load(struct server *server, const struct message *message,
-                             const struct frame *payloads, size_t count, struct error *err)
+static enum status begin_load(struct server *server, const struct message *message,
+                              struct error *err)
 {
     const struct message_load *load = &message->body.load;
     if (load->stage >= server->job->stage_count)
         return error_set(err, ERR_PEER, "a LOAD for stage %u, the job has %zu", load->stage,
                          server->job->stage_count);
+    table_destroy(&server->table);
+    server->generation = message->generation;
+    server->load_part = 0;
+    server->load_parts = load->parts;
+    server->subscriber_count = 0;
+    server->take_pending = false;
+    server->take_version = 0;
+    return table_create(&server->job->stages[load->stage], load, &server->table, err);
+}
+
+/* Parts are taken in their order; LOADED says which one is next. */
+static enum status take_load(struct server *server, const struct message *message,
+                             const struct frame *payloads, size_t count, struct error *err)
+{
+    const struct message_load *load = &message->body.load;
     enum status status = OK;
-    if (load->part == 0) {
-        table_destroy(&server->table);
-        server->generation = message->generation;
-        server->subscriber_count = 0;
-        server->take_pending = false;
-        status = table_create(&server->job->stages[load->stage], load, &server->table, err);
-    }
-    if (status == OK && (server->table == NULL || message->generation != server->generation))
-        return OK; /* a later part of a LOAD that a newer one has replaced */
-    if (status == OK)
-        status = table_load_part(server->table, load, payloads, count, err);
-    if (status != OK || load->part + 1 != load->parts)
+    if (message->generation > server->generation && load->part == 0)
+        status = begin_load(server, message, err);
+    if (status != OK || message->generation != server->generation || server->table == NULL)
         return status;
-    status = table_ready(server->table, err);
-    struct message done = {.type = MESSAGE_LOADED};
+    if (load->part == server->load_part && server->load_part < server->load_parts) {
+        status = table_load_part(server->table, load, payloads, count, err);
+        if (status == OK && ++server->load_part == server->load_parts)
+            status = table_ready(server->table, err);
+    }
+    struct message loaded = {.type = MESSAGE_LOADED};
+    loaded.body.loaded = (struct message_loaded){server->load_part, server->load_parts};
     if (status == OK)
-        send_to(server, PEER_COORDINATOR, &done, NULL, 0);
+        send_to(server, PEER_COORDINATOR, &loaded, NULL, 0);
     return status;
+}
+
+/* The table can be used: its LOAD is complete. */
+static bool is_loaded(const struct server *server)
+{
+    return server->table != NULL && server->load_part == server->load_parts;
+}
+
+static void take_take(struct server *server, uint64_t version)
+{
+    if (version < table_version(server->table) || version < server->take_version)
+        return; /* of an epoch that is over */
+    server->take_pending = true;
+    server->take_version = version;
 }
 
 static void answer_take(struct server *server)
@@ -175,20 +227,21 @@ static void answer_take(struct server *server)
         send_snapshot(server);
 }
 
-static void take_pull(struct server *server, uint64_t peer)
+static void take_pull(struct server *server, uint64_t peer, const struct message_pull *pull)
 {
     if (!is_listed(server->subscribers, server->subscriber_count, peer)) {
         CHECK(server->subscriber_count < SUBSCRIBERS_MAX);
         server->subscribers[server->subscriber_count++] = peer;
     }
     uint64_t version = table_version(server->table);
-    if (table_has_previous(server->table)) {
-        send_weights(server, peer, version - 1);
-        send_statistics(server, peer, version - 1);
+    for (uint64_t v = version - table_has_previous(server->table); v <= version; v++) {
+        bool finished = v < version || table_statistics_complete(server->table);
+        if (pull->version < v)
+            send_weights(server, peer, v);
+        if (finished && (pull->version < v || (pull->version == v && !pull->statistics)))
+            send_statistics(server, peer, v);
     }
-    send_weights(server, peer, version);
-    if (table_statistics_complete(server->table))
-        send_statistics(server, peer, version);
+    send_wanted(server, peer);
 }
 
 static enum status finish_step(struct server *server, struct error *err)
@@ -236,10 +289,9 @@ static enum status handle_coordinator(struct server *server, const struct messag
         take_view(server, message);
     else if (message->type == MESSAGE_LOAD)
         return take_load(server, message, payloads, count, err);
-    else if (message->type == MESSAGE_TAKE && server->table != NULL &&
+    else if (message->type == MESSAGE_TAKE && is_loaded(server) &&
              message->generation == server->generation) {
-        server->take_pending = true;
-        server->take_version = message->body.take.version;
+        take_take(server, message->body.take.version);
         answer_take(server);
     }
     return OK;
@@ -251,12 +303,12 @@ enum status server_handle(struct server *server, uint64_t peer, const struct mes
     if (peer == PEER_COORDINATOR)
         return handle_coordinator(server, message, payloads, payload_count, err);
     bool known = is_listed(server->workers, server->worker_count, peer) && message->sender == peer;
-    if (!known || server->table == NULL || message->generation != server->generation) {
+    if (!known || !is_loaded(server) || message->generation != server->generation) {
         server->counters.fenced++;
         return OK;
     }
     if (message->type == MESSAGE_PULL)
-        take_pull(server, peer);
+        take_pull(server, peer, &message->body.pull);
     else if (message->type == MESSAGE_PUSH)
         return take_push(server, message, payloads, payload_count, err);
     else

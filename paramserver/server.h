@@ -6,9 +6,14 @@
  *   statistics complete (all blocks, all domains) → STATISTICS to all subscribers
  *   parameters and metrics complete               → version + 1, WEIGHTS to all subscribers
  * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
- * workers that sent PULL in this generation; a PULL is answered with the previous and the current
- * version, each with its statistics, so that a late worker finds one version that all servers hold
- * and can make up for a dead one whose push reached some servers and not others. One thread. */
+ * workers that sent PULL in this generation. A PULL is answered with what the worker lacks of the
+ * previous and the current version and of their statistics, so that a late worker finds one version
+ * that all servers hold and can make up for a dead one whose push reached some servers and not
+ * others; and with WANTED, the shards that the open step lacks.
+ *
+ * Any message may be lost, doubled, late or out of order. Nothing is sent again unasked: workers ask
+ * by PULL, the coordinator by VIEW, LOAD and TAKE, each of which is answered as often as it comes;
+ * the server itself says READY until it has seen a view. One thread. */
 #ifndef GRAFT_PARAMSERVER_SERVER_H
 #define GRAFT_PARAMSERVER_SERVER_H
 
@@ -40,6 +45,10 @@ void server_destroy(struct server **server);
 enum status server_handle(struct server *server, uint64_t peer, const struct message *message,
                           const struct frame *payloads, size_t payload_count,
                           struct error *err) MUST_CHECK;
+
+/* To be called at least every SERVER_READY_MS / 2. */
+#define SERVER_READY_MS 2000
+void server_tick(struct server *server, int64_t now_ms);
 
 struct server_counters server_counters(const struct server *server);
 

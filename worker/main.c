@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/platform.h"
@@ -21,7 +22,7 @@
 void omp_set_num_threads(int threads);
 
 #define SERVERS_MAX 256
-#define WAIT_MS 1000
+#define WAIT_MS (WORKER_AGAIN_MS / 2)
 
 struct server_line {
     uint64_t incarnation;
@@ -41,8 +42,6 @@ struct driver {
     uint64_t peers[SERVERS_MAX]; /* positions in the view: push_route's servers */
     uint32_t *owners;
     size_t owner_count;
-    uint32_t view;
-    uint32_t generation;
     bool begun; /* the trainer uses the weights of begun_version */
     uint64_t begun_version;
     struct received received;
@@ -59,8 +58,8 @@ static void send_to_server(void *context, uint64_t peer, struct message *message
     CHECK(peer < driver->server_count);
     message->run = driver->member.run;
     message->sender = driver->member.incarnation;
-    message->view = driver->view;
-    message->generation = driver->generation;
+    message->view = driver->worker.view;
+    message->generation = driver->worker.generation;
     /* A server that is gone is the coordinator's affair: it ends or rewinds the run. */
     if (channel_send(driver->servers[peer].channel, 0, message, frames, count, &why) != OK)
         log_event(LOG_WARN, "not_sent", "server=%zu why=\"%s\"", (size_t)peer, why.text);
@@ -75,8 +74,12 @@ static struct push_route route_of(struct driver *driver)
 
 static void pull(struct driver *driver)
 {
+    const struct stage *stage = driver->stage;
+    uint64_t latest = weights_latest(stage->weights);
+    bool complete = stage->statistics != NULL && statistics_complete(stage->statistics, latest);
     for (size_t i = 0; i < driver->server_count; i++) {
         struct message message = {.type = MESSAGE_PULL};
+        message.body.pull = (struct message_pull){latest, complete};
         send_to_server(driver, i, &message, NULL, 0);
     }
 }
@@ -111,9 +114,10 @@ static enum status connect_servers(struct driver *driver, const struct message_v
 static enum status take_view(struct driver *driver, struct error *err)
 {
     const struct message_view *view = &driver->received.message.body.view;
-    driver->view = driver->received.message.view;
-    worker_take_view(&driver->worker, view, driver->member.number);
-    return connect_servers(driver, view, err);
+    uint32_t number = driver->received.message.view;
+    return worker_take_view(&driver->worker, view, number, driver->member.number)
+               ? connect_servers(driver, view, err)
+               : OK;
 }
 
 static enum status open_stage(struct driver *driver, uint32_t index, struct error *err)
@@ -151,26 +155,22 @@ static enum status take_task(struct driver *driver, struct error *err)
 {
     const struct message *message = &driver->received.message;
     const struct message_task *task = &message->body.task;
+    if (worker_weigh_task(&driver->worker, message) != WORKER_TASK_NEW)
+        return OK;
     enum status status = open_stage(driver, task->stage, err);
-    if (status == OK && task->part_count > WORKER_PARTS_MAX)
-        status = error_set(err, ERR_PEER, "a task of %zu parts", task->part_count);
     if (status == OK)
         status = take_owners(driver, task, err);
     if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
         status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
                                        driver->received.frames[0].bytes, err);
-    bool loaded_anew = message->generation != driver->generation;
-    if (status == OK && loaded_anew)
+    if (status == OK && message->generation != driver->worker.generation)
         status = stage_forget(driver->stage, err);
     if (status != OK)
         return status;
-    driver->generation = message->generation;
     driver->begun = false;
     link_counters(driver->member.link)->task = task->task;
     link_counters(driver->member.link)->samples = 0;
-    worker_take_task(&driver->worker, task, driver->stage->statistics != NULL);
-    if (loaded_anew)
-        pull(driver);
+    worker_take_task(&driver->worker, message, driver->stage->statistics != NULL);
     return OK;
 }
 
@@ -217,9 +217,14 @@ static void drain_server(struct driver *driver, struct channel *channel)
 {
     while (channel_receive(channel, &driver->received)) {
         const struct message *message = &driver->received.message;
-        if (message->run != driver->member.run || message->generation != driver->generation ||
-            driver->stage == NULL)
+        if (message->run != driver->member.run ||
+            message->generation != driver->worker.generation || driver->stage == NULL)
             continue; /* of a table that was loaded over */
+        if (message->type == MESSAGE_WANTED) {
+            worker_take_wanted(&driver->worker, &message->body.wanted);
+            continue;
+        }
+        worker_heard(&driver->worker);
         if (message->type == MESSAGE_WEIGHTS)
             take_weights(driver);
         else if (message->type == MESSAGE_STATISTICS)
@@ -281,7 +286,8 @@ static enum status predict(struct driver *driver, const struct worker_action *ac
                              : trainer_predict(driver->stage->trainer, domain, split, action->shard,
                                                logits, readable, err);
     if (status == OK) {
-        struct message message = {.type = MESSAGE_PREDICTED, .generation = driver->generation};
+        struct message message = {.type = MESSAGE_PREDICTED,
+                                  .generation = driver->worker.generation};
         message.body.predicted = (struct message_predicted){driver->worker.task.task, action->shard,
                                                             action->part, (uint32_t)count};
         struct frame frames[] = {{logits, count * classes * sizeof *logits}, {readable, count}};
@@ -348,6 +354,13 @@ static void backward(struct driver *driver, const struct worker_action *action)
     link_counters(driver->member.link)->samples += config->micro_batch * config->domain_count;
 }
 
+static enum status say_ready(struct driver *driver, struct error *err)
+{
+    struct message ready = {.type = MESSAGE_READY};
+    ready.body.ready = (struct message_ready){driver->manifest->digest, driver->model->digest};
+    return member_send(&driver->member, &ready, NULL, 0, err);
+}
+
 static enum status perform(struct driver *driver, const struct worker_action *action,
                            struct error *err)
 {
@@ -355,6 +368,11 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
     struct push_route route = route_of(driver);
     switch (action->kind) {
     case ACTION_WAIT:
+        return OK;
+    case ACTION_READY:
+        return say_ready(driver, err);
+    case ACTION_PULL:
+        pull(driver);
         return OK;
     case ACTION_PREPARE:
         return prepare(driver, action->shard, err);
@@ -381,11 +399,10 @@ static struct worker_action next(struct driver *driver)
 {
     const struct stage *stage = driver->stage;
     uint64_t version = driver->worker.version;
-    if (stage == NULL)
-        return (struct worker_action){.kind = ACTION_WAIT};
-    return worker_next(&driver->worker, weights_latest(stage->weights),
-                       stage->statistics != NULL &&
-                           statistics_complete(stage->statistics, version));
+    bool complete = stage != NULL && stage->statistics != NULL &&
+                    statistics_complete(stage->statistics, version);
+    return worker_next(&driver->worker, clock_ms(),
+                       stage != NULL ? weights_latest(stage->weights) : 0, complete);
 }
 
 static void wait(struct driver *driver)
@@ -427,12 +444,10 @@ static enum status open_job(struct driver *driver, struct error *err)
         status = decoder_open(job, driver->manifest, &driver->decoder, err);
     if (status != OK)
         return status;
-    struct message ready = {.type = MESSAGE_READY};
-    ready.body.ready = (struct message_ready){driver->manifest->digest, driver->model->digest};
     worker_init(&driver->worker, job->cluster.shards);
     omp_set_num_threads((int)job->cluster.threads);
     openblas_set_num_threads(1); /* whatever the environment says: the bits depend on it */
-    return member_send(&driver->member, &ready, NULL, 0, err);
+    return OK;
 }
 
 static enum status run(struct driver *driver, const struct member_options *options,

@@ -11,10 +11,15 @@ void worker_init(struct worker *worker, uint32_t shards)
     worker->shards = shards;
 }
 
-void worker_take_view(struct worker *worker, const struct message_view *view, uint32_t member)
+bool worker_take_view(struct worker *worker, const struct message_view *view, uint32_t number,
+                      uint32_t member)
 {
+    if (number < worker->view)
+        return false;
+    worker->view = number;
     for (uint32_t s = 0; s < worker->shards; s++)
         worker->owned[s] = s < view->shard_count && view->shard_owners[s] == member;
+    return true;
 }
 
 static void begin_step(struct worker *worker)
@@ -25,12 +30,43 @@ static void begin_step(struct worker *worker)
     memset(worker->pushed, 0, sizeof worker->pushed);
 }
 
-void worker_take_task(struct worker *worker, const struct message_task *task, bool statistics)
+/* Pieces of which the coordinator lacks the answers are no longer done. */
+static void undo(struct worker *worker, const struct message_task *task)
 {
-    CHECK(task->part_count <= WORKER_PARTS_MAX);
+    for (size_t i = 0; i < task->again_count; i++) {
+        size_t part = task->again[i] / worker->shards;
+        uint32_t shard = task->again[i] % worker->shards;
+        if (task->kind == TASK_PREPARE)
+            worker->prepared[shard] = false;
+        else if (task->kind == TASK_PREDICT && part < worker->task.part_count)
+            worker->predicted[part][shard] = false;
+        else if (task->kind == TASK_SHOW)
+            worker->active = true;
+    }
+}
+
+enum worker_task worker_weigh_task(struct worker *worker, const struct message *message)
+{
+    const struct message_task *task = &message->body.task;
+    if (message->view != worker->view || task->task < worker->task.task)
+        return WORKER_TASK_STRAY;
+    if (task->task > worker->task.task)
+        return WORKER_TASK_NEW;
+    if (task->kind == worker->task.kind)
+        undo(worker, task);
+    return WORKER_TASK_KNOWN;
+}
+
+void worker_take_task(struct worker *worker, const struct message *message, bool statistics)
+{
+    const struct message_task *task = &message->body.task;
+    CHECK(task->part_count <= WIRE_PARTS_MAX);
+    worker->waited_ms = 0;
+    if (message->generation != worker->generation)
+        worker->again_ms = 0;
+    worker->generation = message->generation;
     worker->task = *task;
-    for (size_t i = 0; i < task->part_count; i++)
-        worker->parts[i] = task->parts[i];
+    memcpy(worker->parts, task->parts, task->part_count * sizeof *task->parts);
     worker->active = true;
     worker->statistics = statistics;
     worker->version = task->version;
@@ -102,26 +138,82 @@ static enum worker_action_kind next_train(struct worker *worker, uint64_t latest
     return ACTION_WAIT;
 }
 
-struct worker_action worker_next(struct worker *worker, uint64_t latest, bool has_statistics)
+void worker_heard(struct worker *worker)
 {
-    struct worker_action action = {.kind = ACTION_WAIT, .version = worker->version};
-    if (!worker->active)
-        return action;
+    worker->waited_ms = 0;
+}
+
+static void push_again(bool *pushed, const uint32_t *shards, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (shards[i] < JOB_SHARDS_MAX)
+            pushed[shards[i]] = false;
+}
+
+void worker_take_wanted(struct worker *worker, const struct message_wanted *wanted)
+{
+    if (!worker->asked || wanted->version != worker->version)
+        return;
+    push_again(worker->statistics_pushed, wanted->statistics, wanted->statistic_count);
+    push_again(worker->pushed, wanted->gradients, wanted->gradient_count);
+}
+
+static enum worker_action_kind next_of_task(struct worker *worker, uint64_t latest,
+                                            bool has_statistics, struct worker_action *action)
+{
     switch ((enum task_kind)worker->task.kind) {
     case TASK_PREPARE:
-        if (claim(worker, worker->prepared, &action.shard))
-            action.kind = ACTION_PREPARE;
-        break;
+        return claim(worker, worker->prepared, &action->shard) ? ACTION_PREPARE : ACTION_WAIT;
     case TASK_PREDICT:
-        action.kind = next_predict(worker, latest, &action);
-        break;
+        return next_predict(worker, latest, action);
     case TASK_SHOW:
         worker->active = false;
-        action.kind = ACTION_SHOW;
-        break;
+        return ACTION_SHOW;
     case TASK_TRAIN:
-        action.kind = next_train(worker, latest, has_statistics, &action);
-        break;
+        return next_train(worker, latest, has_statistics, action);
+    }
+    return ACTION_WAIT;
+}
+
+/* Is it something from a server that is waited for? */
+static bool waits_for_servers(const struct worker *worker, uint64_t latest)
+{
+    return worker->active && (worker->task.kind == TASK_TRAIN ||
+                              (worker->task.kind == TASK_PREDICT && latest < worker->version));
+}
+
+/* Asks when nothing has come for again_ms, then doubles it. */
+static enum worker_action_kind ask(struct worker *worker, int64_t now_ms,
+                                   enum worker_action_kind question)
+{
+    if (worker->waited_ms == 0)
+        worker->waited_ms = now_ms;
+    if (now_ms - worker->waited_ms < worker->again_ms)
+        return ACTION_WAIT;
+    worker->waited_ms = now_ms;
+    worker->again_ms = worker->again_ms == 0 ? WORKER_AGAIN_MS : 2 * worker->again_ms;
+    if (worker->again_ms > WORKER_AGAIN_MS_LAST)
+        worker->again_ms = WORKER_AGAIN_MS_LAST;
+    return question;
+}
+
+struct worker_action worker_next(struct worker *worker, int64_t now_ms, uint64_t latest,
+                                 bool has_statistics)
+{
+    struct worker_action action = {.version = worker->version};
+    if (worker->view == 0) {
+        action.kind = ask(worker, now_ms, ACTION_READY);
+        return action;
+    }
+    action.kind =
+        worker->active ? next_of_task(worker, latest, has_statistics, &action) : ACTION_WAIT;
+    if (action.kind == ACTION_WAIT && waits_for_servers(worker, latest)) {
+        action.kind = ask(worker, now_ms, ACTION_PULL);
+        worker->asked |= action.kind == ACTION_PULL;
+    } else if (action.kind != ACTION_WAIT) {
+        worker->asked = false;
+        worker->waited_ms = 0;
+        worker->again_ms = WORKER_AGAIN_MS;
     }
     return action;
 }

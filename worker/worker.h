@@ -5,7 +5,12 @@
  *   FORWARD each → PUSH_STATISTICS → (statistics of v complete)
  *   → BACKWARD each → PUSH_GRADIENTS → (weights v+1) → next
  * A shard that a new view brings in the middle of a step is simply not done yet, so it is done
- * now. */
+ * now.
+ *
+ * Any message may be lost, doubled, late or out of order. Who waits asks: a worker says READY until
+ * it has a view, and PULL when nothing has come for a while; the server's answer brings what was
+ * lost on its way here and, as WANTED, names what was lost on its way there. The coordinator sends
+ * a task again, with the pieces whose answers it lacks. */
 #ifndef GRAFT_WORKER_WORKER_H
 #define GRAFT_WORKER_WORKER_H
 
@@ -16,7 +21,9 @@
 #include "common/wire/message.h"
 
 enum worker_action_kind {
-    ACTION_WAIT, /* nothing to do before the next event */
+    ACTION_WAIT, /* nothing to do before the next event or, at the latest, WORKER_AGAIN_MS */
+    ACTION_READY,
+    ACTION_PULL, /* from all servers */
     ACTION_PREPARE,
     ACTION_PREDICT,
     ACTION_SHOW,
@@ -33,35 +40,58 @@ struct worker_action {
     uint64_t version; /* of the weights in use */
 };
 
-#define WORKER_PARTS_MAX 64
+/* The first wait before asking again; doubles up to the last. */
+#define WORKER_AGAIN_MS 1000
+#define WORKER_AGAIN_MS_LAST 16000
 
 struct worker {
     bool owned[JOB_SHARDS_MAX];
     uint32_t shards;
+    uint32_t view; /* 0: none yet */
+    uint32_t generation;
+    int64_t waited_ms;        /* since when nothing has come; 0: it does not wait */
+    int64_t again_ms;         /* the wait before it asks; 0: at once */
+    bool asked;               /* and nothing was pushed since: an answer tells what was lost */
     struct message_task task; /* its lists are copied below */
-    uint32_t parts[WORKER_PARTS_MAX];
+    uint32_t parts[WIRE_PARTS_MAX];
     bool active;
     bool statistics; /* the stage needs them */
     uint64_t version;
     bool prepared[JOB_SHARDS_MAX];
-    bool predicted[WORKER_PARTS_MAX][JOB_SHARDS_MAX];
+    bool predicted[WIRE_PARTS_MAX][JOB_SHARDS_MAX];
     bool forwarded[JOB_SHARDS_MAX], statistics_pushed[JOB_SHARDS_MAX];
     bool differentiated[JOB_SHARDS_MAX], pushed[JOB_SHARDS_MAX];
 };
 
 void worker_init(struct worker *worker, uint32_t shards);
 
-/* `member` is this worker's number in the view. */
-void worker_take_view(struct worker *worker, const struct message_view *view, uint32_t member);
+/* `member` is this worker's number in the view. False, and nothing changed: an older view than the
+ * one held. */
+bool worker_take_view(struct worker *worker, const struct message_view *view, uint32_t number,
+                      uint32_t member);
 
-/* Begins a task (a new one replaces the old). statistics: the task's stage has a loss that needs
- * them. */
-void worker_take_task(struct worker *worker, const struct message_task *task, bool statistics);
+enum worker_task {
+    WORKER_TASK_NEW,   /* to be opened, then taken */
+    WORKER_TASK_KNOWN, /* its lost pieces will be done again */
+    WORKER_TASK_STRAY, /* older than the one in work, or of a view that is not here */
+};
+
+/* What a TASK message is; changes nothing but the pieces that are asked for again. */
+enum worker_task worker_weigh_task(struct worker *worker, const struct message *message);
+
+/* Begins a new task. statistics: the task's stage has a loss that needs them. */
+void worker_take_task(struct worker *worker, const struct message *message, bool statistics);
+
+/* Something came from a server. */
+void worker_heard(struct worker *worker);
+
+void worker_take_wanted(struct worker *worker, const struct message_wanted *wanted);
 
 /* What to do now. latest: the newest version of which all weights are here, 0 = none;
  * has_statistics: the statistics of worker->version are complete. Newer weights than
  * worker->version begin a later step (one that may have been finished without this worker). The
  * action counts as done when this returns. */
-struct worker_action worker_next(struct worker *worker, uint64_t latest, bool has_statistics);
+struct worker_action worker_next(struct worker *worker, int64_t now_ms, uint64_t latest,
+                                 bool has_statistics);
 
 #endif

@@ -74,6 +74,7 @@ static const struct wire_field load[] = {
     U32(message_load, part),
     U32(message_load, parts),
     LIST(message_load, blocks, block_count, WIRE_FRAMES_MAX, load_block)};
+static const struct wire_field loaded[] = {U32(message_loaded, part), U32(message_loaded, parts)};
 static const struct wire_field take[] = {U64(message_take, version)};
 static const struct wire_field task[] = {
     U32(message_task, task),
@@ -83,8 +84,14 @@ static const struct wire_field task[] = {
     U64(message_task, version),
     U64(message_task, stage_version),
     U32(message_task, steps),
-    LIST(message_task, parts, part_count, 64, number),
-    LIST(message_task, owners, owner_count, WIRE_BLOCKS_MAX, number)};
+    LIST(message_task, parts, part_count, WIRE_PARTS_MAX, number),
+    LIST(message_task, owners, owner_count, WIRE_BLOCKS_MAX, number),
+    LIST(message_task, again, again_count, WIRE_PIECES_MAX, number)};
+static const struct wire_field pull[] = {U64(message_pull, version), U32(message_pull, statistics)};
+static const struct wire_field wanted[] = {
+    U64(message_wanted, version),
+    LIST(message_wanted, statistics, statistic_count, WIRE_SHARDS_MAX, number),
+    LIST(message_wanted, gradients, gradient_count, WIRE_SHARDS_MAX, number)};
 static const struct wire_field push[] = {
     U64(message_push, version), U32(message_push, range_first), U32(message_push, range_log2),
     LIST(message_push, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
@@ -104,7 +111,7 @@ static const struct wire_layout layouts[] = {
     LAYOUT(READY, ready),
     LAYOUT(FAILED, reason),
     LAYOUT(HEARTBEAT, heartbeat),
-    EMPTY(LOADED),
+    LAYOUT(LOADED, loaded),
     LAYOUT(SNAPSHOT, snapshot),
     LAYOUT(PREPARED, prepared),
     LAYOUT(PREDICTED, predicted),
@@ -115,10 +122,11 @@ static const struct wire_layout layouts[] = {
     LAYOUT(TAKE, take),
     LAYOUT(TASK, task),
     LAYOUT(STOP, reason),
-    EMPTY(PULL),
+    LAYOUT(PULL, pull),
     LAYOUT(PUSH, push),
     LAYOUT(WEIGHTS, weights),
     LAYOUT(STATISTICS, statistics),
+    LAYOUT(WANTED, wanted),
     LAYOUT(ASK, ask),
     EMPTY(TELL),
     EMPTY(VIEWED),

@@ -17,7 +17,7 @@
 
 #include "common/base/digest.h"
 
-#define WIRE_PROTOCOL 1
+#define WIRE_PROTOCOL 2
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
@@ -28,6 +28,8 @@
 #define WIRE_MEMBERS_MAX 16384
 #define WIRE_SHARDS_MAX 256
 #define WIRE_BLOCKS_MAX 65536
+#define WIRE_PARTS_MAX 64
+#define WIRE_PIECES_MAX (WIRE_PARTS_MAX * WIRE_SHARDS_MAX)
 #define WIRE_LABELS_MAX ((size_t)16 << 20)
 
 /* A raw payload frame. Borrowed by whoever is handed it, for the call. */
@@ -42,7 +44,7 @@ enum message_type {
     MESSAGE_READY,     /* job read, model and data opened */
     MESSAGE_FAILED,    /* the member cannot go on; says why and leaves */
     MESSAGE_HEARTBEAT, /* both ways; a member's carries its progress */
-    MESSAGE_LOADED,    /* server: all parts of the LOAD are in */
+    MESSAGE_LOADED,    /* server: so many parts of the LOAD are in */
     MESSAGE_SNAPSHOT,  /* server: blocks at the version that was asked for */
     MESSAGE_PREPARED,  /* worker: the features of one shard are at hand */
     MESSAGE_PREDICTED, /* worker: logits of one shard */
@@ -59,10 +61,11 @@ enum message_type {
                      domain) */
     MESSAGE_STOP,
     /* worker ↔ server */
-    MESSAGE_PULL = 64,  /* worker → server: subscribe, and send what you hold */
+    MESSAGE_PULL = 64,  /* worker → server: subscribe, and send what I lack */
     MESSAGE_PUSH,       /* worker → server; frame i: sums of entry i */
     MESSAGE_WEIGHTS,    /* server → worker; frame i: block of entry i */
     MESSAGE_STATISTICS, /* server → worker; frame i: finished sums of entry i */
+    MESSAGE_WANTED,     /* server → worker, after a PULL: shards whose sums the open step lacks */
     /* a person's program ↔ coordinator */
     MESSAGE_ASK = 96, /* what: status, stop, stop now */
     MESSAGE_TELL,     /* frame 0: JSON */
@@ -143,6 +146,11 @@ struct message_load {
     size_t block_count;
 };
 
+/* The next part that the server waits for; all are in when it equals `parts`. */
+struct message_loaded {
+    uint32_t part, parts;
+};
+
 struct message_take {
     uint64_t version;
 };
@@ -179,6 +187,8 @@ struct message_task {
     size_t part_count;
     uint32_t *owners; /* server (position in the view) of each block */
     size_t owner_count;
+    uint32_t *again; /* pieces (position in parts * shards + shard) whose answers were lost */
+    size_t again_count;
 };
 
 struct message_prepared {
@@ -214,6 +224,22 @@ struct message_push {
     size_t entry_count;
 };
 
+/* What the worker holds already: the newest version of which it has all weights (0: none), and
+ * whether it has the statistics of that version. */
+struct message_pull {
+    uint64_t version;
+    uint32_t statistics;
+};
+
+/* Shards that are not covered in the open step `version`. */
+struct message_wanted {
+    uint64_t version;
+    uint32_t *statistics;
+    size_t statistic_count;
+    uint32_t *gradients; /* and metrics */
+    size_t gradient_count;
+};
+
 struct message_weights {
     uint64_t version;
     uint32_t *blocks;
@@ -247,13 +273,16 @@ struct message {
         struct message_welcome welcome;
         struct message_view view;
         struct message_load load;
+        struct message_loaded loaded;
         struct message_take take;
         struct message_snapshot snapshot;
         struct message_task task;
         struct message_prepared prepared;
         struct message_predicted predicted;
         struct message_pixels pixels;
+        struct message_pull pull;
         struct message_push push;
+        struct message_wanted wanted;
         struct message_weights weights;
         struct message_statistics statistics;
         struct message_ask ask;

@@ -41,6 +41,15 @@ struct cluster_member *membership_find(struct membership *membership, uint64_t i
     return NULL;
 }
 
+bool membership_is_dead(const struct membership *membership, uint64_t incarnation)
+{
+    for (size_t i = 0; i < membership->count; i++)
+        if (membership->members[i].incarnation == incarnation &&
+            membership->members[i].state == MEMBER_DEAD)
+            return true;
+    return false;
+}
+
 struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid,
                                          const char *host)
 {

@@ -40,6 +40,8 @@ struct cluster_member *membership_join(struct membership *membership, uint64_t i
                                        const struct message_hello *hello, int64_t now_ms);
 /* By identity; NULL for strangers and the dead (they are fenced off). */
 struct cluster_member *membership_find(struct membership *membership, uint64_t incarnation);
+/* Was it a member once, and declared dead? */
+bool membership_is_dead(const struct membership *membership, uint64_t incarnation);
 /* A living member by process and host; process numbers repeat on other hosts. */
 struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid,
                                          const char *host);

@@ -188,9 +188,9 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
     case MESSAGE_VIEWED:
         return controller_take_viewed(c, peer, message->view, err);
     case MESSAGE_LOADED:
-        if (c->phase == PHASE_LOAD && message->generation == c->generation)
-            controller_mark_server(c, c->server_loaded, peer);
-        return controller_advance(c, err);
+        return message->generation == c->generation
+                   ? controller_take_loaded(c, peer, &message->body.loaded, err)
+                   : OK;
     case MESSAGE_SNAPSHOT:
         return controller_take_snapshot(c, message, payloads, count, err);
     case MESSAGE_PREPARED:
@@ -202,37 +202,6 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
     default:
         return OK; /* not for a coordinator */
     }
-}
-
-static uint64_t samples_done(const struct controller *c)
-{
-    uint64_t done = 0;
-    for (size_t i = 0; i < c->members.count; i++)
-        if (c->members.members[i].role == ROLE_WORKER &&
-            c->members.members[i].progress.task == c->task)
-            done += c->members.members[i].progress.samples;
-    return done < c->task_samples ? done : c->task_samples;
-}
-
-/* Whatever could be lost on the way, no wait is without end: what moves is a phase, a task, its
- * samples or pieces. */
-static enum status check_stall(struct controller *c, struct error *err)
-{
-    uint64_t mark = samples_done(c) + c->pieces_left + ((uint64_t)c->task << 40) +
-                    ((uint64_t)c->generation << 52) + ((uint64_t)c->phase << 60);
-    bool waits = c->phase != PHASE_JOIN && c->phase != PHASE_DONE && c->phase != PHASE_STOPPED;
-    if (!waits || mark != c->stall_mark || c->stall_ms == 0) {
-        c->stall_mark = mark;
-        c->stall_ms = c->now_ms;
-    }
-    if (!waits || c->now_ms - c->stall_ms < STALL_MS_MAX)
-        return OK;
-    return error_set(err, ERR_PEER,
-                     "nothing has moved for %d s while %zu pieces and %zu blocks were awaited from "
-                     "living members; "
-                     "their logs may tell why; --resume goes on from the last epoch",
-                     STALL_MS_MAX / 1000, c->pieces_left,
-                     c->phase == PHASE_TRAIN ? c->gathering.missing : 0);
 }
 
 enum status controller_tick(struct controller *controller, int64_t now_ms, struct error *err)
@@ -255,7 +224,7 @@ enum status controller_tick(struct controller *controller, int64_t now_ms, struc
             c->job->cluster.workers, membership_list(&c->members, ROLE_SERVER, MEMBER_READY, list),
             c->job->cluster.servers);
     }
-    return check_stall(c, err);
+    return controller_check_progress(c, err);
 }
 
 enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid,
@@ -289,7 +258,7 @@ struct controller_view controller_look(const struct controller *controller)
         .stage = evaluating ? "evaluate" : controller_config(c, c->stage)->name,
         .epoch = c->current != NULL ? c->current->epoch + (c->phase == PHASE_TRAIN ? 1 : 0) : 0,
         .epochs = controller_config(c, c->stage)->epochs,
-        .done = samples_done(c),
+        .done = controller_samples_done(c),
         .total = c->task_samples,
         .view = c->view,
         .loss = c->report.terms[TERM_CROSS_ENTROPY][METRIC_SAMPLES] > 0

@@ -27,11 +27,28 @@ static void choose_pseudo_labels(struct controller *c)
     c->pseudo_share = c->pseudo_count > 0 ? (double)chosen / (double)c->pseudo_count : 0.0;
 }
 
-/* The servers hand out their blocks when they reach the epoch's last version. */
-static void ask_for_snapshot(struct controller *c, uint64_t version)
+static bool awaits_blocks(const struct controller *c, uint32_t server)
+{
+    const struct layout *layout = &c->stages[c->stage].layout;
+    for (size_t i = 0; i < layout->block_count; i++)
+        if (c->block_owners[i] == server && !c->gathering_has[i] &&
+            (i < layout->parameter_count || i == layout->metric_block))
+            return true;
+    return false;
+}
+
+void controller_ask_for_snapshot(struct controller *c)
 {
     struct message take = {.type = MESSAGE_TAKE};
-    take.body.take.version = version;
+    take.body.take.version = c->gathering.version;
+    for (uint32_t i = 0; i < c->server_count; i++)
+        if (awaits_blocks(c, i))
+            controller_send(c, c->servers[i]->incarnation, &take, NULL, 0);
+}
+
+/* The servers hand out their blocks when they reach the epoch's last version. */
+static void begin_gathering(struct controller *c, uint64_t version)
+{
     c->gathering = (struct gathering){
         .values = c->incoming,
         .metrics = c->metrics,
@@ -40,8 +57,7 @@ static void ask_for_snapshot(struct controller *c, uint64_t version)
         .has = c->gathering_has,
     };
     gathering_begin(&c->gathering, version);
-    for (size_t i = 0; i < c->server_count; i++)
-        controller_send(c, c->servers[i]->incarnation, &take, NULL, 0);
+    controller_ask_for_snapshot(c);
 }
 
 enum status controller_enter_train(struct controller *c, struct error *err)
@@ -60,7 +76,7 @@ enum status controller_enter_train(struct controller *c, struct error *err)
     c->task_body.steps = shard_steps_per_epoch(c->job, c->manifest, c->stage);
     c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->domain_count *
                       c->job->cluster.shards;
-    ask_for_snapshot(c, c->task_body.version + c->task_body.steps);
+    begin_gathering(c, c->task_body.version + c->task_body.steps);
     controller_spread_task(c);
     return OK;
 }
@@ -72,6 +88,7 @@ enum status controller_take_snapshot(struct controller *c, const struct message 
         return OK;
     if (!gathering_take(&c->gathering, &message->body.snapshot, payloads, count))
         return error_set(err, ERR_PEER, "a snapshot does not fit the stage's blocks");
+    c->moved++;
     return c->gathering.missing == 0 ? controller_advance(c, err) : OK;
 }
 

@@ -37,14 +37,10 @@ static enum status place_blocks(struct controller *c, struct error *err)
     return OK;
 }
 
-/* Loads c->current into the servers. */
-enum status controller_enter_load(struct controller *c, struct error *err)
+static struct loading loading_of(const struct controller *c)
 {
-    enum status status = place_blocks(c, err);
-    if (status != OK)
-        return status;
-    struct stage_state *stage = &c->stages[c->stage];
-    struct loading loading = {
+    const struct stage_state *stage = &c->stages[c->stage];
+    return (struct loading){
         .values = c->current,
         .anchor = stage->anchor,
         .layout = &stage->layout,
@@ -55,16 +51,44 @@ enum status controller_enter_load(struct controller *c, struct error *err)
         .version = FIRST_VERSION + c->current->stage_step,
         .stage_version = FIRST_VERSION,
     };
+}
+
+void controller_send_loads(struct controller *c)
+{
+    struct loading loading = loading_of(c);
     struct outbox outbox = {c, send_load};
+    for (uint32_t i = 0; i < c->server_count; i++)
+        if (!c->server_loaded[i])
+            loading_send(&loading, i, c->server_part[i], c->servers[i]->incarnation, outbox);
+}
+
+enum status controller_enter_load(struct controller *c, struct error *err)
+{
+    enum status status = place_blocks(c, err);
+    if (status != OK)
+        return status;
     c->generation++;
+    c->moved++;
     c->servers_lost = false;
     c->phase = PHASE_LOAD;
     c->phase_began_ms = c->now_ms;
     c->task_sent = false;
     memset(c->server_loaded, 0, sizeof c->server_loaded);
-    for (uint32_t i = 0; i < c->server_count; i++)
-        loading_send(&loading, i, c->servers[i]->incarnation, outbox);
+    memset(c->server_part, 0, sizeof c->server_part);
+    controller_send_loads(c);
     return OK;
+}
+
+enum status controller_take_loaded(struct controller *c, uint64_t peer,
+                                   const struct message_loaded *loaded, struct error *err)
+{
+    size_t i = controller_server(c, peer);
+    if (c->phase != PHASE_LOAD || i == c->server_count || loaded->part <= c->server_part[i])
+        return OK;
+    c->moved++;
+    c->server_part[i] = loaded->part;
+    c->server_loaded[i] = loaded->part == loaded->parts;
+    return c->server_loaded[i] ? controller_advance(c, err) : OK;
 }
 
 bool controller_all_servers(const struct controller *c, const bool *flags)
@@ -75,9 +99,10 @@ bool controller_all_servers(const struct controller *c, const bool *flags)
     return c->server_count > 0;
 }
 
-void controller_mark_server(struct controller *c, bool *flags, uint64_t peer)
+size_t controller_server(const struct controller *c, uint64_t peer)
 {
-    for (size_t i = 0; i < c->server_count; i++)
-        if (c->servers[i]->incarnation == peer)
-            flags[i] = true;
+    size_t i = 0;
+    while (i < c->server_count && c->servers[i]->incarnation != peer)
+        i++;
+    return i;
 }

@@ -12,8 +12,9 @@ size_t controller_ready_workers(struct controller *c, struct cluster_member **ou
     return membership_list(&c->members, ROLE_WORKER, MEMBER_READY, out);
 }
 
-static void send_view(struct controller *c, bool to_servers)
+void controller_send_view(struct controller *c)
 {
+    bool to_servers = !c->view_settled;
     struct cluster_member *workers[MEMBERSHIP_MAX];
     struct view_member server_list[MEMBERSHIP_MAX], worker_list[MEMBERSHIP_MAX];
     size_t worker_count = controller_ready_workers(c, workers);
@@ -30,8 +31,9 @@ static void send_view(struct controller *c, bool to_servers)
                               worker_count, c->shard_owners, c->job->cluster.shards};
     size_t count = to_servers ? c->server_count : worker_count;
     for (size_t i = 0; i < count; i++)
-        controller_send(c, to_servers ? c->servers[i]->incarnation : workers[i]->incarnation,
-                        &message, NULL, 0);
+        if (!to_servers || !c->server_seen[i])
+            controller_send(c, to_servers ? c->servers[i]->incarnation : workers[i]->incarnation,
+                            &message, NULL, 0);
 }
 
 static enum status make_view(struct controller *c, struct error *err)
@@ -49,6 +51,7 @@ static enum status make_view(struct controller *c, struct error *err)
         numbers[i] = workers[i]->number;
     size_t moved = placement_shards(numbers, worker_count, c->shard_owners, c->job->cluster.shards);
     c->view++;
+    c->moved++;
     c->view_settled = false;
     c->server_count = membership_list(&c->members, ROLE_SERVER, MEMBER_READY, c->servers);
     memset(c->server_seen, 0, sizeof c->server_seen);
@@ -56,7 +59,7 @@ static enum status make_view(struct controller *c, struct error *err)
     snprintf(text, sizeof text, "view %u: %zu workers, %zu servers, %zu shards moved", c->view,
              worker_count, c->server_count, moved);
     c->ports.event(c->ports.driver, "view", text);
-    send_view(c, true);
+    controller_send_view(c);
     return OK;
 }
 
@@ -64,7 +67,7 @@ static enum status make_view(struct controller *c, struct error *err)
 static enum status settle_view(struct controller *c, struct error *err)
 {
     c->view_settled = true;
-    send_view(c, false);
+    controller_send_view(c);
     if (c->phase == PHASE_JOIN) {
         if (c->current == NULL)
             return controller_begin_stage(c, 0, err);
@@ -82,9 +85,11 @@ static enum status settle_view(struct controller *c, struct error *err)
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
                                    struct error *err)
 {
-    if (view != c->view || c->view_settled)
+    size_t i = controller_server(c, peer);
+    if (view != c->view || c->view_settled || i == c->server_count)
         return OK;
-    controller_mark_server(c, c->server_seen, peer);
+    c->moved += !c->server_seen[i];
+    c->server_seen[i] = true;
     return controller_all_servers(c, c->server_seen) ? settle_view(c, err) : OK;
 }
 
@@ -140,9 +145,27 @@ static enum status refuse(struct controller *c, uint64_t peer, const char *why)
     return OK;
 }
 
+static void welcome(struct controller *c, const struct cluster_member *member)
+{
+    struct message message = {.type = MESSAGE_WELCOME};
+    message.body.welcome = (struct message_welcome){member->number, c->job->cluster.heartbeat_ms,
+                                                    10 * c->job->cluster.death_ms};
+    struct frame text = {c->job->text, c->job->text_bytes};
+    controller_send(c, member->incarnation, &message, &text, 1);
+}
+
 enum status controller_take_hello(struct controller *c, uint64_t peer,
                                   const struct message_hello *hello)
 {
+    struct cluster_member *member = membership_find(&c->members, peer);
+    if (member != NULL) {
+        welcome(c, member); /* the first one was lost, or is still under way */
+        return OK;
+    }
+    if (membership_is_dead(&c->members, peer)) {
+        controller_tell_stop(c, peer, "declared dead");
+        return OK;
+    }
     if (hello->role != ROLE_WORKER && hello->role != ROLE_SERVER)
         return refuse(c, peer, "only workers and servers can join");
     if (hello->role == ROLE_SERVER && c->view > 0)
@@ -158,14 +181,10 @@ enum status controller_take_hello(struct controller *c, uint64_t peer,
                      hello->platform, c->members.members[i].platform);
             return refuse(c, peer, text);
         }
-    struct cluster_member *member = membership_join(&c->members, peer, hello, c->now_ms);
+    member = membership_join(&c->members, peer, hello, c->now_ms);
     if (member == NULL)
         return refuse(c, peer, "the cluster is full");
-    struct message message = {.type = MESSAGE_WELCOME};
-    message.body.welcome = (struct message_welcome){member->number, c->job->cluster.heartbeat_ms,
-                                                    10 * c->job->cluster.death_ms};
-    struct frame text = {c->job->text, c->job->text_bytes};
-    controller_send(c, peer, &message, &text, 1);
+    welcome(c, member);
     c->ports.member(c->ports.driver, member);
     return OK;
 }

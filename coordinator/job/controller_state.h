@@ -10,6 +10,9 @@
 
 #define FIRST_VERSION 1     /* 0 is "no version" */
 #define STALL_MS_MAX 300000 /* longer than any micro-batch or batch of features should take */
+/* The first wait before asking again for what has not come; doubles up to the last. */
+#define REMIND_MS 2000
+#define REMIND_MS_LAST 32000
 #define PARTS_MAX (JOB_DOMAINS_MAX * SPLIT_COUNT)
 
 /* What the values in the servers are for. */
@@ -35,8 +38,11 @@ struct controller {
     struct membership members;
     int64_t now_ms, join_deadline_ms;
 
-    uint64_t stall_mark; /* changes when anything moves … */
-    int64_t stall_ms;    /* … and when it last did */
+    uint64_t moved; /* counts answers and whatever is begun */
+    uint64_t moved_seen, samples_seen;
+    int64_t still_ms;  /* since when nothing has moved; 0: never looked */
+    int64_t remind_ms; /* when to ask again */
+    int64_t remind_after_ms;
 
     enum controller_phase phase;
     enum purpose purpose;
@@ -52,6 +58,7 @@ struct controller {
     uint32_t shard_owners[JOB_SHARDS_MAX];
     struct cluster_member *servers[MEMBERSHIP_MAX];
     bool server_seen[MEMBERSHIP_MAX], server_loaded[MEMBERSHIP_MAX];
+    uint32_t server_part[MEMBERSHIP_MAX]; /* next part of the LOAD that it waits for */
     size_t server_count;
     bool servers_lost; /* one died since the last LOAD: what the others hold is not enough */
     bool worker_tasked[MEMBERSHIP_MAX + 1]; /* by member number: has the current task */
@@ -115,6 +122,8 @@ enum status controller_keep_values(struct values **slot, const struct values *va
                                    struct error *err) MUST_CHECK;
 
 /* ---- controller_members.c ---- */
+/* The view, to whoever has not told that it knows it: servers first, then workers. */
+void controller_send_view(struct controller *c);
 /* Ready workers, in order of number. */
 size_t controller_ready_workers(struct controller *c, struct cluster_member **out);
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
@@ -127,7 +136,16 @@ enum status controller_take_hello(struct controller *c, uint64_t peer,
 enum status controller_take_ready(struct controller *c, struct cluster_member *member,
                                   const struct message_ready *ready, struct error *err) MUST_CHECK;
 
+/* ---- controller_remind.c ---- */
+/* Asks again for what has not come for a while, and gives up after STALL_MS_MAX. */
+enum status controller_check_progress(struct controller *c, struct error *err) MUST_CHECK;
+/* Samples that the workers have told of in the task in work. */
+uint64_t controller_samples_done(const struct controller *c);
+
 /* ---- controller_tasks.c ---- */
+/* The task in work to one worker, with the `again_count` pieces to be done again. */
+void controller_send_task(struct controller *c, struct cluster_member *worker, uint32_t *again,
+                          size_t again_count);
 /* The task in work to all workers of the settled view that do not have it yet. */
 void controller_spread_task(struct controller *c);
 /* A new task of part_count parts (task_parts), for the values in the servers; nothing is sent yet.
@@ -152,14 +170,22 @@ enum status controller_take_pixels(struct controller *c, const struct message *m
 /* ---- controller_load.c ---- */
 /* Loads the current values into the servers. */
 enum status controller_enter_load(struct controller *c, struct error *err) MUST_CHECK;
+/* What a server has loaded by now. */
+enum status controller_take_loaded(struct controller *c, uint64_t peer,
+                                   const struct message_loaded *loaded,
+                                   struct error *err) MUST_CHECK;
+/* Sends what is not loaded yet. */
+void controller_send_loads(struct controller *c);
 /* Is the flag set for every server of the view? */
 bool controller_all_servers(const struct controller *c, const bool *flags);
-/* Sets the flag of the server with this identity. */
-void controller_mark_server(struct controller *c, bool *flags, uint64_t peer);
+/* Position of this server in the view; server_count when it is not there. */
+size_t controller_server(const struct controller *c, uint64_t peer);
 
 /* ---- controller_epoch.c ---- */
 /* Chooses pseudo labels and begins an epoch. */
 enum status controller_enter_train(struct controller *c, struct error *err) MUST_CHECK;
+/* Asks servers whose blocks are not back for them. */
+void controller_ask_for_snapshot(struct controller *c);
 enum status controller_take_snapshot(struct controller *c, const struct message *message,
                                      const struct frame *payloads, size_t count,
                                      struct error *err) MUST_CHECK;

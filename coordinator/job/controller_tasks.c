@@ -8,11 +8,14 @@
 
 /* ---- tasks ---- */
 
-static void send_task(struct controller *c, struct cluster_member *worker)
+void controller_send_task(struct controller *c, struct cluster_member *worker, uint32_t *again,
+                          size_t again_count)
 {
     struct message message = {.type = MESSAGE_TASK};
     struct frame pseudo = {c->pseudo, c->pseudo_count * sizeof *c->pseudo};
     message.body.task = c->task_body;
+    message.body.task.again = again;
+    message.body.task.again_count = again_count;
     bool with_labels = c->task_body.kind == TASK_TRAIN && c->pseudo_count > 0;
     controller_send(c, worker->incarnation, &message, &pseudo, with_labels ? 1 : 0);
     c->worker_tasked[worker->number] = true;
@@ -27,7 +30,7 @@ void controller_spread_task(struct controller *c)
         return;
     for (size_t i = 0; i < count; i++)
         if (!c->worker_tasked[workers[i]->number])
-            send_task(c, workers[i]);
+            controller_send_task(c, workers[i], NULL, 0);
 }
 
 void controller_begin_task(struct controller *c, enum task_kind kind, size_t part_count)
@@ -53,6 +56,7 @@ void controller_begin_task(struct controller *c, enum task_kind kind, size_t par
     for (size_t i = 0; kind != TASK_SHOW && i < part_count; i++)
         c->task_samples += controller_part_samples(c, c->task_parts[i]);
     c->task_sent = true;
+    c->moved++;
     c->phase_began_ms = c->now_ms;
 }
 
@@ -117,6 +121,7 @@ enum status controller_take_prepared(struct controller *c, const struct message_
             c->unreadable_count, c->manifest->sample_count, c->job->data.unreadable_share_max);
     if (!c->shard_done[0][prepared->shard]) {
         c->shard_done[0][prepared->shard] = true;
+        c->moved++;
         c->pieces_left--;
     }
     return controller_advance(c, err);
@@ -185,6 +190,7 @@ enum status controller_take_predicted(struct controller *c, const struct message
     place_predictions(c->parts[part], predicted->shard, shards, payloads[0].data, payloads[1].data,
                       expected);
     c->shard_done[at][predicted->shard] = true;
+    c->moved++;
     c->pieces_left--;
     return c->pieces_left == 0 ? controller_advance(c, err) : OK;
 }

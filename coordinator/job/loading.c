@@ -98,7 +98,7 @@ static uint32_t count_parts(const struct loading *loading, uint32_t server)
     return parts;
 }
 
-void loading_send(const struct loading *loading, uint32_t server, uint64_t peer,
+void loading_send(const struct loading *loading, uint32_t server, uint32_t first, uint64_t peer,
                   struct outbox outbox)
 {
     struct part part;
@@ -118,6 +118,8 @@ void loading_send(const struct loading *loading, uint32_t server, uint64_t peer,
     for (; load->part < load->parts; load->part++) {
         fill_part(loading, server, &at, &part);
         load->block_count = part.block_count;
+        if (load->part < first)
+            continue;
         outbox.send(outbox.driver, peer, &message, part.payloads, part.payload_count);
     }
 }
@@ -163,7 +165,7 @@ bool gathering_take(struct gathering *gathering, const struct message_snapshot *
     size_t used = 0;
     const struct layout *layout = gathering->layout;
     if (snapshot->version != gathering->version)
-        return false;
+        return true;
     for (size_t i = 0; i < snapshot->block_count; i++) {
         const struct snapshot_block *entry = &snapshot->blocks[i];
         bool metric = entry->block == layout->metric_block;

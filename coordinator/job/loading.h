@@ -26,8 +26,9 @@ struct loading {
 void loading_block_bytes(const struct plan *plan, const struct layout *layout, size_t domains,
                          size_t *bytes);
 
-/* Sends all blocks that server number `server` owns, in as many messages as it takes. */
-void loading_send(const struct loading *loading, uint32_t server, uint64_t peer,
+/* Sends the blocks that server number `server` owns, in as many messages as it takes, from part
+ * `first` on. */
+void loading_send(const struct loading *loading, uint32_t server, uint32_t first, uint64_t peer,
                   struct outbox outbox);
 
 /* Snapshots of all servers, put together. */
@@ -43,7 +44,8 @@ struct gathering {
 
 void gathering_begin(struct gathering *gathering, uint64_t version);
 
-/* Takes a part; false when it does not fit (nothing is changed beyond the blocks that did). */
+/* Takes a part; false when it does not fit (nothing is changed beyond the blocks that did). A part
+ * that comes twice, or of another version, changes nothing. */
 bool gathering_take(struct gathering *gathering, const struct message_snapshot *snapshot,
                     const struct frame *payloads, size_t count);
 

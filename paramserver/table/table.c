@@ -18,6 +18,7 @@ struct table {
     uint64_t version;
     uint64_t load_version;
     uint64_t stage_version;
+    uint64_t handed; /* version of the last snapshot */
     uint32_t steps_per_epoch;
     size_t open[3]; /* blocks of each kind that are not complete in the open step */
     size_t total[3];
@@ -196,8 +197,10 @@ enum reduction_result table_add(struct table *table, const struct push_entry *en
     return result;
 }
 
-static void add_metric(struct block *block)
+static void add_metric(const struct table *table, struct block *block)
 {
+    if (table->version == table->handed)
+        memset(block->totals, 0, block->domains * block->elements * sizeof *block->totals);
     for (size_t d = 0; d < block->domains; d++) {
         const double *sum = reduction_root(block->sums[d]).sum;
         for (size_t i = 0; i < block->elements; i++)
@@ -225,7 +228,7 @@ enum status table_advance(struct table *table, struct error *err)
                 update_block(block, table->stage, &table->room, table->version,
                              table->version - table->stage_version, table->steps_per_epoch, err);
         else if (block->kind == BLOCK_METRIC)
-            add_metric(block);
+            add_metric(table, block);
         else
             keep_statistic(block);
         if (status != OK)
@@ -339,11 +342,29 @@ uint32_t table_snapshot_parts(const struct table *table)
     return parts;
 }
 
-void table_forget_metrics(struct table *table)
+void table_handed_out(struct table *table)
+{
+    table->handed = table->version;
+}
+
+static bool lacks(const struct table *table, bool statistics, uint32_t shard)
 {
     for (size_t i = 0; i < table->block_count; i++) {
-        struct block *block = &table->blocks[i];
-        if (block->kind == BLOCK_METRIC)
-            memset(block->totals, 0, block->elements * block->domains * sizeof *block->totals);
+        const struct block *block = &table->blocks[i];
+        if ((block->kind == BLOCK_STATISTIC) != statistics)
+            continue;
+        for (size_t d = 0; d < block->domains; d++)
+            if (!reduction_covers(block->sums[d], shard))
+                return true;
     }
+    return false;
+}
+
+size_t table_missing(const struct table *table, bool statistics, uint32_t *shards)
+{
+    size_t count = 0;
+    for (uint32_t s = 0; s < table->shards; s++)
+        if (lacks(table, statistics, s))
+            shards[count++] = s;
+    return count;
 }

@@ -67,7 +67,12 @@ size_t table_snapshot_part(const struct table *table, size_t *at, struct snapsho
 /* Number of parts that table_snapshot_part will make. */
 uint32_t table_snapshot_parts(const struct table *table);
 
-/* Totals of the metrics start again from zero. */
-void table_forget_metrics(struct table *table);
+/* A snapshot of the open version was handed out: totals of the metrics start again from zero when
+ * the step after it is complete, so that a lost snapshot can be made again. */
+void table_handed_out(struct table *table);
+
+/* Shards that some block of the open step still lacks: statistic blocks, or parameters and metrics.
+ * Fills shards[WIRE_SHARDS_MAX], ascending; returns their number. */
+size_t table_missing(const struct table *table, bool statistics, uint32_t *shards);
 
 #endif

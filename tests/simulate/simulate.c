@@ -1,9 +1,9 @@
 /* Thousands of random lives of a cluster: the real coordinator, servers and workers in one process
  * (sim_fixture.h), disturbed by whatever a seed draws: deaths of workers and servers, a worker that
- * hangs and comes back, one that joins, a coordinator that is restarted on another cluster, pushes
- * that come twice and late, strangers, a letter that is lost. Each run must end with the bits of
- * the undisturbed one; only where a letter was lost it may end with the coordinator saying that
- * nothing moves any more.
+ * hangs and comes back, one that joins, a coordinator that is restarted on another cluster, letters
+ * that are lost, late, doubled or out of order, a way that is cut, strangers. Each run must end with
+ * the bits of the undisturbed one; only where the last worker or server was cut off or killed it may
+ * end with the coordinator saying that nobody is left.
  *
  *     simulate [FIRST [COUNT]]     one test for each hundred seeds; a failing seed is named
  */
@@ -19,7 +19,7 @@
 #define HUNDRED 100
 
 static struct {
-    uint64_t runs, events, views, deaths, restarts, lost, refused, duplicates, fenced;
+    uint64_t runs, events, views, deaths, restarts, cuts, lost, refused, duplicates, fenced;
 } seen;
 
 /* Once in `in` seeds, at a random moment. */
@@ -40,7 +40,12 @@ static struct sim_plan plan_of(uint64_t seed)
         .kill_server_at = moment(seed, 20, 2, events),
         .freeze_worker_at = moment(seed, 30, 4, events),
         .join_worker_at = moment(seed, 40, 2, events),
-        .lose_at = moment(seed, 50, 4, events),
+        .cut_at = moment(seed, 50, 4, events),
+        .cut_ms = 100 << draw(seed, 6, 9), /* to 25 s, death is at 10 s */
+        .cut_one_way = draw(seed, 7, 2) == 0,
+        .lost_in_1000 = draw(seed, 8, 2) == 0 ? 1 + (uint32_t)draw(seed, 9, 60) : 0,
+        .delay_ms = draw(seed, 60, 3) == 0 ? 1 << draw(seed, 61, 12) : 0,
+        .disordered = draw(seed, 62, 4) == 0,
         .restart_after = draw(seed, 2, 4) == 0 ? 1 + draw(seed, 3, calm.epoch_count) : 0,
         .doubled = draw(seed, 4, 2) == 0,
         .strangers = draw(seed, 5, 4) == 0,
@@ -59,7 +64,8 @@ static void every_life_ends_with_the_same_bits(void **state)
         seen.deaths += plan.kill_worker_at != SIM_NEVER;
         seen.deaths += plan.kill_server_at != SIM_NEVER;
         seen.restarts += plan.restart_after > 0;
-        seen.lost += plan.lose_at != SIM_NEVER;
+        seen.cuts += plan.cut_at != SIM_NEVER;
+        seen.lost += result.lost;
         seen.refused += result.refused;
         seen.duplicates += result.duplicates;
         seen.fenced += result.fenced;
@@ -82,14 +88,15 @@ int main(int argc, char **argv)
                                       .initial_state = &firsts[i]};
     }
     int failed = _cmocka_run_group_tests("simulate", list, tests, setup, teardown);
-    printf(
-        "%llu runs, %llu events: %llu deaths, %llu restarts, %llu letters lost, %llu runs refused, "
-        "%llu views, %llu pushes twice, %llu letters fenced off\n",
-        (unsigned long long)seen.runs, (unsigned long long)seen.events,
-        (unsigned long long)seen.deaths, (unsigned long long)seen.restarts,
-        (unsigned long long)seen.lost, (unsigned long long)seen.refused,
-        (unsigned long long)seen.views, (unsigned long long)seen.duplicates,
-        (unsigned long long)seen.fenced);
+    printf("%llu runs, %llu events: %llu deaths, %llu restarts, %llu ways cut, %llu letters lost, "
+           "%llu "
+           "runs refused, "
+           "%llu views, %llu sums twice, %llu letters fenced off\n",
+           (unsigned long long)seen.runs, (unsigned long long)seen.events,
+           (unsigned long long)seen.deaths, (unsigned long long)seen.restarts,
+           (unsigned long long)seen.cuts, (unsigned long long)seen.lost,
+           (unsigned long long)seen.refused, (unsigned long long)seen.views,
+           (unsigned long long)seen.duplicates, (unsigned long long)seen.fenced);
     free(list);
     free(firsts);
     return failed;

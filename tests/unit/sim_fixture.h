@@ -1,8 +1,9 @@
 /* A whole cluster in one process, without sockets, clocks or threads: the real controller, servers
- * and worker cores, and between each pair of them a queue that keeps its order. Which queue is
- * delivered next, and which worker acts next, is drawn from a seed; every message goes through the
- * real codec. Members may die, freeze, join late; pushes may come twice. A failing run prints its
- * seed. */
+ * and worker cores, and between each pair of them a queue of letters. Which queue is delivered
+ * next, and which worker acts next, is drawn from a seed; every message goes through the real
+ * codec. Members may die, freeze, join late; letters may be lost, late, doubled, out of order; the
+ * way between two members may be cut. Time is a number: a millisecond an event, and what is needed
+ * when nothing else can happen. A failing run prints its seed. */
 #ifndef GRAFT_TESTS_UNIT_SIM_FIXTURE_H
 #define GRAFT_TESTS_UNIT_SIM_FIXTURE_H
 
@@ -83,35 +84,65 @@ static void sim_kill(struct sim *sim, enum member_role role)
             sim_cut_queue(&sim->queues[victim][to], sim_draw(sim, 4));
 }
 
-/* Was it an honest end: the error that the plan asks for, or nobody left to work? */
+/* Was it an honest end: the error that the plan asks for, or members gone? */
 static void sim_judge(struct sim *sim, enum status status, const struct error *err)
 {
     if (status == OK)
         return;
     bool asked = sim->plan.ends_with != NULL && strstr(err->text, sim->plan.ends_with) != NULL;
-    sim->result.refused = !asked && strstr(err->text, "no worker is left") != NULL;
+    sim->result.refused = !asked && (strstr(err->text, "is left; start the job again") != NULL ||
+                                     strstr(err->text, "before it was ready") != NULL);
     sim->ended = asked || sim->result.refused;
     if (!sim->ended)
         sim_check(sim, status, err);
 }
 
+/* Everybody's clock, and the heartbeats of those who are running, welcomed, not `silent` (0: none)
+ * and not cut off. */
+static void sim_tick(struct sim *sim, size_t silent)
+{
+    struct error err;
+    struct message beat = {.type = MESSAGE_HEARTBEAT};
+    sim->tick_ms = sim->now_ms + SIM_TICK_MS;
+    for (size_t i = 1; i < sim->member_count; i++) {
+        struct sim_member *member = &sim->members[i];
+        if (!member->running || i == silent)
+            continue;
+        if (!member->welcomed)
+            sim_hello(member);
+        else if (sim->cut_until_ms[i][0] <= sim->now_ms)
+            sim_check(sim,
+                      controller_handle(sim->controller, sim->now_ms, member->identity, &beat, NULL,
+                                        0, &err),
+                      &err);
+        if (member->welcomed && member->role == ROLE_SERVER)
+            server_tick(member->server, sim->now_ms);
+        if (member->role == ROLE_WORKER)
+            member->worker->idle = false;
+    }
+    sim_judge(sim, controller_tick(sim->controller, sim->now_ms, &err), &err);
+}
+
 /* A worker hangs for so long that it is declared dead, and then goes on as if nothing had been. */
 static void sim_freeze(struct sim *sim)
 {
-    struct error err;
     size_t victim = sim_victim(sim, ROLE_WORKER);
-    struct message beat = {.type = MESSAGE_HEARTBEAT};
     if (victim == 0)
         return;
     sim->members[victim].deaf = true;
     sim->now_ms += sim->world->job->cluster.death_ms + 1;
-    for (size_t i = 1; i < sim->member_count; i++)
-        if (i != victim && sim->members[i].running)
-            sim_check(sim,
-                      controller_handle(sim->controller, sim->now_ms, sim->members[i].identity,
-                                        &beat, NULL, 0, &err),
-                      &err);
-    sim_judge(sim, controller_tick(sim->controller, sim->now_ms, &err), &err);
+    sim_tick(sim, victim);
+}
+
+/* Nothing passes between two members for a while. */
+static void sim_cut(struct sim *sim)
+{
+    size_t a = sim_draw(sim, (uint32_t)sim->member_count),
+           b = sim_draw(sim, (uint32_t)sim->member_count);
+    sim->cut_until_ms[a][b] = sim->now_ms + sim->plan.cut_ms;
+    sim_cut_queue(&sim->queues[a][b], 0);
+    if (!sim->plan.cut_one_way)
+        sim->cut_until_ms[b][a] = sim->now_ms + sim->plan.cut_ms;
 }
 
 /* A push that would ruin the weights and a snapshot that would ruin the values, from nobody. */
@@ -249,15 +280,37 @@ static void sim_coordinate(struct sim *sim, uint64_t peer, const struct message 
     sim_judge(sim, status, &err);
 }
 
+/* The queue's first letter or, in disorder, any that is ready. */
+static struct sim_letter *sim_unlink(struct sim *sim, struct sim_queue *queue)
+{
+    struct sim_letter **at = &queue->first, *last = NULL;
+    for (uint32_t skip = sim->plan.disordered ? sim_draw(sim, 4) : 0;
+         skip > 0 && (*at)->next != NULL && (*at)->next->ready_ms <= sim->now_ms; skip--) {
+        last = *at;
+        at = &last->next;
+    }
+    struct sim_letter *letter = *at;
+    *at = letter->next;
+    if (queue->last == letter)
+        queue->last = last;
+    return letter;
+}
+
+static void sim_welcome(struct sim_member *member)
+{
+    bool first = !member->welcomed;
+    member->welcomed = true;
+    if (member->role == ROLE_SERVER && first)
+        server_tick(member->server, member->sim->now_ms);
+}
+
 static void sim_deliver(struct sim *sim, size_t from, size_t to)
 {
-    struct sim_queue *queue = &sim->queues[from][to];
-    struct sim_letter *letter = queue->first;
+    struct sim_letter *letter = sim_unlink(sim, &sim->queues[from][to]);
     struct sim_member *member = &sim->members[to];
     struct message message;
     size_t sizes[WIRE_FRAMES_MAX], count;
     struct error err;
-    queue->first = letter->next;
     uint64_t peer = sim->members[from].identity;
     if (member->running) {
         sim_check(sim,
@@ -265,15 +318,15 @@ static void sim_deliver(struct sim *sim, size_t from, size_t to)
                                &count, &err),
                   &err);
         assert_int_equal(count, letter->frame_count);
+        if (message.type == MESSAGE_WELCOME)
+            sim_welcome(member);
         if (to == 0)
             sim_coordinate(sim, peer, &message, letter);
         else if (message.type == MESSAGE_STOP)
             member->running = member->deaf;
         else if (member->role == ROLE_WORKER)
             sim_worker_handle(member, &message, letter->frames, count);
-        else if (message.type == MESSAGE_WELCOME)
-            sim_send(member, PEER_COORDINATOR, &(struct message){.type = MESSAGE_READY}, NULL, 0);
-        else
+        else if (message.type != MESSAGE_WELCOME)
             sim_check(sim,
                       server_handle(member->server, peer, &message, letter->frames, count, &err),
                       &err);
@@ -292,45 +345,36 @@ static size_t sim_choices(const struct sim *sim, struct sim_choice *out)
     size_t count = 0;
     for (size_t from = 0; from < sim->member_count; from++)
         for (size_t to = 0; to < sim->member_count; to++)
-            if (sim->queues[from][to].first != NULL)
+            if (sim->queues[from][to].first != NULL &&
+                sim->queues[from][to].first->ready_ms <= sim->now_ms)
                 out[count++] = (struct sim_choice){from, to};
     for (size_t i = 1; i < sim->member_count; i++)
-        if (sim->members[i].running && sim->members[i].role == ROLE_WORKER &&
-            !sim->members[i].worker->idle)
+        if (sim->members[i].running && sim->members[i].welcomed &&
+            sim->members[i].role == ROLE_WORKER && !sim->members[i].worker->idle)
             out[count++] = (struct sim_choice){i, i};
     if (sim->obituary_count > 0)
         out[count++] = (struct sim_choice){0, 0};
     return count;
 }
 
-/* The first letter of one of the queues. */
-static void sim_lose(struct sim *sim)
+static bool sim_under_way(const struct sim *sim)
 {
-    struct sim_queue *full[SIM_MEMBERS * SIM_MEMBERS];
-    size_t count = 0;
     for (size_t from = 0; from < sim->member_count; from++)
         for (size_t to = 0; to < sim->member_count; to++)
             if (sim->queues[from][to].first != NULL)
-                full[count++] = &sim->queues[from][to];
-    if (count == 0)
-        return;
-    struct sim_queue *queue = full[sim_draw(sim, (uint32_t)count)];
-    struct sim_letter *letter = queue->first;
-    queue->first = letter->next;
-    queue->last = queue->first == NULL ? NULL : queue->last;
-    sim_letter_free(letter);
+                return true;
+    return false;
 }
 
-/* Nobody has anything to do: time passes until the coordinator notices. */
+/* Nobody has anything to do now: time passes. Where nothing can be lost somebody must. */
 static bool sim_wait(struct sim *sim)
 {
-    struct error err;
-    if (sim->plan.lose_at == SIM_NEVER)
+    bool may_be_lost =
+        sim->plan.lost_in_1000 > 0 || sim->plan.cut_at != SIM_NEVER || sim->plan.disordered;
+    if (!may_be_lost && !sim_under_way(sim))
         return false;
-    sim->now_ms += sim->world->job->cluster.death_ms - 1;
-    if (controller_tick(sim->controller, sim->now_ms, &err) == OK)
-        return false;
-    sim->result.refused = sim->ended = true;
+    sim->now_ms = sim->tick_ms;
+    sim_tick(sim, 0);
     return true;
 }
 
@@ -345,8 +389,8 @@ static void sim_faults(struct sim *sim)
         sim_freeze(sim);
     if (event == sim->plan.join_worker_at)
         sim_join(sim, ROLE_WORKER);
-    if (event == sim->plan.lose_at)
-        sim_lose(sim);
+    if (event == sim->plan.cut_at)
+        sim_cut(sim);
     if (sim->plan.strangers && event % 50 == 0)
         sim_strangers(sim);
 }
@@ -362,7 +406,8 @@ static bool sim_step(struct sim *sim)
     if (count == 0)
         return sim_wait(sim);
     struct sim_choice choice = choices[sim_draw(sim, (uint32_t)count)];
-    sim->now_ms++;
+    if (++sim->now_ms >= sim->tick_ms)
+        sim_tick(sim, 0);
     if (choice.from != choice.to)
         sim_deliver(sim, choice.from, choice.to);
     else if (choice.from != 0)

@@ -1,5 +1,5 @@
 /* What the simulated cluster is made of, and the letters between its members: one queue for each
- * pair, which keeps its order. Every message goes through the real codec. For sim_fixture.h. */
+ * pair, which keeps its order unless the plan says otherwise. Every message goes through the real codec. For sim_fixture.h. */
 #ifndef GRAFT_TESTS_UNIT_SIM_LETTERS_H
 #define GRAFT_TESTS_UNIT_SIM_LETTERS_H
 
@@ -18,9 +18,11 @@
 #define SIM_EPOCHS 16
 #define SIM_EVENTS_MAX 60000
 #define SIM_NEVER UINT64_MAX
+#define SIM_TICK_MS 500 /* heartbeats, and everybody's clock */
 
 struct sim_letter {
     struct sim_letter *next;
+    int64_t ready_ms; /* not delivered before */
     struct frame *frames;
     size_t frame_count;
     uint8_t *header;
@@ -33,7 +35,7 @@ struct sim_queue {
 
 struct sim_worker {
     struct worker core;
-    uint32_t number, view, generation;
+    uint32_t number;
     struct stage *stages[JOB_STAGES_MAX], *stage;
     struct link_progress progress;
     uint64_t servers[SIM_MEMBERS], positions[SIM_MEMBERS];
@@ -49,6 +51,7 @@ struct sim_member {
     uint64_t identity;
     bool running;
     bool deaf; /* does not obey STOP: a process that hangs and comes back */
+    bool welcomed;
     struct server *server;
     struct sim_worker *worker;
 };
@@ -58,9 +61,14 @@ struct sim_plan {
     uint64_t seed;
     uint32_t workers, servers;
     uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at; /* SIM_NEVER: no */
-    uint64_t lose_at;      /* a letter that is under way never arrives; SIM_NEVER: all do */
+    uint32_t lost_in_1000; /* letters that never arrive */
+    uint32_t delay_ms;     /* a letter takes up to so long */
+    bool disordered;       /* letters of a pair overtake each other */
+    uint64_t cut_at;       /* nothing passes between two members … */
+    int64_t cut_ms;        /* … for so long … */
+    bool cut_one_way;      /* … or only one way */
     size_t restart_after;  /* epochs; then all processes end, and others go on from what was kept */
-    bool doubled;          /* every push twice, and once more after the next one */
+    bool doubled;          /* every letter twice, and once more after the next one */
     bool strangers;        /* poisoned pushes and snapshots from nobody */
     const char *ends_with; /* the job must end with an error that says this; NULL: it must not */
 };
@@ -71,8 +79,8 @@ struct sim_result {
     size_t epoch_count;
     struct digest outcome;
     uint64_t events;
-    uint64_t duplicates, fenced, broken;
-    bool refused; /* nothing moved any more, and the coordinator said so */
+    uint64_t duplicates, fenced, broken, lost;
+    bool refused; /* nobody was left to work, and the coordinator said so */
     uint32_t views;
 };
 
@@ -104,12 +112,13 @@ struct sim {
     struct sim_member members[SIM_MEMBERS];
     size_t member_count;
     struct sim_queue queues[SIM_MEMBERS][SIM_MEMBERS]; /* [from][to] */
-    struct sim_letter *held[SIM_MEMBERS][SIM_MEMBERS]; /* an old push that comes once more */
+    struct sim_letter *held[SIM_MEMBERS][SIM_MEMBERS]; /* an old one that comes once more */
+    int64_t cut_until_ms[SIM_MEMBERS][SIM_MEMBERS];
     size_t obituaries[SIM_MEMBERS]; /* members whose end the coordinator is yet to hear of */
     size_t obituary_count;
     struct sim_kept current, best[JOB_STAGES_MAX];
     bool restarted, ended;
-    int64_t now_ms;
+    int64_t now_ms, tick_ms;
     uint32_t draws;
 };
 
@@ -117,11 +126,12 @@ static void sim_fail(const struct sim *sim, const char *why)
 {
     const struct sim_plan *plan = &sim->plan;
     fail_msg("%s (seed %llu, %u workers, %u servers, event %llu; kill worker %lld server %lld "
-             "freeze %lld join %lld)",
+             "freeze %lld join %lld cut %lld for %lld ms, %u lost in 1000)",
              why, (unsigned long long)plan->seed, plan->workers, plan->servers,
              (unsigned long long)sim->result.events, (long long)plan->kill_worker_at,
              (long long)plan->kill_server_at, (long long)plan->freeze_worker_at,
-             (long long)plan->join_worker_at);
+             (long long)plan->join_worker_at, (long long)plan->cut_at, (long long)plan->cut_ms,
+             plan->lost_in_1000);
 }
 
 static void sim_check(const struct sim *sim, enum status status, const struct error *err)
@@ -142,6 +152,9 @@ static void sim_post(struct sim *sim, size_t from, size_t to, struct sim_letter 
 {
     struct sim_queue *queue = &sim->queues[from][to];
     letter->next = NULL;
+    letter->ready_ms = sim->now_ms;
+    if (sim->plan.delay_ms > 0)
+        letter->ready_ms += sim_draw(sim, sim->plan.delay_ms);
     if (queue->first == NULL)
         queue->first = letter;
     else
@@ -217,6 +230,14 @@ static void sim_send_double(struct sim *sim, size_t from, size_t to,
     sim->held[from][to] = sim_letter_copy(letter);
 }
 
+static bool sim_is_lost(struct sim *sim, size_t from, size_t to)
+{
+    bool lost = sim->cut_until_ms[from][to] > sim->now_ms ||
+                (sim->plan.lost_in_1000 > 0 && sim_draw(sim, 1000) < sim->plan.lost_in_1000);
+    sim->result.lost += lost;
+    return lost;
+}
+
 static void sim_send(void *driver, uint64_t peer, struct message *message,
                      const struct frame *payloads, size_t count)
 {
@@ -235,9 +256,11 @@ static void sim_send(void *driver, uint64_t peer, struct message *message,
         sizes[i] = payloads[i].bytes;
     sim_check(sim, codec_encode(sim->codec, message, sizes, count, &header, &header_bytes, &err),
               &err);
+    if (sim_is_lost(sim, from, to))
+        return;
     struct sim_letter *letter = sim_letter_make(header, header_bytes, payloads, count);
     sim_post(sim, from, to, letter);
-    if (sim->plan.doubled && message->type == MESSAGE_PUSH)
+    if (sim->plan.doubled)
         sim_send_double(sim, from, to, letter);
 }
 

@@ -9,8 +9,8 @@ static void sim_to_server(void *driver, uint64_t position, struct message *messa
                           const struct frame *payloads, size_t count)
 {
     struct sim_member *member = driver;
-    message->view = member->worker->view;
-    message->generation = member->worker->generation;
+    message->view = member->worker->core.view;
+    message->generation = member->worker->core.generation;
     assert_true(position < member->worker->server_count);
     sim_send(member, member->worker->servers[position], message, payloads, count);
 }
@@ -18,8 +18,8 @@ static void sim_to_server(void *driver, uint64_t position, struct message *messa
 static void sim_worker_view(struct sim_worker *worker, const struct message *message)
 {
     const struct message_view *view = &message->body.view;
-    worker->view = message->view;
-    worker_take_view(&worker->core, view, worker->number);
+    if (!worker_take_view(&worker->core, view, message->view, worker->number))
+        return;
     worker->server_count = view->server_count;
     for (size_t i = 0; i < view->server_count; i++) {
         worker->servers[i] = view->servers[i].incarnation;
@@ -46,6 +46,8 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
     struct sim_worker *worker = member->worker;
     const struct message_task *task = &message->body.task;
     struct error err;
+    if (worker_weigh_task(&worker->core, message) != WORKER_TASK_NEW)
+        return;
     if (worker->stages[task->stage] == NULL)
         sim_check(sim,
                   stage_open(world->job, world->worker_model, world->blind, task->stage,
@@ -58,23 +60,29 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
                   trainer_pseudo_labels(worker->stage->trainer, payloads[0].data, payloads[0].bytes,
                                         &err),
                   &err);
-    bool anew = message->generation != worker->generation;
-    if (anew)
+    if (message->generation != worker->core.generation)
         sim_check(sim, stage_forget(worker->stage, &err), &err);
-    worker->generation = message->generation;
     worker->begun = false;
-    worker_take_task(&worker->core, task, worker->stage->statistics != NULL);
-    for (size_t i = 0; anew && i < worker->server_count; i++) {
+    worker_take_task(&worker->core, message, worker->stage->statistics != NULL);
+}
+
+static void sim_worker_pull(struct sim_member *member)
+{
+    const struct sim_worker *worker = member->worker;
+    const struct stage *stage = worker->stage;
+    uint64_t latest = weights_latest(stage->weights);
+    for (size_t i = 0; i < worker->server_count; i++) {
         struct message pull = {.type = MESSAGE_PULL};
+        pull.body.pull = (struct message_pull){
+            latest, stage->statistics != NULL && statistics_complete(stage->statistics, latest)};
         sim_to_server(member, i, &pull, NULL, 0);
     }
 }
 
-static void sim_worker_ready(struct sim_member *member, const struct message *welcome)
+static void sim_worker_ready(struct sim_member *member)
 {
     const struct sim_world *world = member->sim->world;
     struct message ready = {.type = MESSAGE_READY};
-    member->worker->number = welcome->body.welcome.member;
     ready.body.ready = (struct message_ready){world->blind->digest, world->worker_model->digest};
     sim_send(member, PEER_COORDINATOR, &ready, NULL, 0);
 }
@@ -84,8 +92,9 @@ static void sim_worker_published(struct sim_worker *worker, const struct message
 {
     const struct message_weights *weights = &message->body.weights;
     const struct message_statistics *sums = &message->body.statistics;
-    if (message->generation != worker->generation || worker->stage == NULL)
+    if (message->generation != worker->core.generation || worker->stage == NULL)
         return;
+    worker_heard(&worker->core);
     if (message->type == MESSAGE_WEIGHTS)
         for (size_t i = 0; i < weights->block_count; i++)
             weights_take(worker->stage->weights, weights->version, weights->blocks[i],
@@ -103,13 +112,17 @@ static void sim_worker_handle(struct sim_member *member, const struct message *m
     member->worker->idle = false;
     switch ((uint32_t)message->type) {
     case MESSAGE_WELCOME:
-        sim_worker_ready(member, message);
+        member->worker->number = message->body.welcome.member;
         break;
     case MESSAGE_VIEW:
         sim_worker_view(member->worker, message);
         break;
     case MESSAGE_TASK:
         sim_worker_task(member, message, payloads, count);
+        break;
+    case MESSAGE_WANTED:
+        if (message->generation == member->worker->core.generation)
+            worker_take_wanted(&member->worker->core, &message->body.wanted);
         break;
     case MESSAGE_WEIGHTS:
     case MESSAGE_STATISTICS:
@@ -162,7 +175,7 @@ static void sim_worker_predict(struct sim_member *member, const struct worker_ac
               trainer_predict(worker->stage->trainer, domain, split, action->shard, logits,
                               readable, &err),
               &err);
-    struct message message = {.type = MESSAGE_PREDICTED, .generation = worker->generation};
+    struct message message = {.type = MESSAGE_PREDICTED, .generation = worker->core.generation};
     message.body.predicted = (struct message_predicted){worker->core.task.task, action->shard,
                                                         action->part, (uint32_t)count};
     const struct frame frames[] = {{logits, count * classes * sizeof *logits}, {readable, count}};
@@ -197,14 +210,20 @@ static void sim_worker_act(struct sim_member *member)
     struct sim_worker *worker = member->worker;
     const struct stage *stage = worker->stage;
     struct error err;
-    struct worker_action action = {.kind = ACTION_WAIT};
-    if (stage != NULL)
-        action = worker_next(&worker->core, weights_latest(stage->weights),
-                             stage->statistics != NULL &&
-                                 statistics_complete(stage->statistics, worker->core.version));
+    bool complete = stage != NULL && stage->statistics != NULL &&
+                    statistics_complete(stage->statistics, worker->core.version);
+    struct worker_action action =
+        worker_next(&worker->core, member->sim->now_ms,
+                    stage != NULL ? weights_latest(stage->weights) : 0, complete);
     switch (action.kind) {
     case ACTION_WAIT:
         worker->idle = true;
+        break;
+    case ACTION_READY:
+        sim_worker_ready(member);
+        break;
+    case ACTION_PULL:
+        sim_worker_pull(member);
         break;
     case ACTION_PREPARE:
         sim_worker_prepare(member, action.shard);

@@ -14,7 +14,7 @@
 #define HIDDEN 7
 #define CALM                                                                                       \
     .kill_worker_at = SIM_NEVER, .kill_server_at = SIM_NEVER, .freeze_worker_at = SIM_NEVER,       \
-    .join_worker_at = SIM_NEVER, .lose_at = SIM_NEVER
+    .join_worker_at = SIM_NEVER, .cut_at = SIM_NEVER
 
 static const char job_text[] =
     "model = { file = \"made-in-memory.onnx\"; };\n"
@@ -27,7 +27,7 @@ static const char job_text[] =
     "    { name = \"t\"; labelled = false; divide = [0.7, 0.0, 0.3]; sources = ( {\n"
     "      format = \"csv\"; path = \"cache:t\"; width = 5; height = 1; label_column = 5; } ); }\n"
     "  ); };\n"
-    "cluster = { shards = 6; death_ms = 600000; join_seconds = 1000; };\n"
+    "cluster = { shards = 6; death_ms = 10000; join_seconds = 1000; };\n"
     "stages = (\n"
     "  { name = \"source\"; domains = [\"s\"]; epochs = 2; micro_batch = 4;\n"
     "    optimizer = { kind = \"sgd\"; rate = 0.1; }; select = \"source_validation\"; },\n"
@@ -114,8 +114,9 @@ static struct sim_result same_as_calm(const struct sim_plan *plan)
     struct sim_result result = sim_run(&world, plan);
     bool same = result.epoch_count == calm.epoch_count &&
                 memcmp(&result.outcome, &calm.outcome, sizeof calm.outcome) == 0;
-    /* A newcomer that is not ready yet cannot save a job whose last worker dies. */
-    if (result.refused && (plan->lose_at != SIM_NEVER || plan->join_worker_at != SIM_NEVER))
+    /* A newcomer that is not ready yet cannot save a job whose last worker dies, and who is cut off
+     * for long counts as dead. */
+    if (result.refused && (plan->cut_at != SIM_NEVER || plan->join_worker_at != SIM_NEVER))
         return result;
     same &= !result.refused;
     for (size_t i = 0; same && i < calm.epoch_count; i++)
