@@ -193,10 +193,10 @@ static void *foreign(const void *name, size_t bytes)
     return socket;
 }
 
-/* [1, LOADED, 0, 0, 0, 0, 0, [frame of `announced` bytes], []] */
+/* [WIRE_PROTOCOL, VIEWED, 0, 0, 0, 0, 0, [frame of `announced` bytes], []] */
 static void send_raw(void *socket, uint8_t announced, size_t frames, size_t bytes)
 {
-    const uint8_t header[] = {0x99, WIRE_PROTOCOL, MESSAGE_LOADED, 0,   0, 0, 0,
+    const uint8_t header[] = {0x99, WIRE_PROTOCOL, MESSAGE_VIEWED, 0,   0, 0, 0,
                               0,    0x91,          announced,      0x90};
     const uint8_t payload[64] = {0};
     assert_true(zmq_send(socket, header, sizeof header, frames > 0 ? ZMQ_SNDMORE : 0) >= 0);
@@ -234,7 +234,7 @@ static void frames_that_are_not_as_announced_are_dropped(void **state)
     await_dropped(listener, 5);
     send_raw(socket, 4, 1, 4); /* and the next good one arrives */
     await(listener);
-    assert_int_equal(received->message.type, MESSAGE_LOADED);
+    assert_int_equal(received->message.type, MESSAGE_VIEWED);
     zmq_close(socket);
 }
 

@@ -69,6 +69,15 @@ static void record(void *driver, uint64_t peer, struct message *message,
         to->version = message->body.statistics.version;
         to->count = message->body.statistics.entries[0].count;
     }
+    if (message->type == MESSAGE_LOADED) {
+        to->part = message->body.loaded.part;
+        to->parts = message->body.loaded.parts;
+    }
+    if (message->type == MESSAGE_WANTED) {
+        to->version = message->body.wanted.version;
+        to->part = (uint32_t)message->body.wanted.statistic_count;
+        to->parts = (uint32_t)message->body.wanted.gradient_count;
+    }
     if (message->type == MESSAGE_SNAPSHOT) {
         to->version = message->body.snapshot.version;
         to->part = message->body.snapshot.part;
@@ -93,7 +102,7 @@ static void view_of(uint32_t number, const uint64_t *workers, size_t count)
     hear(PEER_COORDINATOR, &message, NULL, 0);
 }
 
-static void load(uint32_t generation)
+static void load_part(uint32_t generation, uint32_t part, uint32_t parts)
 {
     struct load_block blocks[] = {
         {.block = PARAMETER, .kind = BLOCK_PARAMETER, .elements = 2},
@@ -108,10 +117,16 @@ static void load(uint32_t generation)
                                               .version = FRESH,
                                               .stage_version = 1,
                                               .steps_per_epoch = 10,
-                                              .parts = 1,
-                                              .blocks = blocks,
-                                              .block_count = 3};
-    hear(PEER_COORDINATOR, &message, &frame, 1);
+                                              .part = part,
+                                              .parts = parts,
+                                              .blocks = part == 0 ? blocks : NULL,
+                                              .block_count = part == 0 ? 3 : 0};
+    hear(PEER_COORDINATOR, &message, &frame, part == 0 ? 1 : 0);
+}
+
+static void load(uint32_t generation)
+{
+    load_part(generation, 0, 1);
 }
 
 static int setup(void **state)
@@ -141,10 +156,16 @@ static void forget(void)
     sent_count = 0;
 }
 
-static void pull(uint64_t peer)
+static void pull_from(uint64_t peer, uint64_t version, bool statistics)
 {
     struct message message = {.type = MESSAGE_PULL, .sender = peer, .generation = GENERATION};
+    message.body.pull = (struct message_pull){version, statistics};
     hear(peer, &message, NULL, 0);
+}
+
+static void pull(uint64_t peer)
+{
+    pull_from(peer, 0, false);
 }
 
 enum range { PAIR, LEAF, WHOLE, BEYOND };
@@ -227,7 +248,8 @@ static void a_pull_after_a_load_gives_the_one_version_there_is(void **state)
     (void)state;
     forget();
     pull(WORKER_A);
-    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[1].type, MESSAGE_WANTED);
     assert_int_equal(sent[0].type, MESSAGE_WEIGHTS);
     assert_int_equal(sent[0].version, FRESH);
     assert_int_equal(sent[0].peer, WORKER_A);
@@ -242,7 +264,8 @@ static void a_pull_after_a_step_gives_the_previous_and_the_current_version(void 
     push(PUSH(WORKER_A, .version_off = 1, .block = STATISTIC, .range = WHOLE, .value = 50));
     forget();
     pull(WORKER_B);
-    assert_int_equal(sent_count, 4);
+    assert_int_equal(sent_count, 5);
+    assert_int_equal(sent[4].type, MESSAGE_WANTED);
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(sent[i].type, i % 2 == 0 ? MESSAGE_WEIGHTS : MESSAGE_STATISTICS);
         assert_int_equal(sent[i].version, FRESH + i / 2);
@@ -251,6 +274,94 @@ static void a_pull_after_a_step_gives_the_previous_and_the_current_version(void 
     assert_true(first_double(&sent[1]) == 8 && sent[1].count == 2);
     assert_true(first_float(&sent[2]) == 10 - 3);
     assert_true(first_double(&sent[3]) == 50 && sent[3].count == 1);
+}
+
+static void a_pull_brings_only_what_the_worker_lacks(void **state)
+{
+    (void)state;
+    one_step(0);
+    push(PUSH(WORKER_A, .version_off = 1, .block = STATISTIC, .range = WHOLE, .value = 50));
+    forget();
+    pull_from(WORKER_B, FRESH, true);
+    assert_int_equal(sent_count, 3);
+    assert_true(sent[0].type == MESSAGE_WEIGHTS && sent[0].version == FRESH + 1);
+    assert_true(sent[1].type == MESSAGE_STATISTICS && sent[1].version == FRESH + 1);
+    forget();
+    pull_from(WORKER_B, FRESH, false);
+    assert_int_equal(sent_count, 4);
+    assert_true(sent[0].type == MESSAGE_STATISTICS && sent[0].version == FRESH);
+    forget();
+    pull_from(WORKER_B, FRESH + 1, false);
+    assert_int_equal(sent_count, 2);
+    assert_true(sent[0].type == MESSAGE_STATISTICS && sent[0].version == FRESH + 1);
+    forget();
+    pull_from(WORKER_B, FRESH + 1, true);
+    assert_int_equal(sent_count, 1);
+    assert_true(sent[0].type == MESSAGE_WANTED && sent[0].version == FRESH + 1);
+}
+
+static void a_pull_tells_which_pushes_never_came(void **state)
+{
+    (void)state;
+    push(PUSH(WORKER_A, .block = STATISTIC, .value = 4));
+    push(PUSH(WORKER_A, .block = METRIC, .range = WHOLE));
+    push(PUSH(WORKER_A, .range = LEAF, .first = 1));
+    forget();
+    pull_from(WORKER_A, FRESH, true);
+    assert_int_equal(sent[0].type, MESSAGE_WANTED);
+    assert_int_equal(sent[0].part, 2);  /* statistics of shards 2 and 3 */
+    assert_int_equal(sent[0].parts, 3); /* gradients of 0, 2 and 3 */
+}
+
+/* The parts of a LOAD may come twice, late and out of order; each is answered with the next one. */
+static void parts_are_taken_in_their_order(void **state)
+{
+    const uint32_t came[] = {1, 0, 2, 0, 1, 1, 2, 0}, next[] = {0, 1, 1, 1, 2, 2, 3, 3};
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        forget();
+        load_part(GENERATION + 1, came[i], 3);
+        assert_int_equal(sent_count, i > 0);
+        assert_int_equal(sent[0].part, next[i]);
+    }
+    pull(WORKER_A); /* of the generation before */
+    assert_int_equal(server_counters(server).fenced, 1);
+}
+
+static void an_older_view_or_load_or_take_changes_nothing(void **state)
+{
+    const uint64_t nobody[] = {99};
+    struct message take = {.type = MESSAGE_TAKE, .generation = GENERATION};
+    (void)state;
+    view_of(2, nobody, 1);
+    load(GENERATION - 1);
+    one_step(0);
+    one_step(1);
+    forget();
+    take.body.take.version = FRESH + 3;
+    hear(PEER_COORDINATOR, &take, NULL, 0);
+    take.body.take.version = FRESH + 1;
+    hear(PEER_COORDINATOR, &take, NULL, 0);
+    one_step(2);
+    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent[0].version, FRESH + 3);
+}
+
+static void it_says_that_it_is_ready_until_there_is_a_view(void **state)
+{
+    struct server *fresh;
+    (void)state;
+    assert_int_equal(server_create(job, (struct outbox){NULL, record}, &fresh, &err), OK);
+    forget();
+    server_tick(fresh, 1);
+    server_tick(fresh, SERVER_READY_MS);
+    assert_int_equal(sent_count, 1);
+    server_tick(fresh, 1 + SERVER_READY_MS);
+    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent[1].type, MESSAGE_READY);
+    server_destroy(&fresh);
+    server_tick(server, 100000);
+    assert_int_equal(sent_count, 2);
 }
 
 static void statistics_come_first_and_then_the_weights(void **state)
@@ -286,7 +397,7 @@ static void a_late_worker_gets_the_statistics_of_the_open_step(void **state)
     push(PUSH(WORKER_A, .block = STATISTIC, .range = WHOLE, .value = 4));
     forget();
     pull(WORKER_B);
-    assert_int_equal(sent_count, 2);
+    assert_int_equal(sent_count, 3);
     assert_int_equal(sent[1].type, MESSAGE_STATISTICS);
     assert_true(first_double(&sent[1]) == 4);
 }
@@ -389,12 +500,13 @@ static void a_gradient_that_is_not_finite_stops_with_its_block_and_step(void **s
 {
     const double values[] = {NAN, INFINITY, -INFINITY};
     (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        load(GENERATION);
-        push(PUSH(WORKER_A, .block = STATISTIC, .range = WHOLE));
-        push(PUSH(WORKER_A, .block = METRIC, .range = WHOLE));
-        assert_int_equal(push_status(PUSH(WORKER_A, .range = WHOLE, .value = values[i])),
-                         ERR_INPUT);
+    for (int32_t i = 0; i < 3; i++) {
+        load(GENERATION + (uint32_t)i);
+        push(PUSH(WORKER_A, .generation_off = i, .block = STATISTIC, .range = WHOLE));
+        push(PUSH(WORKER_A, .generation_off = i, .block = METRIC, .range = WHOLE));
+        assert_int_equal(
+            push_status(PUSH(WORKER_A, .generation_off = i, .range = WHOLE, .value = values[i])),
+            ERR_INPUT);
         fixture_contains(err.text, "block 0");
         fixture_contains(err.text, "step 8"); /* of the stage, which began at version 1 */
         fixture_contains(err.text, "'s'");
@@ -420,7 +532,8 @@ static enum status load_broken(struct message_load body, const struct load_block
     const float weights[4] = {0};
     struct load_block one = *block;
     const struct frame frame = {weights, frame_bytes};
-    struct message message = {.type = MESSAGE_LOAD, .generation = GENERATION + 1};
+    static uint32_t generation = GENERATION;
+    struct message message = {.type = MESSAGE_LOAD, .generation = ++generation};
     message.body.load = body;
     message.body.load.blocks = &one;
     message.body.load.block_count = 1;
@@ -469,6 +582,11 @@ int main(void)
         TEST(a_view_and_a_load_are_confirmed),
         TEST(a_pull_after_a_load_gives_the_one_version_there_is),
         TEST(a_pull_after_a_step_gives_the_previous_and_the_current_version),
+        TEST(a_pull_brings_only_what_the_worker_lacks),
+        TEST(a_pull_tells_which_pushes_never_came),
+        TEST(parts_are_taken_in_their_order),
+        TEST(an_older_view_or_load_or_take_changes_nothing),
+        TEST(it_says_that_it_is_ready_until_there_is_a_view),
         TEST(statistics_come_first_and_then_the_weights),
         TEST(a_late_worker_gets_the_statistics_of_the_open_step),
         TEST(pushes_of_another_time_or_sender_change_nothing),

@@ -204,11 +204,9 @@ static double metric_total(void)
     return totals[0] + totals[1];
 }
 
-static void metrics_add_up_over_steps_until_they_are_forgotten(void **state)
+static void steps(int count)
 {
-    (void)state;
-    fill(1);
-    for (int step = 0; step < 3; step++) {
+    for (int step = 0; step < count; step++) {
         for (uint32_t d = 0; d < 2; d++) {
             add(0, d, 0, 1, 1, true);
             add(2, d, 0, 1, 1, false);
@@ -216,9 +214,38 @@ static void metrics_add_up_over_steps_until_they_are_forgotten(void **state)
         }
         assert_int_equal(table_advance(table, &err), OK);
     }
+}
+
+/* A snapshot that was lost is made again, so they are kept until the next step is complete. */
+static void metrics_add_up_over_steps_until_the_one_after_a_snapshot(void **state)
+{
+    (void)state;
+    fill(1);
+    steps(3);
     assert_true(metric_total() == 9);
-    table_forget_metrics(table);
-    assert_true(metric_total() == 0);
+    table_handed_out(table);
+    assert_true(metric_total() == 9);
+    steps(2);
+    assert_true(metric_total() == 6);
+}
+
+static void what_the_open_step_lacks_is_known(void **state)
+{
+    uint32_t shards[WIRE_SHARDS_MAX];
+    (void)state;
+    fill(1);
+    assert_int_equal(table_missing(table, true, shards), 2);
+    for (uint32_t d = 0; d < 2; d++)
+        add(2, d, 1, 0, 1, false);
+    assert_int_equal(table_missing(table, true, shards), 1);
+    assert_int_equal(shards[0], 0);
+    add(0, 0, 1, 0, 1, true);
+    add(0, 1, 1, 0, 1, true);
+    assert_int_equal(table_missing(table, false, shards), 2); /* the metric, of all */
+    add(3, 0, 0, 1, 1, false);
+    add(3, 1, 0, 1, 1, false);
+    assert_int_equal(table_missing(table, false, shards), 1);
+    assert_int_equal(shards[0], 0);
 }
 
 static void loads_that_do_not_fit_are_errors(void **state)
@@ -261,7 +288,8 @@ int main(void)
         TEST(large_blocks_fill_a_message_sooner),
         TEST(a_snapshot_has_as_many_parts_as_announced),
         TEST(finished_statistics_leave_with_their_counts),
-        TEST(metrics_add_up_over_steps_until_they_are_forgotten),
+        TEST(metrics_add_up_over_steps_until_the_one_after_a_snapshot),
+        TEST(what_the_open_step_lacks_is_known),
         TEST(loads_that_do_not_fit_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
