@@ -8,6 +8,7 @@
 #include "common/base/memory.h"
 #include "common/base/platform.h"
 #include "common/net/channel.h"
+#include "common/net/lines.h"
 #include "common/net/member.h"
 #include "paramserver/server.h"
 
@@ -15,7 +16,8 @@
 
 struct driver {
     struct member member;
-    struct channel *workers;
+    struct channel *workers; /* and what other servers send */
+    struct lines servers;    /* to other servers */
     struct server *server;
     struct received received;
 };
@@ -27,9 +29,10 @@ static void send_message(void *context, uint64_t peer, struct message *message,
     struct error why = {0};
     message->run = driver->member.run;
     message->sender = driver->member.incarnation;
-    struct channel *channel =
-        peer == PEER_COORDINATOR ? link_channel(driver->member.link) : driver->workers;
-    /* A worker that is gone is the coordinator's affair: the next view tells. */
+    struct channel *channel = lines_to(&driver->servers, peer);
+    if (channel == NULL)
+        channel = peer == PEER_COORDINATOR ? link_channel(driver->member.link) : driver->workers;
+    /* A member that is gone is the coordinator's affair: the next view tells. */
     if (channel_send(channel, peer, message, frames, count, &why) != OK)
         log_event(LOG_WARN, "not_sent", "to=%016llx why=\"%s\"", (unsigned long long)peer,
                   why.text);
@@ -37,8 +40,8 @@ static void send_message(void *context, uint64_t peer, struct message *message,
 
 static enum status handle(struct driver *driver, uint64_t peer, struct error *err)
 {
-    return server_handle(driver->server, peer, &driver->received.message, driver->received.frames,
-                         driver->received.frame_count, err);
+    return server_handle(driver->server, clock_ms(), peer, &driver->received.message,
+                         driver->received.frames, driver->received.frame_count, err);
 }
 
 /* True when the coordinator told us to stop. */
@@ -51,7 +54,10 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
             log_event(LOG_INFO, "stop", "why=\"%s\"", driver->received.message.body.reason.text);
             *stop = true;
         } else {
-            status = handle(driver, PEER_COORDINATOR, err);
+            if (driver->received.message.type == MESSAGE_VIEW)
+                status = lines_follow(&driver->servers, &driver->received.message.body.view, err);
+            if (status == OK)
+                status = handle(driver, PEER_COORDINATOR, err);
         }
     }
     return status;
@@ -90,6 +96,8 @@ static enum status run(struct driver *driver, const struct member_options *optio
                        struct error *err)
 {
     enum status status = member_open(&driver->member, err);
+    driver->servers =
+        (struct lines){.context = driver->member.context, .identity = driver->member.incarnation};
     if (status == OK)
         status = channel_listen(driver->member.context, options->bind, 0, &driver->workers, err);
     if (status == OK)
@@ -104,7 +112,8 @@ static enum status run(struct driver *driver, const struct member_options *optio
     if (status != OK)
         return status;
     struct outbox outbox = {driver, send_message};
-    status = server_create(driver->member.job, outbox, &driver->server, err);
+    status =
+        server_create(driver->member.job, driver->member.incarnation, outbox, &driver->server, err);
     return status == OK ? serve(driver, err) : status;
 }
 
@@ -130,6 +139,7 @@ int main(int argc, char **argv)
     }
     if (driver != NULL) {
         server_destroy(&driver->server);
+        lines_close(&driver->servers);
         channel_close(&driver->workers);
         member_close(&driver->member);
     }

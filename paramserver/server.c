@@ -4,7 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
-#include "paramserver/table/table.h"
+#include "paramserver/partition.h"
 
 #define SUBSCRIBERS_MAX WIRE_MEMBERS_MAX
 
@@ -12,26 +12,26 @@ struct server {
     const struct job *job;
     struct outbox outbox;
     struct server_counters counters;
-    struct table *table; /* NULL before the first LOAD */
+    uint64_t identity;
     uint32_t view;
     uint32_t generation;
-    uint32_t load_part, load_parts; /* of this generation's LOAD: the next one, and how many */
-    int64_t ready_ms;               /* when READY was last said; 0: never */
-    uint64_t *workers;              /* incarnations in the view */
+    int64_t ready_ms; /* when READY was last said; 0: never */
+    struct partition partitions[WIRE_PARTITIONS_MAX];
+    size_t partition_count;
+    uint64_t *workers; /* incarnations in the view */
     size_t worker_count;
     uint64_t *subscribers; /* workers that sent PULL in this generation */
     size_t subscriber_count;
-    bool take_pending;
-    uint64_t take_version;
 };
 
-enum status server_create(const struct job *job, struct outbox outbox, struct server **out,
-                          struct error *err)
+enum status server_create(const struct job *job, uint64_t identity, struct outbox outbox,
+                          struct server **out, struct error *err)
 {
     struct server *server = memory_alloc(1, sizeof *server);
     if (server == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the server");
     server->job = job;
+    server->identity = identity;
     server->outbox = outbox;
     server->workers = memory_alloc(WIRE_MEMBERS_MAX, sizeof *server->workers);
     server->subscribers = memory_alloc(SUBSCRIBERS_MAX, sizeof *server->subscribers);
@@ -47,16 +47,28 @@ void server_destroy(struct server **server)
 {
     if (*server == NULL)
         return;
-    table_destroy(&(*server)->table);
+    for (size_t i = 0; i < (*server)->partition_count; i++)
+        partition_deinit(&(*server)->partitions[i]);
     memory_free((*server)->workers);
     memory_free((*server)->subscribers);
     memory_free(*server);
     *server = NULL;
 }
 
+static bool serves(const struct server *server, const struct partition *partition)
+{
+    return partition->is_primary && partition_is_loaded(partition) &&
+           partition->generation == server->generation;
+}
+
 struct server_counters server_counters(const struct server *server)
 {
-    return server->counters;
+    struct server_counters counters = server->counters;
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (serves(server, &server->partitions[i]) &&
+            table_version(server->partitions[i].table) > counters.version)
+            counters.version = table_version(server->partitions[i].table);
+    return counters;
 }
 
 static void send_to(struct server *server, uint64_t peer, struct message *message,
@@ -67,72 +79,88 @@ static void send_to(struct server *server, uint64_t peer, struct message *messag
     server->outbox.send(server->outbox.driver, peer, message, payloads, count);
 }
 
+/* A partition's outbox. */
+static void send_for_partition(void *driver, uint64_t peer, struct message *message,
+                               const struct frame *payloads, size_t count)
+{
+    send_to(driver, peer, message, payloads, count);
+}
+
 /* ---- weights and statistics out ---- */
 
-static void send_weights(struct server *server, uint64_t peer, uint64_t version)
-{
+/* A message that is being filled. */
+struct parcel {
+    struct message message;
     uint32_t blocks[WIRE_FRAMES_MAX];
-    struct frame payloads[WIRE_FRAMES_MAX];
-    struct message message = {.type = MESSAGE_WEIGHTS};
-    struct message_weights *weights = &message.body.weights;
-    size_t at = 0;
-    weights->version = version;
-    weights->blocks = blocks;
-    while ((weights->block_count =
-                table_weights_part(server->table, version, &at, blocks, payloads)) > 0)
-        send_to(server, peer, &message, payloads, weights->block_count);
-}
-
-static void send_statistics(struct server *server, uint64_t peer, uint64_t version)
-{
     struct push_entry entries[WIRE_FRAMES_MAX];
     struct frame payloads[WIRE_FRAMES_MAX];
-    struct message message = {.type = MESSAGE_STATISTICS};
-    struct message_statistics *statistics = &message.body.statistics;
+};
+
+static void send_weights(struct server *server, uint64_t peer, const struct partition *partition,
+                         uint64_t version)
+{
+    struct parcel parcel = {.message = {.type = MESSAGE_WEIGHTS}};
+    struct message_weights *weights = &parcel.message.body.weights;
+    size_t at = 0;
+    weights->version = version;
+    weights->blocks = parcel.blocks;
+    while ((weights->block_count = table_weights_part(partition->table, version, &at, parcel.blocks,
+                                                      parcel.payloads)) > 0)
+        send_to(server, peer, &parcel.message, parcel.payloads, weights->block_count);
+}
+
+static void send_statistics(struct server *server, uint64_t peer, const struct partition *partition,
+                            uint64_t version)
+{
+    struct parcel parcel = {.message = {.type = MESSAGE_STATISTICS}};
+    struct message_statistics *statistics = &parcel.message.body.statistics;
     struct table_cursor at = {0};
     statistics->version = version;
-    statistics->entries = entries;
-    while ((statistics->entry_count =
-                table_statistics_part(server->table, version, &at, entries, payloads)) > 0)
-        send_to(server, peer, &message, payloads, statistics->entry_count);
+    statistics->entries = parcel.entries;
+    while ((statistics->entry_count = table_statistics_part(partition->table, version, &at,
+                                                            parcel.entries, parcel.payloads)) > 0)
+        send_to(server, peer, &parcel.message, parcel.payloads, statistics->entry_count);
 }
 
-static void send_snapshot(struct server *server)
-{
-    struct snapshot_block blocks[WIRE_FRAMES_MAX];
-    struct frame payloads[WIRE_FRAMES_MAX];
-    struct message message = {.type = MESSAGE_SNAPSHOT};
-    struct message_snapshot *snapshot = &message.body.snapshot;
-    size_t at = 0, count, frames;
-    snapshot->version = table_version(server->table);
-    snapshot->parts = table_snapshot_parts(server->table);
-    snapshot->blocks = blocks;
-    while ((count = table_snapshot_part(server->table, &at, blocks, payloads, &frames)) > 0) {
-        snapshot->block_count = count;
-        send_to(server, PEER_COORDINATOR, &message, payloads, frames);
-        snapshot->part++;
-    }
-    CHECK(snapshot->part == snapshot->parts);
-    table_handed_out(server->table);
-    server->take_pending = false;
-}
-
-static void send_wanted(struct server *server, uint64_t peer)
+static void send_wanted(struct server *server, uint64_t peer, const struct partition *partition)
 {
     uint32_t statistics[WIRE_SHARDS_MAX], gradients[WIRE_SHARDS_MAX];
     struct message message = {.type = MESSAGE_WANTED};
     message.body.wanted = (struct message_wanted){
-        .version = table_version(server->table),
+        .version = table_version(partition->table),
         .statistics = statistics,
-        .statistic_count = table_missing(server->table, true, statistics),
+        .statistic_count = table_missing(partition->table, true, statistics),
         .gradients = gradients,
-        .gradient_count = table_missing(server->table, false, gradients),
+        .gradient_count = table_missing(partition->table, false, gradients),
     };
     send_to(server, peer, &message, NULL, 0);
 }
 
+/* To all subscribers, what has come about in this partition. */
+static void announce(struct server *server, struct partition *partition)
+{
+    uint64_t version = partition->table != NULL ? table_version(partition->table) : 0;
+    for (size_t i = 0; i < server->subscriber_count; i++) {
+        if (partition->statistics_finished)
+            send_statistics(server, server->subscribers[i], partition,
+                            version - partition->finished);
+        if (partition->finished)
+            send_weights(server, server->subscribers[i], partition, version);
+    }
+    partition->finished = partition->statistics_finished = false;
+}
+
+static void announce_all(struct server *server)
+{
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (server->partitions[i].finished || server->partitions[i].statistics_finished)
+            announce(server, &server->partitions[i]);
+}
+
 void server_tick(struct server *server, int64_t now_ms)
 {
+    for (size_t i = 0; i < server->partition_count; i++)
+        partition_tick(&server->partitions[i], now_ms);
     if (server->view > 0 || (server->ready_ms > 0 && now_ms - server->ready_ms < SERVER_READY_MS))
         return;
     struct message ready = {.type = MESSAGE_READY};
@@ -140,7 +168,7 @@ void server_tick(struct server *server, int64_t now_ms)
     server->ready_ms = now_ms;
 }
 
-/* ---- what comes in ---- */
+/* ---- from the coordinator ---- */
 
 static bool is_listed(const uint64_t *list, size_t count, uint64_t peer)
 {
@@ -150,12 +178,8 @@ static bool is_listed(const uint64_t *list, size_t count, uint64_t peer)
     return false;
 }
 
-static void take_view(struct server *server, const struct message *message)
+static void take_workers(struct server *server, const struct message_view *view)
 {
-    const struct message_view *view = &message->body.view;
-    if (message->view < server->view)
-        return;
-    server->view = message->view;
     server->worker_count = view->worker_count;
     for (size_t i = 0; i < view->worker_count; i++)
         server->workers[i] = view->workers[i].incarnation;
@@ -164,67 +188,128 @@ static void take_view(struct server *server, const struct message *message)
         if (is_listed(server->workers, server->worker_count, server->subscribers[i]))
             server->subscribers[kept++] = server->subscribers[i];
     server->subscriber_count = kept;
-    struct message seen = {.type = MESSAGE_VIEWED};
-    send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
 }
 
-static enum status begin_load(struct server *server, const struct message *message,
-                              struct error *err)
+static struct partition *partition_of(struct server *server, uint32_t id)
 {
-    const struct message_load *load = &message->body.load;
-    if (load->stage >= server->job->stage_count)
-        return error_set(err, ERR_PEER, "a LOAD for stage %u, the job has %zu", load->stage,
-                         server->job->stage_count);
-    table_destroy(&server->table);
-    server->generation = message->generation;
-    server->load_part = 0;
-    server->load_parts = load->parts;
-    server->subscriber_count = 0;
-    server->take_pending = false;
-    server->take_version = 0;
-    return table_create(&server->job->stages[load->stage], load, &server->table, err);
-}
-
-/* Parts are taken in their order; LOADED says which one is next. */
-static enum status take_load(struct server *server, const struct message *message,
-                             const struct frame *payloads, size_t count, struct error *err)
-{
-    const struct message_load *load = &message->body.load;
-    enum status status = OK;
-    if (message->generation > server->generation && load->part == 0)
-        status = begin_load(server, message, err);
-    if (status != OK || message->generation != server->generation || server->table == NULL)
-        return status;
-    if (load->part == server->load_part && server->load_part < server->load_parts) {
-        status = table_load_part(server->table, load, payloads, count, err);
-        if (status == OK && ++server->load_part == server->load_parts)
-            status = table_ready(server->table, err);
+    while (server->partition_count <= id) {
+        uint32_t next = (uint32_t)server->partition_count++;
+        partition_init(&server->partitions[next], next, server->job,
+                       (struct outbox){server, send_for_partition});
     }
-    struct message loaded = {.type = MESSAGE_LOADED};
-    loaded.body.loaded = (struct message_loaded){server->load_part, server->load_parts};
+    return &server->partitions[id];
+}
+
+static uint64_t incarnation_of(const struct message_view *view, uint32_t position)
+{
+    return position < view->server_count ? view->servers[position].incarnation : 0;
+}
+
+static enum status take_view(struct server *server, const struct message *message, int64_t now_ms,
+                             struct error *err)
+{
+    const struct message_view *view = &message->body.view;
+    enum status status = OK;
+    if (message->view < server->view)
+        return OK;
+    server->view = message->view;
+    take_workers(server, view);
+    for (uint32_t i = 0; status == OK && i < view->partition_count; i++)
+        status = partition_set_roles(partition_of(server, i), server->identity,
+                                     incarnation_of(view, view->partitions[i].primary),
+                                     incarnation_of(view, view->partitions[i].backup), now_ms, err);
+    struct message seen = {.type = MESSAGE_VIEWED};
     if (status == OK)
-        send_to(server, PEER_COORDINATOR, &loaded, NULL, 0);
+        send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
+    announce_all(server);
     return status;
 }
 
-/* The table can be used: its LOAD is complete. */
-static bool is_loaded(const struct server *server)
+static enum status take_load(struct server *server, const struct message *message,
+                             const struct frame *payloads, size_t count, int64_t now_ms,
+                             struct error *err)
 {
-    return server->table != NULL && server->load_part == server->load_parts;
+    struct partition *partition = partition_of(server, message->body.load.partition);
+    if (message->generation < server->generation || !partition->is_primary)
+        return OK;
+    if (message->generation > server->generation) {
+        server->generation = message->generation;
+        server->subscriber_count = 0;
+    }
+    return partition_take_load(partition, PEER_COORDINATOR, message, payloads, count, now_ms, err);
 }
 
-static void take_take(struct server *server, uint64_t version)
+static enum status handle_coordinator(struct server *server, const struct message *message,
+                                      const struct frame *payloads, size_t count, int64_t now_ms,
+                                      struct error *err)
 {
-    if (version < table_version(server->table) || version < server->take_version)
-        return; /* of an epoch that is over */
-    server->take_pending = true;
-    server->take_version = version;
+    if (message->type == MESSAGE_VIEW)
+        return take_view(server, message, now_ms, err);
+    if (message->type == MESSAGE_LOAD && message->body.load.partition < WIRE_PARTITIONS_MAX)
+        return take_load(server, message, payloads, count, now_ms, err);
+    if (message->type != MESSAGE_TAKE || message->generation != server->generation ||
+        message->body.take.partition >= WIRE_PARTITIONS_MAX)
+        return OK;
+    struct partition *partition = partition_of(server, message->body.take.partition);
+    if (serves(server, partition))
+        partition_take_take(partition, message->body.take.version);
+    return OK;
 }
 
-static void answer_take(struct server *server)
+/* ---- from other servers ---- */
+
+static enum status handle_server(struct server *server, struct partition *partition, uint64_t peer,
+                                 const struct message *message, const struct frame *payloads,
+                                 size_t count, int64_t now_ms, struct error *err)
 {
-    if (server->take_pending && table_version(server->table) == server->take_version)
-        send_snapshot(server);
+    bool from_primary = partition->is_backup && peer == partition->primary;
+    bool from_backup = serves(server, partition) && peer == partition->backup;
+    if (message->type == MESSAGE_LOAD && from_primary &&
+        message->generation >= server->generation) {
+        server->generation = message->generation;
+        return partition_take_load(partition, peer, message, payloads, count, now_ms, err);
+    }
+    if (message->generation != server->generation)
+        return OK;
+    if (message->type == MESSAGE_REPLICATE && from_primary && partition_is_loaded(partition) &&
+        partition->generation == server->generation)
+        return partition_take_replicate(partition, &message->body.replicate, payloads, count, err);
+    if (message->type == MESSAGE_LOADED && from_backup)
+        partition_take_filled(partition, &message->body.loaded, now_ms);
+    else if (message->type == MESSAGE_ACK && from_backup)
+        return partition_take_ack(partition, message->body.ack.version, now_ms, err);
+    return OK;
+}
+
+/* The partition that a message between servers is about; NULL: it is none of these. */
+static struct partition *partition_named(struct server *server, const struct message *message)
+{
+    uint32_t id = WIRE_PARTITIONS_MAX;
+    if (message->type == MESSAGE_LOAD)
+        id = message->body.load.partition;
+    else if (message->type == MESSAGE_LOADED)
+        id = message->body.loaded.partition;
+    else if (message->type == MESSAGE_REPLICATE)
+        id = message->body.replicate.partition;
+    else if (message->type == MESSAGE_ACK)
+        id = message->body.ack.partition;
+    return id < server->partition_count ? &server->partitions[id] : NULL;
+}
+
+/* ---- from workers ---- */
+
+static void pull_partition(struct server *server, const struct partition *partition, uint64_t peer,
+                           const struct message_pull *pull)
+{
+    uint64_t version = table_version(partition->table);
+    for (uint64_t v = version - table_has_previous(partition->table); v <= version; v++) {
+        bool finished = v < version || table_statistics_complete(partition->table);
+        if (pull->version < v)
+            send_weights(server, peer, partition, v);
+        if (finished && (pull->version < v || (pull->version == v && !pull->statistics)))
+            send_statistics(server, peer, partition, v);
+    }
+    send_wanted(server, peer, partition);
 }
 
 static void take_pull(struct server *server, uint64_t peer, const struct message_pull *pull)
@@ -233,85 +318,65 @@ static void take_pull(struct server *server, uint64_t peer, const struct message
         CHECK(server->subscriber_count < SUBSCRIBERS_MAX);
         server->subscribers[server->subscriber_count++] = peer;
     }
-    uint64_t version = table_version(server->table);
-    for (uint64_t v = version - table_has_previous(server->table); v <= version; v++) {
-        bool finished = v < version || table_statistics_complete(server->table);
-        if (pull->version < v)
-            send_weights(server, peer, v);
-        if (finished && (pull->version < v || (pull->version == v && !pull->statistics)))
-            send_statistics(server, peer, v);
-    }
-    send_wanted(server, peer);
-}
-
-static enum status finish_step(struct server *server, struct error *err)
-{
-    enum status status = table_advance(server->table, err);
-    if (status != OK)
-        return status;
-    server->counters.version = table_version(server->table);
-    for (size_t i = 0; i < server->subscriber_count; i++)
-        send_weights(server, server->subscribers[i], server->counters.version);
-    answer_take(server);
-    return OK;
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (serves(server, &server->partitions[i]))
+            pull_partition(server, &server->partitions[i], peer, pull);
 }
 
 static enum status take_push(struct server *server, const struct message *message,
-                             const struct frame *payloads, size_t count, struct error *err)
+                             const struct frame *payloads, size_t count, int64_t now_ms,
+                             struct error *err)
 {
     const struct message_push *push = &message->body.push;
+    uint64_t results[REDUCTION_REFUSED + 1] = {0}, used = 0;
+    enum status status = OK;
     server->counters.pushes++;
-    if (push->version != table_version(server->table)) {
-        server->counters.duplicates++;
-        return OK;
-    }
     if (push->entry_count != count) {
         server->counters.broken++;
         return OK;
     }
-    bool had_statistics = table_statistics_complete(server->table);
-    for (size_t i = 0; i < count; i++) {
-        enum reduction_result result = table_add(server->table, &push->entries[i],
-                                                 push->range_first, push->range_log2, &payloads[i]);
-        server->counters.duplicates += result == REDUCTION_DUPLICATE;
-        server->counters.broken += result == REDUCTION_REFUSED;
-    }
-    if (!had_statistics && table_statistics_complete(server->table))
-        for (size_t i = 0; i < server->subscriber_count; i++)
-            send_statistics(server, server->subscribers[i], push->version);
-    return table_step_complete(server->table) ? finish_step(server, err) : OK;
+    for (size_t i = 0; status == OK && i < server->partition_count; i++)
+        if (serves(server, &server->partitions[i]))
+            status =
+                partition_take_push(&server->partitions[i], push, payloads, now_ms, results, err);
+    for (size_t i = 0; i <= REDUCTION_REFUSED; i++)
+        used += results[i];
+    server->counters.duplicates += results[REDUCTION_DUPLICATE];
+    server->counters.broken += results[REDUCTION_REFUSED] + (count - used);
+    return status;
 }
 
-static enum status handle_coordinator(struct server *server, const struct message *message,
-                                      const struct frame *payloads, size_t count, struct error *err)
+static enum status handle_worker(struct server *server, uint64_t peer,
+                                 const struct message *message, const struct frame *payloads,
+                                 size_t count, int64_t now_ms, struct error *err)
 {
-    if (message->type == MESSAGE_VIEW)
-        take_view(server, message);
-    else if (message->type == MESSAGE_LOAD)
-        return take_load(server, message, payloads, count, err);
-    else if (message->type == MESSAGE_TAKE && is_loaded(server) &&
-             message->generation == server->generation) {
-        take_take(server, message->body.take.version);
-        answer_take(server);
-    }
-    return OK;
-}
-
-enum status server_handle(struct server *server, uint64_t peer, const struct message *message,
-                          const struct frame *payloads, size_t payload_count, struct error *err)
-{
-    if (peer == PEER_COORDINATOR)
-        return handle_coordinator(server, message, payloads, payload_count, err);
     bool known = is_listed(server->workers, server->worker_count, peer) && message->sender == peer;
-    if (!known || !is_loaded(server) || message->generation != server->generation) {
+    if (!known || server->generation == 0 || message->generation != server->generation) {
         server->counters.fenced++;
         return OK;
     }
     if (message->type == MESSAGE_PULL)
         take_pull(server, peer, &message->body.pull);
     else if (message->type == MESSAGE_PUSH)
-        return take_push(server, message, payloads, payload_count, err);
+        return take_push(server, message, payloads, count, now_ms, err);
     else
         server->counters.broken++;
     return OK;
+}
+
+enum status server_handle(struct server *server, int64_t now_ms, uint64_t peer,
+                          const struct message *message, const struct frame *payloads,
+                          size_t payload_count, struct error *err)
+{
+    enum status status;
+    struct partition *partition = partition_named(server, message);
+    if (peer == PEER_COORDINATOR)
+        status = handle_coordinator(server, message, payloads, payload_count, now_ms, err);
+    else if (partition != NULL && message->sender == peer)
+        status =
+            handle_server(server, partition, peer, message, payloads, payload_count, now_ms, err);
+    else
+        status = handle_worker(server, peer, message, payloads, payload_count, now_ms, err);
+    announce_all(server);
+    return status;
 }

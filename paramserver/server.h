@@ -1,10 +1,12 @@
-/* The parameter server's state machine: messages go in, messages come out; no socket, clock or file
- * inside.
+/* The parameter server's state machine: messages and time go in, messages come out; no socket,
+ * clock or file inside.
  *
- * It holds some of the blocks of one stage (LOAD). For the open step, `version`, it gathers pushed
- * sums in shard order:
+ * It holds some partitions of the blocks of one stage (partition.h), as their primary or their
+ * backup, as the view says. For the open step, `version`, a primary gathers pushed sums in shard
+ * order:
  *   statistics complete (all blocks, all domains) → STATISTICS to all subscribers
- *   parameters and metrics complete               → version + 1, WEIGHTS to all subscribers
+ *   parameters and metrics complete [→ the backup has them too]
+ *                                                 → version + 1, WEIGHTS to all subscribers
  * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
  * workers that sent PULL in this generation. A PULL is answered with what the worker lacks of the
  * previous and the current version and of their statistics, so that a late worker finds one version
@@ -13,7 +15,7 @@
  *
  * Any message may be lost, doubled, late or out of order. Nothing is sent again unasked: workers ask
  * by PULL, the coordinator by VIEW, LOAD and TAKE, each of which is answered as often as it comes;
- * the server itself says READY until it has seen a view. One thread. */
+ * the server itself says READY until it has seen a view, and asks its backups. One thread. */
 #ifndef GRAFT_PARAMSERVER_SERVER_H
 #define GRAFT_PARAMSERVER_SERVER_H
 
@@ -34,19 +36,19 @@ struct server_counters {
     uint64_t broken;     /* entries that fit no block */
 };
 
-/* `job` is borrowed. */
-enum status server_create(const struct job *job, struct outbox outbox, struct server **out,
-                          struct error *err) MUST_CHECK;
+/* `job` is borrowed. identity: this server's incarnation. */
+enum status server_create(const struct job *job, uint64_t identity, struct outbox outbox,
+                          struct server **out, struct error *err) MUST_CHECK;
 void server_destroy(struct server **server);
 
-/* Takes one message from the coordinator (peer PEER_COORDINATOR) or a worker. An error means that
+/* Takes one message from the coordinator (peer PEER_COORDINATOR), a worker or another server. An error means that
  * this server cannot go on (memory, a poisoned gradient): the driver reports it. Broken or stray
  * messages are no error. */
-enum status server_handle(struct server *server, uint64_t peer, const struct message *message,
-                          const struct frame *payloads, size_t payload_count,
-                          struct error *err) MUST_CHECK;
+enum status server_handle(struct server *server, int64_t now_ms, uint64_t peer,
+                          const struct message *message, const struct frame *payloads,
+                          size_t payload_count, struct error *err) MUST_CHECK;
 
-/* To be called at least every SERVER_READY_MS / 2. */
+/* To be called at least twice a second. */
 #define SERVER_READY_MS 2000
 void server_tick(struct server *server, int64_t now_ms);
 

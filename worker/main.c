@@ -13,6 +13,7 @@
 #include "common/base/platform.h"
 #include "common/data/shard.h"
 #include "common/net/channel.h"
+#include "common/net/lines.h"
 #include "common/net/member.h"
 #include "worker/stage.h"
 #include "worker/worker.h"
@@ -21,13 +22,7 @@
  * own. */
 void omp_set_num_threads(int threads);
 
-#define SERVERS_MAX 256
 #define WAIT_MS (WORKER_AGAIN_MS / 2)
-
-struct server_line {
-    uint64_t incarnation;
-    struct channel *channel;
-};
 
 struct driver {
     struct member member;
@@ -37,11 +32,12 @@ struct driver {
     struct stage *stages[JOB_STAGES_MAX];
     struct stage *stage; /* of the current task */
     struct worker worker;
-    struct server_line servers[SERVERS_MAX];
-    size_t server_count;
-    uint64_t peers[SERVERS_MAX]; /* positions in the view: push_route's servers */
-    uint32_t *owners;
-    size_t owner_count;
+    struct lines servers;
+    uint64_t peers[LINES_MAX]; /* positions in the view: push_route's servers */
+    uint32_t partition_primary[WIRE_PARTITIONS_MAX]; /* positions in the view */
+    uint32_t *partitions;                            /* of each block of the stage */
+    uint32_t *owners; /* position in the view of each block's server */
+    size_t block_count;
     bool begun; /* the trainer uses the weights of begun_version */
     uint64_t begun_version;
     struct received received;
@@ -55,21 +51,23 @@ static void send_to_server(void *context, uint64_t peer, struct message *message
 {
     struct driver *driver = context;
     struct error why = {0};
-    CHECK(peer < driver->server_count);
+    CHECK(peer < driver->servers.count);
     message->run = driver->member.run;
     message->sender = driver->member.incarnation;
     message->view = driver->worker.view;
     message->generation = driver->worker.generation;
     /* A server that is gone is the coordinator's affair: it ends or rewinds the run. */
-    if (channel_send(driver->servers[peer].channel, 0, message, frames, count, &why) != OK)
+    if (channel_send(driver->servers.channels[peer], 0, message, frames, count, &why) != OK)
         log_event(LOG_WARN, "not_sent", "server=%zu why=\"%s\"", (size_t)peer, why.text);
 }
 
 static struct push_route route_of(struct driver *driver)
 {
-    for (size_t i = 0; i < driver->server_count; i++)
+    for (size_t i = 0; i < driver->servers.count; i++)
         driver->peers[i] = i;
-    return (struct push_route){driver->owners, driver->peers, driver->server_count};
+    for (size_t i = 0; i < driver->block_count; i++)
+        driver->owners[i] = driver->partition_primary[driver->partitions[i]];
+    return (struct push_route){driver->owners, driver->peers, driver->servers.count};
 }
 
 static void pull(struct driver *driver)
@@ -77,7 +75,7 @@ static void pull(struct driver *driver)
     const struct stage *stage = driver->stage;
     uint64_t latest = weights_latest(stage->weights);
     bool complete = stage->statistics != NULL && statistics_complete(stage->statistics, latest);
-    for (size_t i = 0; i < driver->server_count; i++) {
+    for (size_t i = 0; i < driver->servers.count; i++) {
         struct message message = {.type = MESSAGE_PULL};
         message.body.pull = (struct message_pull){latest, complete};
         send_to_server(driver, i, &message, NULL, 0);
@@ -86,38 +84,15 @@ static void pull(struct driver *driver)
 
 /* ---- from the coordinator ---- */
 
-static enum status connect_servers(struct driver *driver, const struct message_view *view,
-                                   struct error *err)
-{
-    bool same = view->server_count == driver->server_count;
-    for (size_t i = 0; same && i < view->server_count; i++)
-        same = view->servers[i].incarnation == driver->servers[i].incarnation;
-    if (same)
-        return OK;
-    if (view->server_count > SERVERS_MAX)
-        return error_set(err, ERR_PEER, "a view of %zu servers; the limit is %d",
-                         view->server_count, SERVERS_MAX);
-    while (driver->server_count > 0)
-        channel_close(&driver->servers[--driver->server_count].channel);
-    for (size_t i = 0; i < view->server_count; i++) {
-        struct server_line *line = &driver->servers[i];
-        enum status status = channel_connect(driver->member.context, view->servers[i].endpoint,
-                                             driver->member.incarnation, &line->channel, err);
-        if (status != OK)
-            return status;
-        line->incarnation = view->servers[i].incarnation;
-        driver->server_count++;
-    }
-    return OK;
-}
-
 static enum status take_view(struct driver *driver, struct error *err)
 {
     const struct message_view *view = &driver->received.message.body.view;
     uint32_t number = driver->received.message.view;
-    return worker_take_view(&driver->worker, view, number, driver->member.number)
-               ? connect_servers(driver, view, err)
-               : OK;
+    if (!worker_take_view(&driver->worker, view, number, driver->member.number))
+        return OK;
+    for (size_t i = 0; i < view->partition_count; i++)
+        driver->partition_primary[i] = view->partitions[i].primary;
+    return lines_follow(&driver->servers, view, err);
 }
 
 static enum status open_stage(struct driver *driver, uint32_t index, struct error *err)
@@ -134,20 +109,27 @@ static enum status open_stage(struct driver *driver, uint32_t index, struct erro
     return status;
 }
 
-static enum status take_owners(struct driver *driver, const struct message_task *task,
-                               struct error *err)
+static enum status take_partitions(struct driver *driver, const struct message_task *task,
+                                   struct error *err)
 {
+    size_t bytes = task->owner_count * sizeof *driver->partitions;
     if (task->kind == TASK_PREPARE || task->kind == TASK_SHOW)
         return OK;
     if (task->owner_count != driver->stage->layout.block_count)
         return error_set(err, ERR_PEER, "a task with %zu blocks, the stage has %zu",
                          task->owner_count, driver->stage->layout.block_count);
+    for (size_t i = 0; i < task->owner_count; i++)
+        if (task->owners[i] >= WIRE_PARTITIONS_MAX)
+            return error_set(err, ERR_PEER, "a task with partition %u", task->owners[i]);
+    memory_free(driver->partitions);
     memory_free(driver->owners);
-    driver->owners = memory_alloc(task->owner_count, sizeof *driver->owners);
-    if (driver->owners == NULL)
+    driver->block_count = 0;
+    driver->partitions = memory_alloc(bytes, 1);
+    driver->owners = memory_alloc(bytes, 1);
+    if (driver->partitions == NULL || driver->owners == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu block owners", task->owner_count);
-    memcpy(driver->owners, task->owners, task->owner_count * sizeof *driver->owners);
-    driver->owner_count = task->owner_count;
+    memcpy(driver->partitions, task->owners, bytes);
+    driver->block_count = task->owner_count;
     return OK;
 }
 
@@ -159,7 +141,7 @@ static enum status take_task(struct driver *driver, struct error *err)
         return OK;
     enum status status = open_stage(driver, task->stage, err);
     if (status == OK)
-        status = take_owners(driver, task, err);
+        status = take_partitions(driver, task, err);
     if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
         status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
                                        driver->received.frames[0].bytes, err);
@@ -407,10 +389,10 @@ static struct worker_action next(struct driver *driver)
 
 static void wait(struct driver *driver)
 {
-    struct channel *channels[SERVERS_MAX + 1] = {link_channel(driver->member.link)};
-    for (size_t i = 0; i < driver->server_count; i++)
-        channels[i + 1] = driver->servers[i].channel;
-    channel_wait(channels, driver->server_count + 1, WAIT_MS);
+    struct channel *channels[LINES_MAX + 1] = {link_channel(driver->member.link)};
+    memcpy(channels + 1, driver->servers.channels,
+           driver->servers.count * sizeof *driver->servers.channels);
+    channel_wait(channels, driver->servers.count + 1, WAIT_MS);
 }
 
 static enum status work(struct driver *driver, struct error *err)
@@ -418,8 +400,8 @@ static enum status work(struct driver *driver, struct error *err)
     enum status status = OK;
     while (status == OK && !driver->stop) {
         status = drain_coordinator(driver, err);
-        for (size_t i = 0; i < driver->server_count; i++)
-            drain_server(driver, driver->servers[i].channel);
+        for (size_t i = 0; i < driver->servers.count; i++)
+            drain_server(driver, driver->servers.channels[i]);
         if (status != OK || driver->stop)
             break;
         struct worker_action action = next(driver);
@@ -454,6 +436,8 @@ static enum status run(struct driver *driver, const struct member_options *optio
                        struct error *err)
 {
     enum status status = member_open(&driver->member, err);
+    driver->servers =
+        (struct lines){.context = driver->member.context, .identity = driver->member.incarnation};
     if (status == OK)
         status = member_join(&driver->member, options->coordinator, ROLE_WORKER, "", err);
     if (status == OK)
@@ -467,11 +451,11 @@ static void close_driver(struct driver *driver)
 {
     for (size_t i = 0; i < JOB_STAGES_MAX; i++)
         stage_close(&driver->stages[i]);
-    for (size_t i = 0; i < driver->server_count; i++)
-        channel_close(&driver->servers[i].channel);
+    lines_close(&driver->servers);
     decoder_close(&driver->decoder);
     model_destroy(&driver->model);
     manifest_destroy(&driver->manifest);
+    memory_free(driver->partitions);
     memory_free(driver->owners);
     member_close(&driver->member);
     memory_free(driver);

@@ -16,6 +16,8 @@ bool worker_take_view(struct worker *worker, const struct message_view *view, ui
 {
     if (number < worker->view)
         return false;
+    if (number > worker->view && worker->view > 0)
+        worker->again_ms = 0; /* another server may have to be asked now */
     worker->view = number;
     for (uint32_t s = 0; s < worker->shards; s++)
         worker->owned[s] = s < view->shard_count && view->shard_owners[s] == member;

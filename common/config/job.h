@@ -37,8 +37,9 @@ struct cluster_config {
     uint32_t port;    /* coordinator's; 0 = a free one, written to the run directory */
     uint32_t workers; /* local processes `graft run` starts */
     uint32_t servers;
-    uint32_t threads; /* compute threads of each worker */
-    uint32_t shards;  /* of the job, a power of two not required */
+    uint32_t replicas; /* copies of each parameter on other servers, 0 or 1 */
+    uint32_t threads;  /* compute threads of each worker */
+    uint32_t shards;   /* of the job, a power of two not required */
     uint32_t heartbeat_ms;
     uint32_t death_ms;     /* silence after which a member is declared dead */
     uint32_t join_seconds; /* how long to wait for the first view's members */

@@ -82,6 +82,9 @@ static const struct key keys[] = {
     WHOLE_LOCAL("cluster.workers", job, cluster.workers, 1, 256, "2",
                 "Workers (`graft run` starts them on this machine)."),
     WHOLE_LOCAL("cluster.servers", job, cluster.servers, 1, 64, "2", "Parameter servers."),
+    WHOLE_LOCAL("cluster.replicas", job, cluster.replicas, 0, 1, "0",
+                "1: every step is on two servers before workers get its weights, and the loss of a "
+                "server costs no step. Needs two servers."),
     WHOLE_LOCAL("cluster.threads", job, cluster.threads, 1, 256, "1",
                 "Compute threads of each worker. All workers must use the same number for bitwise "
                 "equal results."),

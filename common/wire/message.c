@@ -29,6 +29,8 @@
 static const struct wire_field number[] = {{.kind = WIRE_U32, .offset = 0}};
 static const struct wire_field view_member[] = {
     U32(view_member, member), U64(view_member, incarnation), TEXT(view_member, endpoint)};
+static const struct wire_field view_partition[] = {U32(view_partition, primary),
+                                                   U32(view_partition, backup)};
 static const struct wire_field load_block[] = {
     U32(load_block, block), U32(load_block, kind), U64(load_block, elements),
     U32(load_block, pretrained), U32(load_block, state_frames)};
@@ -63,19 +65,25 @@ static const struct wire_field welcome[] = {U32(message_welcome, member),
 static const struct wire_field view[] = {
     LIST(message_view, servers, server_count, WIRE_MEMBERS_MAX, view_member),
     LIST(message_view, workers, worker_count, WIRE_MEMBERS_MAX, view_member),
-    LIST(message_view, shard_owners, shard_count, WIRE_SHARDS_MAX, number)};
+    LIST(message_view, shard_owners, shard_count, WIRE_SHARDS_MAX, number),
+    LIST(message_view, partitions, partition_count, WIRE_PARTITIONS_MAX, view_partition)};
 static const struct wire_field load[] = {
+    U32(message_load, partition),
+    U32(message_load, fill),
     U32(message_load, stage),
     U32(message_load, shards),
     U32(message_load, domains),
     U64(message_load, version),
     U64(message_load, stage_version),
+    U64(message_load, handed),
     U32(message_load, steps_per_epoch),
     U32(message_load, part),
     U32(message_load, parts),
     LIST(message_load, blocks, block_count, WIRE_FRAMES_MAX, load_block)};
-static const struct wire_field loaded[] = {U32(message_loaded, part), U32(message_loaded, parts)};
-static const struct wire_field take[] = {U64(message_take, version)};
+static const struct wire_field loaded[] = {U32(message_loaded, partition),
+                                           U32(message_loaded, fill), U32(message_loaded, part),
+                                           U32(message_loaded, parts)};
+static const struct wire_field take[] = {U32(message_take, partition), U64(message_take, version)};
 static const struct wire_field task[] = {
     U32(message_task, task),
     U32(message_task, kind),
@@ -98,6 +106,13 @@ static const struct wire_field push[] = {
 static const struct wire_field weights[] = {
     U64(message_weights, version),
     LIST(message_weights, blocks, block_count, WIRE_FRAMES_MAX, number)};
+static const struct wire_field replicate[] = {
+    U32(message_replicate, partition), U64(message_replicate, version),
+    U64(message_replicate, handed),
+    LIST(message_replicate, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
+static const struct wire_field ack[] = {U32(message_ack, partition), U64(message_ack, version)};
+static const struct wire_field synced[] = {U32(message_synced, partition),
+                                           U64(message_synced, backup)};
 static const struct wire_field statistics[] = {
     U64(message_statistics, version),
     LIST(message_statistics, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
@@ -127,6 +142,9 @@ static const struct wire_layout layouts[] = {
     LAYOUT(WEIGHTS, weights),
     LAYOUT(STATISTICS, statistics),
     LAYOUT(WANTED, wanted),
+    LAYOUT(REPLICATE, replicate),
+    LAYOUT(ACK, ack),
+    LAYOUT(SYNCED, synced),
     LAYOUT(ASK, ask),
     EMPTY(TELL),
     EMPTY(VIEWED),

@@ -17,7 +17,7 @@
 
 #include "common/base/digest.h"
 
-#define WIRE_PROTOCOL 2
+#define WIRE_PROTOCOL 3
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
@@ -28,6 +28,7 @@
 #define WIRE_MEMBERS_MAX 16384
 #define WIRE_SHARDS_MAX 256
 #define WIRE_BLOCKS_MAX 65536
+#define WIRE_PARTITIONS_MAX 256
 #define WIRE_PARTS_MAX 64
 #define WIRE_PIECES_MAX (WIRE_PARTS_MAX * WIRE_SHARDS_MAX)
 #define WIRE_LABELS_MAX ((size_t)16 << 20)
@@ -51,6 +52,7 @@ enum message_type {
     MESSAGE_PIXELS, /* worker: frame 0: uint8 RGB [count, height, width, 3] of the samples asked for
                      */
     MESSAGE_VIEWED, /* server: knows the view in the header; workers are told of it only then */
+    MESSAGE_SYNCED, /* server: its backup could take this partition over */
     /* coordinator → member */
     MESSAGE_WELCOME = 32, /* frame 0: the job's text */
     MESSAGE_REFUSE,
@@ -66,6 +68,9 @@ enum message_type {
     MESSAGE_WEIGHTS,    /* server → worker; frame i: block of entry i */
     MESSAGE_STATISTICS, /* server → worker; frame i: finished sums of entry i */
     MESSAGE_WANTED,     /* server → worker, after a PULL: shards whose sums the open step lacks */
+    /* server ↔ server; LOAD and LOADED too, when a backup is filled */
+    MESSAGE_REPLICATE, /* primary → backup: finished sums of a step; frame i: of entry i */
+    MESSAGE_ACK,       /* backup → primary: the version that it has reached */
     /* a person's program ↔ coordinator */
     MESSAGE_ASK = 96, /* what: status, stop, stop now */
     MESSAGE_TELL,     /* frame 0: JSON */
@@ -117,6 +122,12 @@ struct view_member {
     char endpoint[WIRE_TEXT_BYTES]; /* "" for a worker */
 };
 
+/* Servers by their position in the view's list; WIRE_NOBODY: none. */
+#define WIRE_NOBODY UINT32_MAX
+struct view_partition {
+    uint32_t primary, backup;
+};
+
 struct message_view {
     struct view_member *servers;
     size_t server_count;
@@ -124,22 +135,28 @@ struct message_view {
     size_t worker_count;
     uint32_t *shard_owners; /* member id of each shard's worker */
     size_t shard_count;
+    struct view_partition *partitions;
+    size_t partition_count;
 };
 
 struct load_block {
     uint32_t block;
     uint32_t kind;
     uint64_t elements;
-    uint32_t pretrained;   /* parameter: has an L2-SP anchor */
-    uint32_t state_frames; /* parameter: optimiser vectors that follow weights and anchor */
+    uint32_t pretrained; /* parameter: has an L2-SP anchor */
+    /* Parameter: optimiser vectors that follow weights and anchor. Metric: 1 when the totals follow. */
+    uint32_t state_frames;
 };
 
 struct message_load {
+    uint32_t partition;
+    uint32_t fill; /* 0 from the coordinator; counts up when a backup is filled */
     uint32_t stage;
     uint32_t shards;
     uint32_t domains;
     uint64_t version;       /* of the weights */
     uint64_t stage_version; /* version at which the stage's step 0 starts */
+    uint64_t handed;        /* version of the last snapshot; 0: none */
     uint32_t steps_per_epoch;
     uint32_t part, parts;
     struct load_block *blocks;
@@ -148,10 +165,12 @@ struct message_load {
 
 /* The next part that the server waits for; all are in when it equals `parts`. */
 struct message_loaded {
+    uint32_t partition, fill;
     uint32_t part, parts;
 };
 
 struct message_take {
+    uint32_t partition;
     uint64_t version;
 };
 
@@ -185,7 +204,7 @@ struct message_task {
     uint32_t steps;  /* of this task; 0 unless TASK_TRAIN */
     uint32_t *parts; /* predict, prepare: domain * SPLIT_COUNT + split; show: sample ids */
     size_t part_count;
-    uint32_t *owners; /* server (position in the view) of each block */
+    uint32_t *owners; /* partition of each block */
     size_t owner_count;
     uint32_t *again; /* pieces (position in parts * shards + shard) whose answers were lost */
     size_t again_count;
@@ -246,6 +265,24 @@ struct message_weights {
     size_t block_count;
 };
 
+struct message_replicate {
+    uint32_t partition;
+    uint64_t version; /* of the step whose sums these are */
+    uint64_t handed;
+    struct push_entry *entries; /* of all shards */
+    size_t entry_count;
+};
+
+struct message_ack {
+    uint32_t partition;
+    uint64_t version;
+};
+
+struct message_synced {
+    uint32_t partition;
+    uint64_t backup; /* its incarnation */
+};
+
 struct message_statistics {
     uint64_t version;
     struct push_entry *entries;
@@ -283,6 +320,9 @@ struct message {
         struct message_pull pull;
         struct message_push push;
         struct message_wanted wanted;
+        struct message_replicate replicate;
+        struct message_ack ack;
+        struct message_synced synced;
         struct message_weights weights;
         struct message_statistics statistics;
         struct message_ask ask;

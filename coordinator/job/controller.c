@@ -46,6 +46,14 @@ void controller_send(struct controller *c, uint64_t peer, struct message *messag
     c->ports.outbox.send(c->ports.outbox.driver, peer, message, payloads, count);
 }
 
+static size_t partition_count(const struct job *job)
+{
+    size_t count = 4 * (size_t)job->cluster.servers;
+    if (count < PARTITIONS_LEAST)
+        return PARTITIONS_LEAST;
+    return count < WIRE_PARTITIONS_MAX ? count : WIRE_PARTITIONS_MAX;
+}
+
 static enum status create_stage(struct controller *c, size_t i, struct error *err)
 {
     struct stage_state *stage = &c->stages[i];
@@ -77,6 +85,7 @@ enum status controller_create(const struct job *job, const struct manifest *mani
     c->now_ms = now_ms;
     c->join_deadline_ms = now_ms + (int64_t)job->cluster.join_seconds * 1000;
     membership_init(&c->members, job->cluster.death_ms);
+    partitions_init(&c->partitions, partition_count(job));
     for (uint32_t s = 0; s < job->cluster.shards; s++)
         c->shard_owners[s] = PLACEMENT_NOBODY;
     c->unreadable = memory_alloc(manifest->sample_count, sizeof *c->unreadable);
@@ -111,7 +120,7 @@ void controller_destroy(struct controller **controller)
         predictions_destroy(&c->parts[i]);
     predictions_destroy(&c->adapted);
     predictions_destroy(&c->source_only);
-    memory_free(c->block_owners);
+    memory_free(c->block_partitions);
     memory_free(c->gathering_has);
     memory_free(c->metrics);
     memory_free(c->pseudo);
@@ -187,6 +196,8 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
                          message->body.reason.text);
     case MESSAGE_VIEWED:
         return controller_take_viewed(c, peer, message->view, err);
+    case MESSAGE_SYNCED:
+        return controller_take_synced(c, peer, message, err);
     case MESSAGE_LOADED:
         return message->generation == c->generation
                    ? controller_take_loaded(c, peer, &message->body.loaded, err)

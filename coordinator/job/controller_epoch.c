@@ -27,11 +27,11 @@ static void choose_pseudo_labels(struct controller *c)
     c->pseudo_share = c->pseudo_count > 0 ? (double)chosen / (double)c->pseudo_count : 0.0;
 }
 
-static bool awaits_blocks(const struct controller *c, uint32_t server)
+static bool awaits_blocks(const struct controller *c, uint32_t partition)
 {
     const struct layout *layout = &c->stages[c->stage].layout;
     for (size_t i = 0; i < layout->block_count; i++)
-        if (c->block_owners[i] == server && !c->gathering_has[i] &&
+        if (c->block_partitions[i] == partition && !c->gathering_has[i] &&
             (i < layout->parameter_count || i == layout->metric_block))
             return true;
     return false;
@@ -41,9 +41,11 @@ void controller_ask_for_snapshot(struct controller *c)
 {
     struct message take = {.type = MESSAGE_TAKE};
     take.body.take.version = c->gathering.version;
-    for (uint32_t i = 0; i < c->server_count; i++)
+    for (uint32_t i = 0; i < c->partitions.count; i++) {
+        take.body.take.partition = i;
         if (awaits_blocks(c, i))
-            controller_send(c, c->servers[i]->incarnation, &take, NULL, 0);
+            controller_send(c, controller_primary(c, i), &take, NULL, 0);
+    }
 }
 
 /* The servers hand out their blocks when they reach the epoch's last version. */

@@ -18,22 +18,25 @@ static enum status place_blocks(struct controller *c, struct error *err)
     struct stage_state *stage = &c->stages[c->stage];
     size_t domains = controller_config(c, c->stage)->domain_count,
            blocks = stage->layout.block_count;
-    memory_free(c->block_owners);
+    memory_free(c->block_partitions);
     memory_free(c->gathering_has);
     memory_free(c->metrics);
     size_t *bytes = memory_alloc(blocks, sizeof *bytes);
-    c->block_owners = memory_alloc(blocks, sizeof *c->block_owners);
+    c->block_partitions = memory_alloc(blocks, sizeof *c->block_partitions);
     c->gathering_has = memory_alloc(blocks, sizeof *c->gathering_has);
     c->metrics = memory_alloc(domains * stage->layout.metric_elements, sizeof *c->metrics);
-    if (bytes == NULL || c->block_owners == NULL || c->gathering_has == NULL ||
+    if (bytes == NULL || c->block_partitions == NULL || c->gathering_has == NULL ||
         c->metrics == NULL) {
         memory_free(bytes);
         return error_set(err, ERR_MEMORY, "no memory for %zu blocks", blocks);
     }
     loading_block_bytes(stage->plan, &stage->layout, domains, bytes);
-    placement_blocks(bytes, stage->layout.parameter_count, blocks, c->server_count,
-                     c->block_owners);
+    placement_blocks(bytes, stage->layout.parameter_count, blocks, c->partitions.count,
+                     c->block_partitions);
     memory_free(bytes);
+    memset(c->partitions.empty, true, sizeof c->partitions.empty);
+    for (size_t i = 0; i < blocks; i++)
+        c->partitions.empty[c->block_partitions[i]] = false;
     return OK;
 }
 
@@ -44,7 +47,7 @@ static struct loading loading_of(const struct controller *c)
         .values = c->current,
         .anchor = stage->anchor,
         .layout = &stage->layout,
-        .owners = c->block_owners,
+        .owners = c->block_partitions,
         .shards = c->job->cluster.shards,
         .domains = (uint32_t)controller_config(c, c->stage)->domain_count,
         .steps_per_epoch = shard_steps_per_epoch(c->job, c->manifest, c->stage),
@@ -57,9 +60,9 @@ void controller_send_loads(struct controller *c)
 {
     struct loading loading = loading_of(c);
     struct outbox outbox = {c, send_load};
-    for (uint32_t i = 0; i < c->server_count; i++)
-        if (!c->server_loaded[i])
-            loading_send(&loading, i, c->server_part[i], c->servers[i]->incarnation, outbox);
+    for (uint32_t i = 0; i < c->partitions.count; i++)
+        if (!c->loaded[i])
+            loading_send(&loading, i, c->load_part[i], controller_primary(c, i), outbox);
 }
 
 enum status controller_enter_load(struct controller *c, struct error *err)
@@ -73,8 +76,9 @@ enum status controller_enter_load(struct controller *c, struct error *err)
     c->phase = PHASE_LOAD;
     c->phase_began_ms = c->now_ms;
     c->task_sent = false;
-    memset(c->server_loaded, 0, sizeof c->server_loaded);
-    memset(c->server_part, 0, sizeof c->server_part);
+    memset(c->partitions.synced, 0, sizeof c->partitions.synced);
+    memcpy(c->loaded, c->partitions.empty, sizeof c->loaded);
+    memset(c->load_part, 0, sizeof c->load_part);
     controller_send_loads(c);
     return OK;
 }
@@ -82,27 +86,20 @@ enum status controller_enter_load(struct controller *c, struct error *err)
 enum status controller_take_loaded(struct controller *c, uint64_t peer,
                                    const struct message_loaded *loaded, struct error *err)
 {
-    size_t i = controller_server(c, peer);
-    if (c->phase != PHASE_LOAD || i == c->server_count || loaded->part <= c->server_part[i])
+    uint32_t i = loaded->partition;
+    if (c->phase != PHASE_LOAD || i >= c->partitions.count || controller_primary(c, i) != peer ||
+        loaded->fill != 0 || loaded->part <= c->load_part[i])
         return OK;
     c->moved++;
-    c->server_part[i] = loaded->part;
-    c->server_loaded[i] = loaded->part == loaded->parts;
-    return c->server_loaded[i] ? controller_advance(c, err) : OK;
+    c->load_part[i] = loaded->part;
+    c->loaded[i] = loaded->part == loaded->parts;
+    return c->loaded[i] ? controller_advance(c, err) : OK;
 }
 
-bool controller_all_servers(const struct controller *c, const bool *flags)
+bool controller_all_loaded(const struct controller *c)
 {
-    for (size_t i = 0; i < c->server_count; i++)
-        if (!flags[i])
+    for (size_t i = 0; i < c->partitions.count; i++)
+        if (!c->loaded[i])
             return false;
-    return c->server_count > 0;
-}
-
-size_t controller_server(const struct controller *c, uint64_t peer)
-{
-    size_t i = 0;
-    while (i < c->server_count && c->servers[i]->incarnation != peer)
-        i++;
-    return i;
+    return true;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "coordinator/cluster/placement.h"
 #include "coordinator/job/controller_state.h"
 
@@ -12,11 +13,28 @@ size_t controller_ready_workers(struct controller *c, struct cluster_member **ou
     return membership_list(&c->members, ROLE_WORKER, MEMBER_READY, out);
 }
 
+/* In the view, by its number. */
+static uint32_t position_of(const struct controller *c, uint32_t number)
+{
+    for (uint32_t i = 0; i < c->server_count; i++)
+        if (c->servers[i]->number == number)
+            return i;
+    return WIRE_NOBODY;
+}
+
+uint64_t controller_primary(const struct controller *c, size_t partition)
+{
+    uint32_t position = position_of(c, c->partitions.primary[partition]);
+    CHECK(position < c->server_count);
+    return c->servers[position]->incarnation;
+}
+
 void controller_send_view(struct controller *c)
 {
     bool to_servers = !c->view_settled;
     struct cluster_member *workers[MEMBERSHIP_MAX];
     struct view_member server_list[MEMBERSHIP_MAX], worker_list[MEMBERSHIP_MAX];
+    struct view_partition partitions[WIRE_PARTITIONS_MAX];
     size_t worker_count = controller_ready_workers(c, workers);
     for (size_t i = 0; i < c->server_count; i++) {
         server_list[i] =
@@ -25,15 +43,72 @@ void controller_send_view(struct controller *c)
     }
     for (size_t i = 0; i < worker_count; i++)
         worker_list[i] = (struct view_member){workers[i]->number, workers[i]->incarnation, ""};
+    for (size_t i = 0; i < c->partitions.count; i++)
+        partitions[i] = (struct view_partition){position_of(c, c->partitions.primary[i]),
+                                                position_of(c, c->partitions.backup[i])};
     struct message message = {.type = MESSAGE_VIEW};
-    message.body.view =
-        (struct message_view){server_list,  c->server_count, worker_list,
-                              worker_count, c->shard_owners, c->job->cluster.shards};
+    message.body.view = (struct message_view){
+        server_list,     c->server_count,        worker_list, worker_count,
+        c->shard_owners, c->job->cluster.shards, partitions,  c->partitions.count};
     size_t count = to_servers ? c->server_count : worker_count;
     for (size_t i = 0; i < count; i++)
         if (!to_servers || !c->server_seen[i])
             controller_send(c, to_servers ? c->servers[i]->incarnation : workers[i]->incarnation,
                             &message, NULL, 0);
+}
+
+static bool needs_servers(const struct controller *c)
+{
+    return c->phase == PHASE_TRAIN || c->phase == PHASE_PREDICT || c->phase == PHASE_LOAD;
+}
+
+/* Servers by number, for the placement of partitions. */
+struct server_numbers {
+    uint32_t alive[MEMBERSHIP_MAX];
+    size_t alive_count;
+};
+
+static struct partition_servers list_servers(const struct controller *c,
+                                             struct server_numbers *numbers)
+{
+    numbers->alive_count = c->server_count;
+    for (size_t i = 0; i < c->server_count; i++)
+        numbers->alive[i] = c->servers[i]->number;
+    return (struct partition_servers){.alive = numbers->alive,
+                                      .alive_count = numbers->alive_count,
+                                      .wanted = numbers->alive,
+                                      .wanted_count = numbers->alive_count,
+                                      .replicas = c->job->cluster.replicas > 0};
+}
+
+static void place_partitions(struct controller *c)
+{
+    struct server_numbers numbers;
+    struct partition_servers servers = list_servers(c, &numbers);
+    bool kept = partitions_bury(&c->partitions, &servers);
+    c->servers_lost |= !kept;
+    if (c->servers_lost || !needs_servers(c))
+        partitions_place_anew(&c->partitions, &servers);
+    else
+        partitions_place(&c->partitions, &servers);
+}
+
+static enum status make_view(struct controller *c, struct error *err);
+
+enum status controller_take_synced(struct controller *c, uint64_t peer,
+                                   const struct message *message, struct error *err)
+{
+    uint32_t i = message->body.synced.partition;
+    struct server_numbers numbers;
+    if (message->generation != c->generation || message->view != c->view || !c->view_settled ||
+        i >= c->partitions.count || controller_primary(c, i) != peer)
+        return OK;
+    uint32_t backup = position_of(c, c->partitions.backup[i]);
+    if (backup >= c->server_count || c->servers[backup]->incarnation != message->body.synced.backup)
+        return OK;
+    c->partitions.synced[i] = true;
+    struct partition_servers servers = list_servers(c, &numbers);
+    return partitions_can_move(&c->partitions, &servers) ? make_view(c, err) : OK;
 }
 
 static enum status make_view(struct controller *c, struct error *err)
@@ -55,6 +130,7 @@ static enum status make_view(struct controller *c, struct error *err)
     c->view_settled = false;
     c->server_count = membership_list(&c->members, ROLE_SERVER, MEMBER_READY, c->servers);
     memset(c->server_seen, 0, sizeof c->server_seen);
+    place_partitions(c);
     char text[160];
     snprintf(text, sizeof text, "view %u: %zu workers, %zu servers, %zu shards moved", c->view,
              worker_count, c->server_count, moved);
@@ -74,10 +150,10 @@ static enum status settle_view(struct controller *c, struct error *err)
         controller_enter_prepare(c); /* resumed */
         return OK;
     }
-    bool needs_servers =
-        c->phase == PHASE_TRAIN || c->phase == PHASE_PREDICT || c->phase == PHASE_LOAD;
-    if (needs_servers && c->servers_lost)
+    if (needs_servers(c) && c->servers_lost)
         return controller_enter_load(c, err);
+    if (c->phase == PHASE_TRAIN)
+        controller_ask_for_snapshot(c); /* of whoever has the blocks now */
     controller_spread_task(c);
     return controller_advance(c, err);
 }
@@ -85,12 +161,17 @@ static enum status settle_view(struct controller *c, struct error *err)
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
                                    struct error *err)
 {
-    size_t i = controller_server(c, peer);
+    size_t i = 0;
+    while (i < c->server_count && c->servers[i]->incarnation != peer)
+        i++;
     if (view != c->view || c->view_settled || i == c->server_count)
         return OK;
     c->moved += !c->server_seen[i];
     c->server_seen[i] = true;
-    return controller_all_servers(c, c->server_seen) ? settle_view(c, err) : OK;
+    for (i = 0; i < c->server_count; i++)
+        if (!c->server_seen[i])
+            return OK;
+    return settle_view(c, err);
 }
 
 static enum status members_changed(struct controller *c, struct error *err)
@@ -131,8 +212,6 @@ enum status controller_declare_dead(struct controller *c, struct cluster_member 
                                "%s before it was ready; its log in the run directory tells why",
                                text)
                    : OK;
-    if (member->role == ROLE_SERVER)
-        c->servers_lost = true;
     return members_changed(c, err);
 }
 
@@ -168,8 +247,6 @@ enum status controller_take_hello(struct controller *c, uint64_t peer,
     }
     if (hello->role != ROLE_WORKER && hello->role != ROLE_SERVER)
         return refuse(c, peer, "only workers and servers can join");
-    if (hello->role == ROLE_SERVER && c->view > 0)
-        return refuse(c, peer, "the job has begun; a server cannot join it");
     for (size_t i = 0; i < c->members.count; i++)
         if (c->members.members[i].role == (enum member_role)hello->role &&
             strcmp(c->members.members[i].platform, hello->platform) != 0) {

@@ -4,10 +4,12 @@
 #ifndef GRAFT_COORDINATOR_JOB_CONTROLLER_STATE_H
 #define GRAFT_COORDINATOR_JOB_CONTROLLER_STATE_H
 
+#include "coordinator/cluster/partitions.h"
 #include "coordinator/job/controller.h"
 #include "coordinator/job/loading.h"
 #include "coordinator/job/pseudo_labels.h"
 
+#define PARTITIONS_LEAST 16 /* so that a few servers may become some more */
 #define FIRST_VERSION 1     /* 0 is "no version" */
 #define STALL_MS_MAX 300000 /* longer than any micro-batch or batch of features should take */
 /* The first wait before asking again for what has not come; doubles up to the last. */
@@ -57,9 +59,11 @@ struct controller {
     bool view_settled;
     uint32_t shard_owners[JOB_SHARDS_MAX];
     struct cluster_member *servers[MEMBERSHIP_MAX];
-    bool server_seen[MEMBERSHIP_MAX], server_loaded[MEMBERSHIP_MAX];
-    uint32_t server_part[MEMBERSHIP_MAX]; /* next part of the LOAD that it waits for */
+    bool server_seen[MEMBERSHIP_MAX];
     size_t server_count;
+    struct partitions partitions;
+    bool loaded[WIRE_PARTITIONS_MAX];
+    uint32_t load_part[WIRE_PARTITIONS_MAX]; /* next part of the LOAD that its primary waits for */
     bool servers_lost; /* one died since the last LOAD: what the others hold is not enough */
     bool worker_tasked[MEMBERSHIP_MAX + 1]; /* by member number: has the current task */
 
@@ -71,7 +75,7 @@ struct controller {
      * blocks are back, and then the epoch begins again from `current`. */
     struct values *incoming;
     uint32_t generation;
-    uint32_t *block_owners;
+    uint32_t *block_partitions;
     struct gathering gathering;
     bool *gathering_has;
     double *metrics; /* as the servers summed them, [domains, metric_elements] */
@@ -124,6 +128,10 @@ enum status controller_keep_values(struct values **slot, const struct values *va
 /* ---- controller_members.c ---- */
 /* The view, to whoever has not told that it knows it: servers first, then workers. */
 void controller_send_view(struct controller *c);
+/* Identity of a partition's primary. */
+uint64_t controller_primary(const struct controller *c, size_t partition);
+enum status controller_take_synced(struct controller *c, uint64_t peer,
+                                   const struct message *message, struct error *err) MUST_CHECK;
 /* Ready workers, in order of number. */
 size_t controller_ready_workers(struct controller *c, struct cluster_member **out);
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
@@ -176,10 +184,7 @@ enum status controller_take_loaded(struct controller *c, uint64_t peer,
                                    struct error *err) MUST_CHECK;
 /* Sends what is not loaded yet. */
 void controller_send_loads(struct controller *c);
-/* Is the flag set for every server of the view? */
-bool controller_all_servers(const struct controller *c, const bool *flags);
-/* Position of this server in the view; server_count when it is not there. */
-size_t controller_server(const struct controller *c, uint64_t peer);
+bool controller_all_loaded(const struct controller *c);
 
 /* ---- controller_epoch.c ---- */
 /* Chooses pseudo labels and begins an epoch. */

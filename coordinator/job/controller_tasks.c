@@ -47,8 +47,8 @@ void controller_begin_task(struct controller *c, enum task_kind kind, size_t par
         .stage_version = FIRST_VERSION,
         .parts = c->task_parts,
         .part_count = part_count,
-        .owners = c->block_owners,
-        .owner_count = c->block_owners != NULL ? layout->block_count : 0,
+        .owners = c->block_partitions,
+        .owner_count = c->block_partitions != NULL ? layout->block_count : 0,
     };
     memset(c->worker_tasked, 0, sizeof c->worker_tasked);
     memset(c->shard_done, 0, sizeof c->shard_done);

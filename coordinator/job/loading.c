@@ -68,14 +68,15 @@ struct part {
     size_t block_count, payload_count;
 };
 
-/* Fills one message with this server's blocks from *at on. */
-static void fill_part(const struct loading *loading, uint32_t server, size_t *at, struct part *part)
+/* Fills one message with this partition's blocks from *at on. */
+static void fill_part(const struct loading *loading, uint32_t partition, size_t *at,
+                      struct part *part)
 {
     const size_t frames_most = 2 + VALUES_STATES_MAX;
     size_t bytes = 0;
     part->block_count = part->payload_count = 0;
     for (; *at < loading->layout->block_count; (*at)++) {
-        if (loading->owners[*at] != server)
+        if (loading->owners[*at] != partition)
             continue;
         if (part->payload_count + frames_most > WIRE_FRAMES_MAX ||
             bytes >= WIRE_MESSAGE_BYTES_SOFT || part->block_count == WIRE_FRAMES_MAX)
@@ -89,34 +90,35 @@ static void fill_part(const struct loading *loading, uint32_t server, size_t *at
     }
 }
 
-static uint32_t count_parts(const struct loading *loading, uint32_t server)
+static uint32_t count_parts(const struct loading *loading, uint32_t partition)
 {
     struct part part;
     uint32_t parts = 0;
     for (size_t at = 0; at < loading->layout->block_count || parts == 0; parts++)
-        fill_part(loading, server, &at, &part);
+        fill_part(loading, partition, &at, &part);
     return parts;
 }
 
-void loading_send(const struct loading *loading, uint32_t server, uint32_t first, uint64_t peer,
+void loading_send(const struct loading *loading, uint32_t partition, uint32_t first, uint64_t peer,
                   struct outbox outbox)
 {
     struct part part;
     struct message message = {.type = MESSAGE_LOAD};
     struct message_load *load = &message.body.load;
     *load = (struct message_load){
+        .partition = partition,
         .stage = loading->values->stage,
         .shards = loading->shards,
         .domains = loading->domains,
         .version = loading->version,
         .stage_version = loading->stage_version,
         .steps_per_epoch = loading->steps_per_epoch,
-        .parts = count_parts(loading, server),
+        .parts = count_parts(loading, partition),
         .blocks = part.blocks,
     };
     size_t at = 0;
     for (; load->part < load->parts; load->part++) {
-        fill_part(loading, server, &at, &part);
+        fill_part(loading, partition, &at, &part);
         load->block_count = part.block_count;
         if (load->part < first)
             continue;

@@ -17,7 +17,7 @@ struct loading {
     const struct values *values;
     const float *anchor; /* [live_elements]: w⁰ of the pretrained tensors */
     const struct layout *layout;
-    const uint32_t *owners; /* server of each block, [layout->block_count] */
+    const uint32_t *owners; /* partition of each block, [layout->block_count] */
     uint32_t shards, domains, steps_per_epoch;
     uint64_t version, stage_version;
 };
@@ -26,9 +26,8 @@ struct loading {
 void loading_block_bytes(const struct plan *plan, const struct layout *layout, size_t domains,
                          size_t *bytes);
 
-/* Sends the blocks that server number `server` owns, in as many messages as it takes, from part
- * `first` on. */
-void loading_send(const struct loading *loading, uint32_t server, uint32_t first, uint64_t peer,
+/* Sends the blocks of a partition, in as many messages as it takes, from part `first` on. */
+void loading_send(const struct loading *loading, uint32_t partition, uint32_t first, uint64_t peer,
                   struct outbox outbox);
 
 /* Snapshots of all servers, put together. */

@@ -10,6 +10,7 @@
 
 struct table {
     const struct stage_config *stage;
+    uint32_t stage_index;
     struct block *blocks;
     size_t block_count;
     size_t block_room;
@@ -36,6 +37,8 @@ enum status table_create(const struct stage_config *stage, const struct message_
     if (table == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the table");
     table->stage = stage;
+    table->stage_index = load->stage;
+    table->handed = load->handed;
     table->shards = load->shards;
     table->domains = load->domains;
     table->version = table->load_version = load->version;
@@ -100,6 +103,27 @@ static bool take_parameter(struct table *table, struct block *block, uint32_t st
     return true;
 }
 
+static bool take_totals(struct block *block, uint32_t state_frames, const struct frame *payloads,
+                        size_t count, size_t *used)
+{
+    size_t bytes = block->elements * block->domains * sizeof *block->totals;
+    if (state_frames == 0)
+        return true;
+    if (state_frames != 1 || *used >= count || payloads[*used].bytes != bytes)
+        return false;
+    memcpy(block->totals, payloads[(*used)++].data, bytes);
+    return true;
+}
+
+static bool take_block(struct table *table, struct block *block, uint32_t state_frames,
+                       const struct frame *payloads, size_t count, size_t *used)
+{
+    if (block->kind == BLOCK_PARAMETER)
+        return take_parameter(table, block, state_frames, payloads, count, used);
+    return block->kind == BLOCK_STATISTIC ||
+           take_totals(block, state_frames, payloads, count, used);
+}
+
 static bool fits_table(const struct table *table, const struct load_block *load)
 {
     bool ascending =
@@ -125,8 +149,7 @@ enum status table_load_part(struct table *table, const struct message_load *load
             return status;
         table->block_count++;
         table->total[block->kind]++;
-        if (block->kind == BLOCK_PARAMETER &&
-            !take_parameter(table, block, entry->state_frames, payloads, count, &used))
+        if (!take_block(table, block, entry->state_frames, payloads, count, &used))
             return error_set(err, ERR_PEER, "LOAD: values of block %u do not fit", entry->block);
     }
     return OK;
@@ -181,6 +204,19 @@ static struct block *find_block(struct table *table, uint32_t id)
             high = middle;
     }
     return low < table->block_count && table->blocks[low].id == id ? &table->blocks[low] : NULL;
+}
+
+bool table_has(const struct table *table, uint32_t block)
+{
+    return find_block((struct table *)(uintptr_t)table, block) != NULL;
+}
+
+uint32_t table_shards_log2(const struct table *table)
+{
+    uint32_t log2 = 0;
+    while ((1u << log2) < table->shards)
+        log2++;
+    return log2;
 }
 
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
@@ -256,36 +292,51 @@ size_t table_weights_part(const struct table *table, uint64_t version, size_t *a
     return count;
 }
 
-static struct reduction_node statistic_of(const struct table *table, const struct block *block,
-                                          uint64_t version, size_t domain)
+static struct reduction_node finished_statistic(const struct table *table,
+                                                const struct block *block, uint64_t version,
+                                                size_t domain)
 {
-    if (version == table->version)
-        return reduction_root(block->sums[domain]);
     CHECK(version + 1 == table->version && table_has_previous(table));
     return (struct reduction_node){.count = block->finished_counts[domain],
                                    .sum = block->finished + domain * block->elements};
 }
 
-size_t table_statistics_part(const struct table *table, uint64_t version, struct table_cursor *at,
-                             struct push_entry *entries, struct frame *payloads)
+/* Sums of one kind (`statistics`) or of all. */
+static size_t sums_part(const struct table *table, uint64_t version, bool statistics,
+                        struct table_cursor *at, struct push_entry *entries, struct frame *payloads)
 {
     size_t count = 0, bytes = 0;
     while (at->block < table->block_count && count < WIRE_FRAMES_MAX &&
            bytes < WIRE_MESSAGE_BYTES_SOFT) {
         const struct block *block = &table->blocks[at->block];
-        if (block->kind == BLOCK_STATISTIC) {
-            struct reduction_node root = statistic_of(table, block, version, at->domain);
+        bool wanted = !statistics || block->kind == BLOCK_STATISTIC;
+        if (wanted) {
+            struct reduction_node root =
+                version == table->version ? reduction_root(block->sums[at->domain])
+                                          : finished_statistic(table, block, version, at->domain);
             entries[count] = (struct push_entry){block->id, (uint32_t)at->domain, root.count};
-            payloads[count] = (struct frame){root.sum, block->elements * sizeof(double)};
+            payloads[count] = (struct frame){root.sum, block->elements * block_value_bytes(block)};
             bytes += payloads[count++].bytes;
             at->domain++;
         }
-        if (block->kind != BLOCK_STATISTIC || at->domain == table->domains) {
+        if (!wanted || at->domain == table->domains) {
             at->domain = 0;
             at->block++;
         }
     }
     return count;
+}
+
+size_t table_statistics_part(const struct table *table, uint64_t version, struct table_cursor *at,
+                             struct push_entry *entries, struct frame *payloads)
+{
+    return sums_part(table, version, true, at, entries, payloads);
+}
+
+size_t table_sums_part(const struct table *table, struct table_cursor *at,
+                       struct push_entry *entries, struct frame *payloads)
+{
+    return sums_part(table, table->version, false, at, entries, payloads);
 }
 
 /* Frames of one block in a snapshot; 0 for statistics, which are never handed out. */
@@ -367,4 +418,77 @@ size_t table_missing(const struct table *table, bool statistics, uint32_t *shard
         if (lacks(table, statistics, s))
             shards[count++] = s;
     return count;
+}
+
+void table_set_handed(struct table *table, uint64_t version)
+{
+    table->handed = version;
+}
+
+/* ---- filling another server's ---- */
+
+static size_t fill_payloads(const struct table *table, const struct block *block,
+                            struct frame *payloads)
+{
+    size_t count = 0, bytes = block->elements * sizeof(float);
+    if (block->kind == BLOCK_METRIC)
+        payloads[count++] =
+            (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
+    if (block->kind != BLOCK_PARAMETER)
+        return count;
+    payloads[count++] = (struct frame){block->weights[table->version % 2], bytes};
+    if (block->pretrained)
+        payloads[count++] = (struct frame){block->anchor, bytes};
+    for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)
+        payloads[count++] = (struct frame){block->states[i], bytes};
+    return count;
+}
+
+size_t table_fill_part(const struct table *table, size_t *at, struct load_block *blocks,
+                       struct frame *payloads, size_t *payload_count)
+{
+    const size_t frames_most = 2 + OPTIMIZER_STATES_MAX;
+    size_t count = 0, bytes = 0;
+    *payload_count = 0;
+    for (; *at < table->block_count && count < WIRE_FRAMES_MAX && bytes < WIRE_MESSAGE_BYTES_SOFT &&
+           *payload_count + frames_most <= WIRE_FRAMES_MAX;
+         (*at)++) {
+        const struct block *block = &table->blocks[*at];
+        size_t added = fill_payloads(table, block, payloads + *payload_count);
+        size_t states = optimizer_states(&table->stage->optimizer);
+        blocks[count++] = (struct load_block){
+            .block = block->id,
+            .kind = block->kind,
+            .elements = block->elements,
+            .pretrained = block->pretrained,
+            .state_frames =
+                block->kind == BLOCK_PARAMETER ? (uint32_t)states : block->kind == BLOCK_METRIC,
+        };
+        for (size_t i = 0; i < added; i++)
+            bytes += payloads[*payload_count + i].bytes;
+        *payload_count += added;
+    }
+    return count;
+}
+
+uint32_t table_fill_parts(const struct table *table)
+{
+    struct load_block blocks[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
+    size_t at = 0, frames;
+    uint32_t parts = 0;
+    while (table_fill_part(table, &at, blocks, payloads, &frames) > 0)
+        parts++;
+    return parts;
+}
+
+struct message_load table_load_head(const struct table *table)
+{
+    return (struct message_load){.stage = table->stage_index,
+                                 .shards = table->shards,
+                                 .domains = (uint32_t)table->domains,
+                                 .version = table->version,
+                                 .stage_version = table->stage_version,
+                                 .handed = table->handed,
+                                 .steps_per_epoch = table->steps_per_epoch};
 }

@@ -24,8 +24,8 @@ enum status table_create(const struct stage_config *stage, const struct message_
 void table_destroy(struct table **table);
 
 /* Takes the blocks of one part. Per PARAMETER block the payloads are: weights, anchor (when
- * pretrained), state vectors (state_frames of them: none = start at zero). Errors: ERR_PEER when a
- * size does not fit. */
+ * pretrained), state vectors (state_frames of them: none = start at zero); per METRIC block with a
+ * state frame its totals. Errors: ERR_PEER when a size does not fit. */
 enum status table_load_part(struct table *table, const struct message_load *load,
                             const struct frame *payloads, size_t count,
                             struct error *err) MUST_CHECK;
@@ -40,6 +40,10 @@ bool table_statistics_complete(const struct table *table);
 /* All parameter and metric blocks of the open step are complete. */
 bool table_step_complete(const struct table *table);
 
+/* Is this block here? */
+bool table_has(const struct table *table, uint32_t block);
+/* Shards [0, 2^this) are all. */
+uint32_t table_shards_log2(const struct table *table);
 /* One pushed sum. REDUCTION_REFUSED when it fits no block here. */
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
                                 uint32_t range_first, uint32_t range_log2, const struct frame *sum);
@@ -49,7 +53,7 @@ enum reduction_result table_add(struct table *table, const struct push_entry *en
  * may differ in version then). */
 enum status table_advance(struct table *table, struct error *err) MUST_CHECK;
 
-/* The three below fill one message's entries and payloads from where *at stands, within
+/* The five below fill one message's entries and payloads from where *at stands, within
  * WIRE_FRAMES_MAX frames and WIRE_MESSAGE_BYTES_SOFT bytes, and return the number of entries; 0 at
  * the end. Payloads are borrowed until the next change of the table. */
 size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
@@ -62,14 +66,26 @@ struct table_cursor {
 /* version: of the open step, complete, or of the one before. */
 size_t table_statistics_part(const struct table *table, uint64_t version, struct table_cursor *at,
                              struct push_entry *entries, struct frame *payloads);
+/* Finished sums of all blocks of the open step, which is complete. */
+size_t table_sums_part(const struct table *table, struct table_cursor *at,
+                       struct push_entry *entries, struct frame *payloads);
 size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
                            struct frame *payloads, size_t *payload_count);
+/* Everything that another server needs to go on from the open version. */
+size_t table_fill_part(const struct table *table, size_t *at, struct load_block *blocks,
+                       struct frame *payloads, size_t *payload_count);
+/* Number of parts that table_fill_part will make. */
+uint32_t table_fill_parts(const struct table *table);
+/* The head of a LOAD that brings this table: all but partition, fill, part, parts and blocks. */
+struct message_load table_load_head(const struct table *table);
 /* Number of parts that table_snapshot_part will make. */
 uint32_t table_snapshot_parts(const struct table *table);
 
 /* A snapshot of the open version was handed out: totals of the metrics start again from zero when
  * the step after it is complete, so that a lost snapshot can be made again. */
 void table_handed_out(struct table *table);
+/* For a backup: the primary's last snapshot was of this version. */
+void table_set_handed(struct table *table, uint64_t version);
 
 /* Shards that some block of the open step still lacks: statistic blocks, or parameters and metrics.
  * Fills shards[WIRE_SHARDS_MAX], ascending; returns their number. */

@@ -32,8 +32,8 @@ static struct sim_member *sim_join(struct sim *sim, enum member_role role)
     sim->member_count++;
     if (role == ROLE_SERVER)
         sim_check(sim,
-                  server_create(sim->world->job, (struct outbox){member, sim_send}, &member->server,
-                                &err),
+                  server_create(sim->world->job, member->identity,
+                                (struct outbox){member, sim_send}, &member->server, &err),
                   &err);
     if (role == ROLE_WORKER) {
         member->worker = calloc(1, sizeof *member->worker);
@@ -56,7 +56,7 @@ static void sim_close_member(struct sim_member *member)
     for (size_t i = 0; member->worker != NULL && i < JOB_STAGES_MAX; i++)
         stage_close(&member->worker->stages[i]);
     if (member->worker != NULL)
-        free(member->worker->owners);
+        free(member->worker->owners), free(member->worker->partitions);
     free(member->worker);
     member->worker = NULL;
 }
@@ -160,7 +160,8 @@ static void sim_strangers(struct sim *sim)
             .version = 1 + sim_draw(sim, 20), .entries = &entry, .entry_count = 1};
         if (sim->members[i].server != NULL)
             sim_check(sim,
-                      server_handle(sim->members[i].server, SIM_STRANGER, &push, &frame, 1, &err),
+                      server_handle(sim->members[i].server, sim->now_ms, SIM_STRANGER, &push,
+                                    &frame, 1, &err),
                       &err);
     }
     struct snapshot_block block = {.block = 0};
@@ -328,7 +329,8 @@ static void sim_deliver(struct sim *sim, size_t from, size_t to)
             sim_worker_handle(member, &message, letter->frames, count);
         else if (message.type != MESSAGE_WELCOME)
             sim_check(sim,
-                      server_handle(member->server, peer, &message, letter->frames, count, &err),
+                      server_handle(member->server, sim->now_ms, peer, &message, letter->frames,
+                                    count, &err),
                       &err);
     }
     sim_letter_free(letter);
@@ -454,6 +456,7 @@ static void sim_open(struct sim *sim)
                                      .unreadable = sim_note_unreadable};
     world->job->cluster.workers = sim->plan.workers;
     world->job->cluster.servers = sim->plan.servers;
+    world->job->cluster.replicas = sim->plan.replicas;
     sim_check(sim,
               controller_create(world->job, world->manifest, world->model, ports, sim->now_ms,
                                 &sim->controller, &err),

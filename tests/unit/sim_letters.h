@@ -40,7 +40,8 @@ struct sim_worker {
     struct link_progress progress;
     uint64_t servers[SIM_MEMBERS], positions[SIM_MEMBERS];
     size_t server_count;
-    uint32_t *owners;
+    uint32_t primaries[WIRE_PARTITIONS_MAX];
+    uint32_t *partitions, *owners; /* of each block */
     bool begun, idle;
     uint64_t begun_version;
 };
@@ -59,7 +60,7 @@ struct sim_member {
 /* What is asked of a run. Events are numbered from 0. */
 struct sim_plan {
     uint64_t seed;
-    uint32_t workers, servers;
+    uint32_t workers, servers, replicas;
     uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at; /* SIM_NEVER: no */
     uint32_t lost_in_1000; /* letters that never arrive */
     uint32_t delay_ms;     /* a letter takes up to so long */

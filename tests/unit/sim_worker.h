@@ -21,6 +21,8 @@ static void sim_worker_view(struct sim_worker *worker, const struct message *mes
     if (!worker_take_view(&worker->core, view, message->view, worker->number))
         return;
     worker->server_count = view->server_count;
+    for (size_t i = 0; i < view->partition_count; i++)
+        worker->primaries[i] = view->partitions[i].primary;
     for (size_t i = 0; i < view->server_count; i++) {
         worker->servers[i] = view->servers[i].incarnation;
         worker->positions[i] = i;
@@ -34,8 +36,10 @@ static void sim_worker_owners(struct sim_member *member, const struct message_ta
         return;
     assert_int_equal(task->owner_count, worker->stage->layout.block_count);
     free(worker->owners);
+    free(worker->partitions);
     worker->owners = calloc(task->owner_count, sizeof *worker->owners);
-    memcpy(worker->owners, task->owners, task->owner_count * sizeof *worker->owners);
+    worker->partitions = calloc(task->owner_count, sizeof *worker->partitions);
+    memcpy(worker->partitions, task->owners, task->owner_count * sizeof *task->owners);
 }
 
 static void sim_worker_task(struct sim_member *member, const struct message *message,
@@ -201,6 +205,8 @@ static void sim_worker_show(struct sim_member *member)
 static void sim_worker_push(struct sim_member *member, bool gradients, uint64_t version)
 {
     struct sim_worker *worker = member->worker;
+    for (size_t i = 0; i < worker->stage->layout.block_count; i++)
+        worker->owners[i] = worker->primaries[worker->partitions[i]];
     struct push_route route = {worker->owners, worker->positions, worker->server_count};
     stage_push(worker->stage, gradients, &route, version, (struct outbox){member, sim_to_server});
 }
