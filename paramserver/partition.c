@@ -44,7 +44,6 @@ static void send_snapshot(struct partition *partition)
         snapshot->part++;
     }
     CHECK(snapshot->part == snapshot->parts);
-    table_handed_out(partition->table);
     partition->take_pending = false;
 }
 
@@ -70,11 +69,10 @@ static void send_replicate(struct partition *partition)
     struct push_entry entries[WIRE_FRAMES_MAX];
     struct frame payloads[WIRE_FRAMES_MAX];
     struct message message = {.type = MESSAGE_REPLICATE};
-    struct message_load head = table_load_head(partition->table);
     struct message_replicate *replicate = &message.body.replicate;
     struct table_cursor at = {0};
-    *replicate = (struct message_replicate){
-        .partition = partition->id, .version = head.version, .handed = head.handed};
+    *replicate = (struct message_replicate){.partition = partition->id,
+                                            .version = table_version(partition->table)};
     replicate->entries = entries;
     while ((replicate->entry_count = table_sums_part(partition->table, &at, entries, payloads)) > 0)
         send_to(partition, partition->backup, &message, payloads, replicate->entry_count);
@@ -89,7 +87,7 @@ static void begin_fill(struct partition *partition, int64_t now_ms)
     size_t at = 0, frames;
     *load = table_load_head(partition->table);
     load->partition = partition->id;
-    load->fill = ++partition->fill;
+    load->fill = ++partition->last_fill;
     load->parts = table_fill_parts(partition->table);
     load->blocks = blocks;
     while ((load->block_count = table_fill_part(partition->table, &at, blocks, payloads, &frames)) >
@@ -155,7 +153,7 @@ enum status partition_take_ack(struct partition *partition, uint64_t version, in
 void partition_take_filled(struct partition *partition, const struct message_loaded *loaded,
                            int64_t now_ms)
 {
-    if (!partition->filling || loaded->fill != partition->fill)
+    if (!partition->filling || loaded->fill != partition->last_fill)
         return;
     partition->asked_ms = now_ms;
     if (loaded->part == loaded->parts && partition->acked < partition->fill_version)
@@ -217,7 +215,7 @@ static enum status begin_load(struct partition *partition, const struct message 
                          partition->job->stage_count);
     table_destroy(&partition->table);
     partition->generation = message->generation;
-    partition->fill = load->fill;
+    partition->fill = partition->last_fill = load->fill;
     partition->load_part = 0;
     partition->load_parts = load->parts;
     partition->take_pending = partition->filling = partition->synced = partition->waiting = false;
@@ -299,7 +297,6 @@ enum status partition_take_replicate(struct partition *partition,
                 &payloads[i], results);
         if (!table_step_complete(partition->table))
             return OK;
-        table_set_handed(partition->table, replicate->handed);
         status = table_advance(partition->table, err);
     }
     struct message ack = {.type = MESSAGE_ACK};

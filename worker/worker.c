@@ -129,10 +129,11 @@ static enum worker_action_kind next_train(struct worker *worker, uint64_t latest
         return ACTION_WAIT;
     if (claim(worker, worker->forwarded, &action->shard))
         return ACTION_FORWARD;
+    /* Even when the statistics are complete: a server that has taken over may lack its share. */
+    if (worker->statistics && claim_push(worker, worker->forwarded, worker->statistics_pushed))
+        return ACTION_PUSH_STATISTICS;
     if (worker->statistics && !has_statistics)
-        return claim_push(worker, worker->forwarded, worker->statistics_pushed)
-                   ? ACTION_PUSH_STATISTICS
-                   : ACTION_WAIT;
+        return ACTION_WAIT;
     if (claim(worker, worker->differentiated, &action->shard))
         return ACTION_BACKWARD;
     if (claim_push(worker, worker->differentiated, worker->pushed))

@@ -75,7 +75,6 @@ static const struct wire_field load[] = {
     U32(message_load, domains),
     U64(message_load, version),
     U64(message_load, stage_version),
-    U64(message_load, handed),
     U32(message_load, steps_per_epoch),
     U32(message_load, part),
     U32(message_load, parts),
@@ -108,7 +107,6 @@ static const struct wire_field weights[] = {
     LIST(message_weights, blocks, block_count, WIRE_FRAMES_MAX, number)};
 static const struct wire_field replicate[] = {
     U32(message_replicate, partition), U64(message_replicate, version),
-    U64(message_replicate, handed),
     LIST(message_replicate, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
 static const struct wire_field ack[] = {U32(message_ack, partition), U64(message_ack, version)};
 static const struct wire_field synced[] = {U32(message_synced, partition),

@@ -156,7 +156,6 @@ struct message_load {
     uint32_t domains;
     uint64_t version;       /* of the weights */
     uint64_t stage_version; /* version at which the stage's step 0 starts */
-    uint64_t handed;        /* version of the last snapshot; 0: none */
     uint32_t steps_per_epoch;
     uint32_t part, parts;
     struct load_block *blocks;
@@ -268,7 +267,6 @@ struct message_weights {
 struct message_replicate {
     uint32_t partition;
     uint64_t version; /* of the step whose sums these are */
-    uint64_t handed;
     struct push_entry *entries; /* of all shards */
     size_t entry_count;
 };

@@ -21,7 +21,7 @@ struct block {
     float *anchor;     /* parameter: w⁰ when pretrained, else NULL */
     bool pretrained;
     float *states[OPTIMIZER_STATES_MAX];
-    double *totals;   /* metric: [domains, elements], over the steps since the last snapshot */
+    double *totals;   /* metric: [domains, elements], over the steps of the epoch */
     double *finished; /* statistic: [domains, elements] of the step before the open one */
     uint64_t finished_counts[JOB_DOMAINS_MAX];
     struct reduction *sums[JOB_DOMAINS_MAX];

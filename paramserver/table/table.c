@@ -19,7 +19,6 @@ struct table {
     uint64_t version;
     uint64_t load_version;
     uint64_t stage_version;
-    uint64_t handed; /* version of the last snapshot */
     uint32_t steps_per_epoch;
     size_t open[3]; /* blocks of each kind that are not complete in the open step */
     size_t total[3];
@@ -38,7 +37,6 @@ enum status table_create(const struct stage_config *stage, const struct message_
         return error_set(err, ERR_MEMORY, "no memory for the table");
     table->stage = stage;
     table->stage_index = load->stage;
-    table->handed = load->handed;
     table->shards = load->shards;
     table->domains = load->domains;
     table->version = table->load_version = load->version;
@@ -233,9 +231,10 @@ enum reduction_result table_add(struct table *table, const struct push_entry *en
     return result;
 }
 
+/* Totals are of one epoch. */
 static void add_metric(const struct table *table, struct block *block)
 {
-    if (table->version == table->handed)
+    if ((table->version - table->stage_version) % table->steps_per_epoch == 0)
         memset(block->totals, 0, block->domains * block->elements * sizeof *block->totals);
     for (size_t d = 0; d < block->domains; d++) {
         const double *sum = reduction_root(block->sums[d]).sum;
@@ -393,11 +392,6 @@ uint32_t table_snapshot_parts(const struct table *table)
     return parts;
 }
 
-void table_handed_out(struct table *table)
-{
-    table->handed = table->version;
-}
-
 static bool lacks(const struct table *table, bool statistics, uint32_t shard)
 {
     for (size_t i = 0; i < table->block_count; i++) {
@@ -418,11 +412,6 @@ size_t table_missing(const struct table *table, bool statistics, uint32_t *shard
         if (lacks(table, statistics, s))
             shards[count++] = s;
     return count;
-}
-
-void table_set_handed(struct table *table, uint64_t version)
-{
-    table->handed = version;
 }
 
 /* ---- filling another server's ---- */
@@ -489,6 +478,5 @@ struct message_load table_load_head(const struct table *table)
                                  .domains = (uint32_t)table->domains,
                                  .version = table->version,
                                  .stage_version = table->stage_version,
-                                 .handed = table->handed,
                                  .steps_per_epoch = table->steps_per_epoch};
 }

@@ -81,12 +81,6 @@ struct message_load table_load_head(const struct table *table);
 /* Number of parts that table_snapshot_part will make. */
 uint32_t table_snapshot_parts(const struct table *table);
 
-/* A snapshot of the open version was handed out: totals of the metrics start again from zero when
- * the step after it is complete, so that a lost snapshot can be made again. */
-void table_handed_out(struct table *table);
-/* For a backup: the primary's last snapshot was of this version. */
-void table_set_handed(struct table *table, uint64_t version);
-
 /* Shards that some block of the open step still lacks: statistic blocks, or parameters and metrics.
  * Fills shards[WIRE_SHARDS_MAX], ascending; returns their number. */
 size_t table_missing(const struct table *table, bool statistics, uint32_t *shards);

@@ -269,6 +269,31 @@ static void deaths_of_workers_and_servers_together_change_nothing(void **state)
     }
 }
 
+/* With a backup nothing is loaded anew, whenever the server dies in training. */
+static void a_backup_takes_over_without_a_rewind(void **state)
+{
+    uint32_t loads = 0, calm_loads = 0;
+    (void)state;
+    for (uint64_t seed = 1300; seed < 1300 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 3, CALM, .replicas = 1};
+        calm_loads += same_as_calm(&plan).generation;
+        plan.kill_server_at = draw(seed, 0, length_of(2, 3));
+        loads += same_as_calm(&plan).generation;
+    }
+    assert_true(loads < calm_loads + SEEDS / 2);
+}
+
+static void a_server_may_join_at_any_moment(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1400; seed < 1400 + SEEDS; seed++) {
+        struct sim_plan plan = {
+            .seed = seed, .workers = 2, .servers = 1, CALM, .replicas = seed % 2};
+        plan.join_server_at = draw(seed, 0, length_of(2, 1));
+        same_as_calm(&plan);
+    }
+}
+
 static void lost_letters_are_asked_for_again(void **state)
 {
     uint64_t lost = 0;
@@ -317,6 +342,8 @@ int main(void)
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(lost_letters_are_asked_for_again),
+        cmocka_unit_test(a_backup_takes_over_without_a_rewind),
+        cmocka_unit_test(a_server_may_join_at_any_moment),
         cmocka_unit_test(pushes_that_come_twice_count_once),
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),

@@ -391,6 +391,8 @@ static void sim_faults(struct sim *sim)
         sim_freeze(sim);
     if (event == sim->plan.join_worker_at)
         sim_join(sim, ROLE_WORKER);
+    if (event == sim->plan.join_server_at)
+        sim_join(sim, ROLE_SERVER);
     if (event == sim->plan.cut_at)
         sim_cut(sim);
     if (sim->plan.strangers && event % 50 == 0)

@@ -61,7 +61,8 @@ struct sim_member {
 struct sim_plan {
     uint64_t seed;
     uint32_t workers, servers, replicas;
-    uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at; /* SIM_NEVER: no */
+    /* SIM_NEVER: not */
+    uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at, join_server_at;
     uint32_t lost_in_1000; /* letters that never arrive */
     uint32_t delay_ms;     /* a letter takes up to so long */
     bool disordered;       /* letters of a pair overtake each other */
@@ -83,6 +84,7 @@ struct sim_result {
     uint64_t duplicates, fenced, broken, lost;
     bool refused; /* nobody was left to work, and the coordinator said so */
     uint32_t views;
+    uint32_t generation; /* of the last LOAD */
 };
 
 /* What a checkpoint keeps of one epoch. */
@@ -257,6 +259,8 @@ static void sim_send(void *driver, uint64_t peer, struct message *message,
         sizes[i] = payloads[i].bytes;
     sim_check(sim, codec_encode(sim->codec, message, sizes, count, &header, &header_bytes, &err),
               &err);
+    if (from == 0 && message->type == MESSAGE_LOAD)
+        sim->result.generation = message->generation;
     if (sim_is_lost(sim, from, to))
         return;
     struct sim_letter *letter = sim_letter_make(header, header_bytes, payloads, count);
