@@ -23,6 +23,7 @@ bool partition_is_loaded(const struct partition *partition)
 static void send_to(const struct partition *partition, uint64_t peer, struct message *message,
                     const struct frame *payloads, size_t count)
 {
+    message->generation = partition->generation;
     partition->outbox.send(partition->outbox.driver, peer, message, payloads, count);
 }
 
@@ -72,6 +73,7 @@ static void send_replicate(struct partition *partition)
     struct message_replicate *replicate = &message.body.replicate;
     struct table_cursor at = {0};
     *replicate = (struct message_replicate){.partition = partition->id,
+                                            .fill = partition->last_fill,
                                             .version = table_version(partition->table)};
     replicate->entries = entries;
     while ((replicate->entry_count = table_sums_part(partition->table, &at, entries, payloads)) > 0)
@@ -132,10 +134,12 @@ static enum status complete_step(struct partition *partition, int64_t now_ms, st
     return OK;
 }
 
-enum status partition_take_ack(struct partition *partition, uint64_t version, int64_t now_ms,
-                               struct error *err)
+enum status partition_take_ack(struct partition *partition, const struct message_ack *ack,
+                               int64_t now_ms, struct error *err)
 {
-    uint64_t open = table_version(partition->table);
+    uint64_t open = table_version(partition->table), version = ack->version;
+    if (ack->fill != partition->last_fill)
+        return OK;
     if (version <= partition->acked || version > open + partition->waiting)
         return OK;
     partition->acked = version;
@@ -162,8 +166,7 @@ void partition_take_filled(struct partition *partition, const struct message_loa
 
 void partition_tick(struct partition *partition, int64_t now_ms)
 {
-    if (!partition->is_primary || partition->backup == 0 || !partition_is_loaded(partition) ||
-        now_ms - partition->asked_ms < PARTITION_AGAIN_MS)
+    if (partition->backup == 0 || now_ms - partition->asked_ms < PARTITION_AGAIN_MS)
         return;
     partition->asked_ms = now_ms;
     if (partition->waiting)
@@ -289,7 +292,8 @@ enum status partition_take_replicate(struct partition *partition,
     uint64_t results[REDUCTION_REFUSED + 1] = {0};
     uint64_t open = table_version(partition->table);
     enum status status = OK;
-    if (replicate->version > open || replicate->entry_count != count)
+    if (replicate->version > open || replicate->fill != partition->fill ||
+        replicate->entry_count != count)
         return OK; /* the step before was lost: the primary will fill anew */
     if (replicate->version == open) {
         for (size_t i = 0; i < count; i++)
@@ -300,7 +304,7 @@ enum status partition_take_replicate(struct partition *partition,
         status = table_advance(partition->table, err);
     }
     struct message ack = {.type = MESSAGE_ACK};
-    ack.body.ack = (struct message_ack){partition->id, table_version(partition->table)};
+    ack.body.ack = (struct message_ack){partition->id, partition->fill, table_version(partition->table)};
     if (status == OK)
         send_to(partition, partition->primary, &ack, NULL, 0);
     return status;

@@ -79,8 +79,8 @@ enum status partition_take_replicate(struct partition *partition,
                                      const struct frame *payloads, size_t count,
                                      struct error *err) MUST_CHECK;
 /* Primary: the backup has reached a version. */
-enum status partition_take_ack(struct partition *partition, uint64_t version, int64_t now_ms,
-                               struct error *err) MUST_CHECK;
+enum status partition_take_ack(struct partition *partition, const struct message_ack *ack,
+                               int64_t now_ms, struct error *err) MUST_CHECK;
 /* Primary: how much of the filling the backup has. */
 void partition_take_filled(struct partition *partition, const struct message_loaded *loaded,
                            int64_t now_ms);

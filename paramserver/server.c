@@ -71,19 +71,20 @@ struct server_counters server_counters(const struct server *server)
     return counters;
 }
 
-static void send_to(struct server *server, uint64_t peer, struct message *message,
-                    const struct frame *payloads, size_t count)
+/* Also the partitions' outbox, which fill in their generation. */
+static void send_in_view(void *driver, uint64_t peer, struct message *message,
+                         const struct frame *payloads, size_t count)
 {
+    struct server *server = driver;
     message->view = server->view;
-    message->generation = server->generation;
     server->outbox.send(server->outbox.driver, peer, message, payloads, count);
 }
 
-/* A partition's outbox. */
-static void send_for_partition(void *driver, uint64_t peer, struct message *message,
-                               const struct frame *payloads, size_t count)
+static void send_to(struct server *server, uint64_t peer, struct message *message,
+                    const struct frame *payloads, size_t count)
 {
-    send_to(driver, peer, message, payloads, count);
+    message->generation = server->generation;
+    send_in_view(server, peer, message, payloads, count);
 }
 
 /* ---- weights and statistics out ---- */
@@ -160,7 +161,8 @@ static void announce_all(struct server *server)
 void server_tick(struct server *server, int64_t now_ms)
 {
     for (size_t i = 0; i < server->partition_count; i++)
-        partition_tick(&server->partitions[i], now_ms);
+        if (serves(server, &server->partitions[i]))
+            partition_tick(&server->partitions[i], now_ms);
     if (server->view > 0 || (server->ready_ms > 0 && now_ms - server->ready_ms < SERVER_READY_MS))
         return;
     struct message ready = {.type = MESSAGE_READY};
@@ -195,7 +197,7 @@ static struct partition *partition_of(struct server *server, uint32_t id)
     while (server->partition_count <= id) {
         uint32_t next = (uint32_t)server->partition_count++;
         partition_init(&server->partitions[next], next, server->job,
-                       (struct outbox){server, send_for_partition});
+                       (struct outbox){server, send_in_view});
     }
     return &server->partitions[id];
 }
@@ -277,7 +279,7 @@ static enum status handle_server(struct server *server, struct partition *partit
     if (message->type == MESSAGE_LOADED && from_backup)
         partition_take_filled(partition, &message->body.loaded, now_ms);
     else if (message->type == MESSAGE_ACK && from_backup)
-        return partition_take_ack(partition, message->body.ack.version, now_ms, err);
+        return partition_take_ack(partition, &message->body.ack, now_ms, err);
     return OK;
 }
 

@@ -155,10 +155,12 @@ static void push_again(bool *pushed, const uint32_t *shards, size_t count)
 
 void worker_take_wanted(struct worker *worker, const struct message_wanted *wanted)
 {
-    if (!worker->asked || wanted->version != worker->version)
+    if (wanted->version != worker->version)
         return;
-    push_again(worker->statistics_pushed, wanted->statistics, wanted->statistic_count);
-    push_again(worker->pushed, wanted->gradients, wanted->gradient_count);
+    if (worker->asked_statistics)
+        push_again(worker->statistics_pushed, wanted->statistics, wanted->statistic_count);
+    if (worker->asked_gradients)
+        push_again(worker->pushed, wanted->gradients, wanted->gradient_count);
 }
 
 static enum worker_action_kind next_of_task(struct worker *worker, uint64_t latest,
@@ -212,11 +214,14 @@ struct worker_action worker_next(struct worker *worker, int64_t now_ms, uint64_t
         worker->active ? next_of_task(worker, latest, has_statistics, &action) : ACTION_WAIT;
     if (action.kind == ACTION_WAIT && waits_for_servers(worker, latest)) {
         action.kind = ask(worker, now_ms, ACTION_PULL);
-        worker->asked |= action.kind == ACTION_PULL;
+        if (action.kind == ACTION_PULL)
+            worker->asked_statistics = worker->asked_gradients = true;
     } else if (action.kind != ACTION_WAIT) {
-        worker->asked = false;
+        worker->asked_statistics &= action.kind != ACTION_PUSH_STATISTICS;
+        worker->asked_gradients &= action.kind != ACTION_PUSH_GRADIENTS;
         worker->waited_ms = 0;
-        worker->again_ms = WORKER_AGAIN_MS;
+        if (worker->again_ms > 0)
+            worker->again_ms = WORKER_AGAIN_MS;
     }
     return action;
 }

@@ -51,7 +51,8 @@ struct worker {
     uint32_t generation;
     int64_t waited_ms;        /* since when nothing has come; 0: it does not wait */
     int64_t again_ms;         /* the wait before it asks; 0: at once */
-    bool asked;               /* and nothing was pushed since: an answer tells what was lost */
+    /* PULL was sent and no such sums since: an answer tells which were lost. */
+    bool asked_statistics, asked_gradients;
     struct message_task task; /* its lists are copied below */
     uint32_t parts[WIRE_PARTS_MAX];
     bool active;
