@@ -172,7 +172,7 @@ enum status job_text_note(const struct job *job, char **out, struct error *err)
     char *text = NULL;
     struct writer writer = {open_memstream(&text, &bytes), false};
     for (size_t i = 0; i < count && writer.to != NULL; i++)
-        if (strcmp(keys[i].path, "data.classes") == 0 ||
+        if (strcmp(keys[i].path, "data.task") == 0 || strcmp(keys[i].path, "data.classes") == 0 ||
             strcmp(keys[i].path, "data.preprocess") == 0) {
             fprintf(writer.to, "%s = ", key_name(&keys[i]));
             write_value(&writer, &keys[i], (void *)(uintptr_t)job, 0); /* reads it only */

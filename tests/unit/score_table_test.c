@@ -14,18 +14,20 @@
 #include "coordinator/watch/score_table.h"
 
 static double recalls[] = {0.5, 1, NAN};
-static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0};
+static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0}, support[] = {2, 2, 0};
 static const struct score before = {.classes = 3,
                                     .samples = 4,
                                     .accuracy = 0.5,
                                     .macro_f1 = 0.4,
                                     .per_class = recalls,
+                                    .support = support,
                                     .confusion = confusion},
                           after = {.classes = 3,
                                    .samples = 4,
                                    .accuracy = 0.75,
                                    .macro_f1 = 0.7333,
                                    .per_class = recalls,
+                                   .support = support,
                                    .confusion = confusion};
 
 /* The table as text; the caller frees it. */

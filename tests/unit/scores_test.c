@@ -40,12 +40,20 @@ static struct predictions *answers(size_t count, size_t classes, const size_t *a
     return make(count, classes, logits);
 }
 
-static struct score *score_of(const struct predictions *predictions, const int32_t *labels)
+static struct score *score_task(enum data_task task, const struct predictions *predictions,
+                                const int32_t *labels, const float *targets)
 {
     struct score *score = NULL;
     struct error err;
-    assert_int_equal(score_create(predictions, labels, &score, &err), OK);
+    const struct truth truth = {task, predictions->count, (int32_t *)(uintptr_t)labels,
+                                (float *)(uintptr_t)targets};
+    assert_int_equal(score_create(predictions, &truth, &score, &err), OK);
     return score;
+}
+
+static struct score *score_of(const struct predictions *predictions, const int32_t *labels)
+{
+    return score_task(DATA_CLASSIFICATION, predictions, labels, NULL);
 }
 
 static void accuracy_recall_and_f1_are_those_of_the_confusion(void **state)
@@ -189,8 +197,8 @@ static void criteria_are_those_of_the_formulas(void **state)
     struct predictions *predictions = make(2, 2, logits);
     double entropy = 2 * log(2) - 0.75 * log(3);
     (void)state;
-    assert_close(score_entropy(predictions), entropy, 1e-6);
-    assert_close(score_information(predictions), entropy - log(2), 1e-6);
+    assert_close(score_entropy(DATA_CLASSIFICATION, predictions), entropy, 1e-6);
+    assert_close(score_information(DATA_CLASSIFICATION, predictions), entropy - log(2), 1e-6);
     predictions_destroy(&predictions);
 }
 
@@ -199,9 +207,9 @@ static void sure_and_varied_answers_are_best_by_information(void **state)
     const float varied[] = {50, 0, 0, 50}, collapsed[] = {50, 0, 50, 0};
     struct predictions *good = make(2, 2, varied), *bad = make(2, 2, collapsed);
     (void)state;
-    assert_close(score_information(good), -log(2), CLOSE);
-    assert_close(score_information(bad), 0, CLOSE);
-    assert_close(score_entropy(good), score_entropy(bad), CLOSE); /* which cannot tell them */
+    assert_close(score_information(DATA_CLASSIFICATION, good), -log(2), CLOSE);
+    assert_close(score_information(DATA_CLASSIFICATION, bad), 0, CLOSE);
+    assert_close(score_entropy(DATA_CLASSIFICATION, good), score_entropy(DATA_CLASSIFICATION, bad), CLOSE); /* which cannot tell them */
     predictions_destroy(&good);
     predictions_destroy(&bad);
 }
@@ -211,7 +219,7 @@ static void large_logits_do_not_overflow(void **state)
     const float logits[] = {3e38f, -3e38f};
     struct predictions *predictions = make(1, 2, logits);
     (void)state;
-    assert_close(score_entropy(predictions), 0, CLOSE);
+    assert_close(score_entropy(DATA_CLASSIFICATION, predictions), 0, CLOSE);
     predictions_destroy(&predictions);
 }
 
@@ -221,8 +229,8 @@ static void without_samples_there_is_no_criterion(void **state)
     struct predictions *predictions = make(1, 2, logits);
     predictions->readable[0] = 0;
     (void)state;
-    assert_true(isnan(score_entropy(predictions)));
-    assert_true(isnan(score_information(predictions)));
+    assert_true(isnan(score_entropy(DATA_CLASSIFICATION, predictions)));
+    assert_true(isnan(score_information(DATA_CLASSIFICATION, predictions)));
     predictions_destroy(&predictions);
 }
 
