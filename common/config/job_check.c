@@ -320,10 +320,10 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     if (supervised + losses->coral + losses->information + losses->self_training <= 0)
         return refuse(c, "stages.%s.losses: all are 0, nothing would be learned", name);
     if (unlabelled > 0 && losses->coral + losses->information + losses->self_training <= 0)
-        return refuse(c,
-                      "stages.%s.losses: no term uses the unlabelled domains; set coral, "
-                      "information or self_training",
-                      name);
+        return refuse(c, "stages.%s.losses: no term uses the unlabelled domains; set coral%s", name,
+                      c->job->data.task == DATA_CLASSIFICATION ? ", information or self_training"
+                      : c->job->data.task == DATA_MULTILABEL   ? " or information"
+                                                               : "");
     return OK;
 }
 

@@ -21,12 +21,12 @@ static size_t below(struct random_key key, enum draw draw, size_t count)
 /* A side of `length` around `center`, cut at 0 and `extent`. */
 static void cut_side(size_t center, size_t length, size_t extent, size_t *first, size_t *end)
 {
-    size_t half = length / 2;
-    *first = center > half ? center - half : 0;
-    *end = center + half < extent ? center + half : extent;
+    size_t before = length / 2, after = length - before;
+    *first = center > before ? center - before : 0;
+    *end = center + after < extent ? center + after : extent;
 }
 
-/* As the paper's own program rounds. */
+/* Sides in whole elements; the share follows the box. */
 static void draw_box(struct mix *mix, const struct mix_grid *grid, struct random_key key)
 {
     double side = sqrt(1 - mix->share);
