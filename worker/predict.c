@@ -244,8 +244,8 @@ static void add_label(json_t *line, const struct group *group, uint32_t id)
     if (data->task == DATA_CLASSIFICATION)
         json_object_set_new(line, "label", json_string(data->classes[label]));
     else
-        json_object_set_new(
-            line, "targets", logits_json(manifest_targets(group->manifest, id), data->class_count));
+        json_object_set_new(line, "targets",
+                            logits_json(manifest_targets(group->manifest, id), data->class_count));
 }
 
 static enum status print_answer(const struct predictor *predictor, const struct group *group,

@@ -262,9 +262,8 @@ static void write_targets(const struct trainer *trainer, size_t slot, uint32_t s
     const struct manifest *manifest = trainer->manifest;
     size_t classes = trainer->plan->model->class_count;
     if (!slot_labelled(trainer, slot)) /* sample number p of a part lies in shard p mod S */
-        write_class(
-            trainer->pseudo[slot][(size_t)position * trainer->job->cluster.shards + shard], classes,
-            out);
+        write_class(trainer->pseudo[slot][(size_t)position * trainer->job->cluster.shards + shard],
+                    classes, out);
     else if (trainer->job->data.task == DATA_CLASSIFICATION)
         write_class(manifest->samples[id].label, classes, out);
     else if (trainer->job->data.task == DATA_REGRESSION)
@@ -418,7 +417,7 @@ static struct loss_sum target_loss(const struct trainer *trainer, const struct f
 }
 
 static void output_losses(struct trainer *trainer, size_t slot, const struct flight *flight,
-                         const struct statistics *statistics, double *metrics)
+                          const struct statistics *statistics, double *metrics)
 {
     const struct loss_config *losses = &trainer->stage->losses;
     bool labelled = slot_labelled(trainer, slot);
@@ -490,8 +489,8 @@ static void write_outputs(const struct trainer *trainer, const float *logits, si
     const struct target_scale *scale = trainer->manifest->scale;
     memcpy(out, logits, count * classes * sizeof *out);
     for (size_t i = 0; scale != NULL && i < count * classes; i++)
-        out[i] = (float)(scale[i % classes].mean +
-                         scale[i % classes].deviation * (double)logits[i]);
+        out[i] =
+            (float)(scale[i % classes].mean + scale[i % classes].deviation * (double)logits[i]);
 }
 
 enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split,

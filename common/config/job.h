@@ -176,7 +176,8 @@ struct stage_config {
     struct live_config live;
     uint32_t epochs;
     uint32_t micro_batch; /* samples per domain, shard and step */
-    double mixup, cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
+    double mixup,
+        cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     struct loss_config losses;

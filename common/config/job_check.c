@@ -77,8 +77,8 @@ static enum status check_classes(const struct checked *c)
             status =
                 refuse(c, "data.classes: \"%.80s\" holds '/', which no folder name can", sorted[i]);
         else if (data->task == DATA_MULTILABEL && strchr(sorted[i], '|') != NULL)
-            status =
-                refuse(c, "data.classes: \"%.80s\" holds '|', which joins labels in lists", sorted[i]);
+            status = refuse(c, "data.classes: \"%.80s\" holds '|', which joins labels in lists",
+                            sorted[i]);
         else if (i > 0 && strcmp(sorted[i - 1], sorted[i]) == 0)
             status = refuse(c, "data.classes: \"%.80s\" stands there twice", sorted[i]);
     }
@@ -145,8 +145,9 @@ static enum status check_targets(const struct checked *c, const struct domain_co
         s->format == FORMAT_LIST)
         return OK;
     if (domain->labelled)
-        return refuse(c, "%s.format: %s of a labelled domain tell one class a sample; for this "
-                         "data.task use csv or list",
+        return refuse(c,
+                      "%s.format: %s of a labelled domain tell one class a sample; for this "
+                      "data.task use csv or list",
                       where, s->format == FORMAT_IDX ? "idx files" : "folders");
     if (s->labels[0] != '\0')
         return refuse(c, "%s.labels: idx labels are classes, not what this data.task asks for",

@@ -119,9 +119,10 @@ static const struct key keys[] = {
          "Patterns (*, ?) of the names of weights that get an adapter."),
 
     GROUP("data", "Samples: classes, how pixels become numbers, domains."),
-    CHOICE("data.task", 0, job, data.task, tasks, "\"classification\"",
-           "What is learned: one class a sample, any number of labels a sample (\"multilabel\"), or "
-           "numbers (\"regression\"). The last two read their targets from csv and list."),
+    CHOICE(
+        "data.task", 0, job, data.task, tasks, "\"classification\"",
+        "What is learned: one class a sample, any number of labels a sample (\"multilabel\"), or "
+        "numbers (\"regression\"). The last two read their targets from csv and list."),
     MANY("data.classes", KEY_TEXTS, job, data.classes, data.class_count, 0, 0, 1, JOB_CLASSES_MAX,
          NULL,
          "Names of the outputs, in their order: classes (labels in files are matched by name), "
@@ -295,7 +296,8 @@ static const struct key keys[] = {
     CHOICE(
         "stages[].select", 0, stage_config, select, selects, "\"last\"",
         "Which epoch's weights the stage hands on: the last, the best on labelled validation data "
-        "(\"source_validation\": accuracy, macro F1 or R²), or the best by a measure without labels (\"information\", "
+        "(\"source_validation\": accuracy, macro F1 or R²), or the best by a measure without "
+        "labels (\"information\", "
         "\"entropy\")."),
 };
 /* clang-format on */

@@ -42,8 +42,8 @@ struct target_scale {
 struct manifest {
     struct sample *samples;
     size_t sample_count;
-    size_t target_count;        /* K for multilabel and regression, else 0 */
-    float *targets;             /* [sample_count, target_count]: 0 or 1, or numbers; 0 where the label is
+    size_t target_count; /* K for multilabel and regression, else 0 */
+    float *targets;      /* [sample_count, target_count]: 0 or 1, or numbers; 0 where the label is
                                    LABEL_NONE */
     struct target_scale *scale; /* [target_count], regression; else NULL */
     /* ids (indices into samples) of each domain and split, in manifest order */

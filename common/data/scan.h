@@ -35,7 +35,7 @@ struct scan {
     size_t width; /* targets of a sample: 0 for classification, else K; set by the caller */
     struct scan_entry *entries;
     float *targets; /* [count, width]; zeros where a sample has none */
-    char **paths; /* parallel to entries, or all NULL for single-file formats */
+    char **paths;   /* parallel to entries, or all NULL for single-file formats */
     size_t count, room;
 };
 

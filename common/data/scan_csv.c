@@ -12,7 +12,7 @@ struct csv_scan {
     const struct scan_request *request;
     struct scan *scan;
     struct error *err;
-    size_t columns; /* that every line must have … */
+    size_t columns;       /* that every line must have … */
     size_t label_columns; /* … of which these are no part of the sample */
     char separator;
     size_t number; /* of the line, from 1 */

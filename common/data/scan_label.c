@@ -100,8 +100,8 @@ static enum status read_numbers(const struct scan_request *request, struct scan 
         if (count < scan->width)
             status = scan_label(request, scan, count, part, where, err);
     if (status == OK && count != scan->width && text[0] != '\0')
-        return error_set(err, ERR_INPUT, "%s: %zu numbers joined by '|', expected %zu", where, count,
-                         scan->width);
+        return error_set(err, ERR_INPUT, "%s: %zu numbers joined by '|', expected %zu", where,
+                         count, scan->width);
     return status;
 }
 

@@ -20,8 +20,7 @@ enum status mix_grid_of(const struct plan *plan, const struct stage_config *stag
 {
     const struct value *value = &plan->model->graph->values[plan->split->boundary[0]];
     const struct shape *shape = &value->shape;
-    enum status status =
-        stage->mixup > 0 || stage->cutmix > 0 ? check_numbers(plan, err) : OK;
+    enum status status = stage->mixup > 0 || stage->cutmix > 0 ? check_numbers(plan, err) : OK;
     if (status != OK)
         return status;
     *out = (struct mix_grid){0};

@@ -9,7 +9,7 @@
 
 struct ranked {
     double rank; /* grows with the probability */
-    bool hit; /* of the class */
+    bool hit;    /* of the class */
 };
 
 static int compare(const void *a, const void *b)

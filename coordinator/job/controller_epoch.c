@@ -137,8 +137,7 @@ static enum status check_terms(const struct controller *c, const struct epoch_re
     return OK;
 }
 
-static enum status fill_report(struct controller *c, struct epoch_report *report,
-                               struct error *err)
+static enum status fill_report(struct controller *c, struct epoch_report *report, struct error *err)
 {
     enum data_task task = c->job->data.task;
     enum status status = OK;

@@ -52,7 +52,8 @@ static void count_samples(const struct predictions *predictions, const struct tr
     for (size_t i = 0; i < predictions->count; i++)
         if (score_counts(predictions, truth, i)) {
             score->samples++;
-            exact += all_right(predictions->logits + i * labels, truth->targets + i * labels, labels);
+            exact +=
+                all_right(predictions->logits + i * labels, truth->targets + i * labels, labels);
         }
     score->exact_match = score->samples > 0 ? (double)exact / (double)score->samples : NAN;
 }

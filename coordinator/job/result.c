@@ -91,11 +91,10 @@ static json_t *class_score_json(const struct job *job, const struct score *score
 static json_t *label_score_json(const struct job *job, const struct score *score)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "accuracy",
-                     number(score->accuracy), "exact_match", number(score->exact_match),
-                     "macro_f1", number(score->macro_f1), "micro_f1", number(score->micro_f1),
-                     "auc", number(score->auc), "calibration_error",
-                     number(score->calibration_error), "f1_per_label", per_class_json(job, score),
-                     "samples", count(score->samples));
+                     number(score->accuracy), "exact_match", number(score->exact_match), "macro_f1",
+                     number(score->macro_f1), "micro_f1", number(score->micro_f1), "auc",
+                     number(score->auc), "calibration_error", number(score->calibration_error),
+                     "f1_per_label", per_class_json(job, score), "samples", count(score->samples));
 }
 
 static json_t *value_score_json(const struct job *job, const struct score *score)
@@ -179,9 +178,8 @@ static json_t *terms_json(enum data_task task, const struct journal_epoch *epoch
     static const char *const labelled[] = {[DATA_CLASSIFICATION] = "cross_entropy",
                                            [DATA_MULTILABEL] = "binary_cross_entropy",
                                            [DATA_REGRESSION] = "squared_error"};
-    return json_pack("{s:o, s:o, s:o, s:o}", labelled[task],
-                     term_json(epoch->terms[TERM_LABELLED]), "coral",
-                     term_json(epoch->terms[TERM_CORAL]), "information",
+    return json_pack("{s:o, s:o, s:o, s:o}", labelled[task], term_json(epoch->terms[TERM_LABELLED]),
+                     "coral", term_json(epoch->terms[TERM_CORAL]), "information",
                      term_json(epoch->terms[TERM_INFORMATION]), "self_training",
                      term_json(epoch->terms[TERM_SELF_TRAINING]));
 }
@@ -194,11 +192,11 @@ static json_t *epoch_json(const struct job *job, const struct journal_epoch *epo
              score_main_name(job->data.task));
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "stage",
                      job->stages[epoch->stage].name, "epoch", count(epoch->epoch), "step",
-                     count(epoch->step), "seconds", number(epoch->seconds),
-                     validation, number(epoch->source_validation), "information",
-                     number(epoch->information), "entropy", number(epoch->entropy), "score",
-                     number(epoch->score), "best", (int)epoch->best, "pseudo_label_share",
-                     number(epoch->pseudo_share), "terms", terms_json(job->data.task, epoch));
+                     count(epoch->step), "seconds", number(epoch->seconds), validation,
+                     number(epoch->source_validation), "information", number(epoch->information),
+                     "entropy", number(epoch->entropy), "score", number(epoch->score), "best",
+                     (int)epoch->best, "pseudo_label_share", number(epoch->pseudo_share), "terms",
+                     terms_json(job->data.task, epoch));
 }
 
 static json_t *epochs_json(const struct result *result)

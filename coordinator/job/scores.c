@@ -229,8 +229,9 @@ enum status score_main(const struct predictions *predictions, const struct truth
 
 const char *score_main_name(enum data_task task)
 {
-    static const char *const names[] = {
-        [DATA_CLASSIFICATION] = "accuracy", [DATA_MULTILABEL] = "macro_f1", [DATA_REGRESSION] = "r2"};
+    static const char *const names[] = {[DATA_CLASSIFICATION] = "accuracy",
+                                        [DATA_MULTILABEL] = "macro_f1",
+                                        [DATA_REGRESSION] = "r2"};
     return names[task];
 }
 

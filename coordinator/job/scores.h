@@ -38,12 +38,13 @@ struct score {
     double micro_f1;    /* multilabel: of all decisions together */
     double exact_match; /* multilabel: share of samples with all labels right */
     double mae, rmse;   /* regression: of all values together */
-    double r2;          /* regression: 1 − Σ(error²)/Σ((target − mean)²), mean over values whose
+    double r2;    /* regression: 1 − Σ(error²)/Σ((target − mean)²), mean over values whose
                            targets are not all equal */
-    double top_5;    /* share whose label is among the five largest logits; NAN up to 5 classes */
-    double auc;      /* area under the ROC curve of each class or label against the rest, the mean
+    double top_5; /* share whose label is among the five largest logits; NAN up to 5 classes */
+    double auc;   /* area under the ROC curve of each class or label against the rest, the mean
                         over those that have both; NAN when none has */
-    double calibration_error; /* expected calibration error (Guo 2017), SCORE_BINS equal bins; of the
+    double
+        calibration_error; /* expected calibration error (Guo 2017), SCORE_BINS equal bins; of the
                                  predicted class's probability, or of all labels' probabilities */
     double *per_class;   /* [classes] recall; F1 of the label; mean absolute error of the value; NAN
                             for one that does not occur */

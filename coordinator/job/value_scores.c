@@ -26,9 +26,8 @@ static struct errors errors_of(const struct predictions *predictions, const stru
     }
     for (size_t i = 0; i < predictions->count; i++)
         if (score_counts(predictions, truth, i))
-            e.spread += pow((double)truth->targets[i * predictions->classes + k] -
-                                sum / (double)e.samples,
-                            2);
+            e.spread += pow(
+                (double)truth->targets[i * predictions->classes + k] - sum / (double)e.samples, 2);
     return e;
 }
 

@@ -162,7 +162,8 @@ static void unlabelled_samples_take_no_part(void **state)
     float gradient[2 * CLASSES] = {0};
     const float zero[2 * CLASSES] = {0};
     (void)state;
-    struct loss_sum sum = cross_entropy(logits, one_hot(none, 2), 2, CLASSES, 0.1, NULL, 1, gradient);
+    struct loss_sum sum =
+        cross_entropy(logits, one_hot(none, 2), 2, CLASSES, 0.1, NULL, 1, gradient);
     assert_int_equal(sum.samples, 0);
     assert_true(sum.loss == 0 && sum.gradient_square == 0);
     assert_memory_equal(gradient, zero, sizeof zero);

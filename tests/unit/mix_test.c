@@ -100,12 +100,12 @@ static void mixup_weighs_rows_and_targets_alike(void **state)
     rows(own, partner);
     mix_row(&mix, &grid, own, partner, ELEMENTS, out);
     for (size_t i = 0; i < ELEMENTS; i++)
-        assert_true(fabs((double)out[i] -
-                         (mix.share * (double)own[i] + (1 - mix.share) * (double)partner[i])) <
-                    1e-4);
+        assert_true(fabs((double)out[i] - (mix.share * (double)own[i] +
+                                           (1 - mix.share) * (double)partner[i])) < 1e-4);
     const float mine[] = {1, 0}, theirs[] = {0, 1};
     mix_targets(&mix, mine, theirs, 2, out);
-    assert_true(fabs((double)out[0] - mix.share) < 1e-6 && fabs((double)out[1] - 1 + mix.share) < 1e-6);
+    assert_true(fabs((double)out[0] - mix.share) < 1e-6 &&
+                fabs((double)out[1] - 1 + mix.share) < 1e-6);
 }
 
 static void cutmix_pastes_one_box_and_counts_its_pixels(void **state)

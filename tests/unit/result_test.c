@@ -59,8 +59,8 @@ static const struct journal_epoch epoch = {
     .entropy = NAN,
     .score = INFINITY,
     .best = true,
-    .terms = {[TERM_LABELLED] = {
-                  [METRIC_LOSS] = 6, [METRIC_GRADIENT_SQUARE] = 9, [METRIC_SAMPLES] = 4}}};
+    .terms = {
+        [TERM_LABELLED] = {[METRIC_LOSS] = 6, [METRIC_GRADIENT_SQUARE] = 9, [METRIC_SAMPLES] = 4}}};
 
 static struct result make(void)
 {

@@ -118,7 +118,8 @@ static void each_task_has_its_own_rows(void **state)
     text = table_with(&values, &values);
     assert_non_null(strstr(text, "value (MAE)"));
     assert_non_null(strstr(text, " 12.5 "));
-    assert_non_null(strstr(text, "all (MAE)              4          7.75          7.75            +0"));
+    assert_non_null(
+        strstr(text, "all (MAE)              4          7.75          7.75            +0"));
     assert_non_null(strstr(text, "1234.5"));
     assert_non_null(strstr(text, "all (R²)               4         -0.25"));
     assert_null(strchr(text, '%'));

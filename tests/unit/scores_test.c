@@ -209,7 +209,8 @@ static void sure_and_varied_answers_are_best_by_information(void **state)
     (void)state;
     assert_close(score_information(DATA_CLASSIFICATION, good), -log(2), CLOSE);
     assert_close(score_information(DATA_CLASSIFICATION, bad), 0, CLOSE);
-    assert_close(score_entropy(DATA_CLASSIFICATION, good), score_entropy(DATA_CLASSIFICATION, bad), CLOSE); /* which cannot tell them */
+    assert_close(score_entropy(DATA_CLASSIFICATION, good), score_entropy(DATA_CLASSIFICATION, bad),
+                 CLOSE); /* which cannot tell them */
     predictions_destroy(&good);
     predictions_destroy(&bad);
 }

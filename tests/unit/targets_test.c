@@ -115,8 +115,7 @@ static void a_worker_reads_no_targets_of_an_unlabelled_domain_and_agrees_still(v
     (void)state;
     fixture_text("d", "7,1,2,3,8\n7,4,5,6,8\n");
     fixture_text("u", "7,9,9,9,8\n7,,,,8\n7,1,1,1,8\n");
-    struct job *job =
-        job_of("regression", CSV("d", "") ", " CSV("u", UNLABELLED), "\"d\", \"u\"");
+    struct job *job = job_of("regression", CSV("d", "") ", " CSV("u", UNLABELLED), "\"d\", \"u\"");
     struct manifest *coordinator = fixture_manifest(job, MANIFEST_COORDINATOR);
     struct manifest *worker = fixture_manifest(job, MANIFEST_WORKER);
     assert_targets(coordinator, 2, 9, 9, 9);
@@ -156,8 +155,7 @@ static void values_are_scaled_by_what_teaches(void **state)
     (void)state;
     fixture_text("d", "7,1,5,-1,8\n7,2,5,1,8\n7,6,5,0,8\n");
     fixture_text("u", "7,900,900,900,8\n");
-    struct job *job =
-        job_of("regression", CSV("d", "") ", " CSV("u", UNLABELLED), "\"d\", \"u\"");
+    struct job *job = job_of("regression", CSV("d", "") ", " CSV("u", UNLABELLED), "\"d\", \"u\"");
     struct manifest *manifest = fixture_manifest(job, MANIFEST_COORDINATOR);
     assert_true(manifest->scale[0].mean == 3);
     assert_true(fabs(manifest->scale[0].deviation - sqrt(14.0 / 3)) < 1e-15);

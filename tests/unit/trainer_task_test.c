@@ -77,7 +77,8 @@ static void write_domain(int domain, enum data_task task)
     char text[8192];
     size_t used = 0;
     for (uint32_t i = 0; i < ROWS; i++) {
-        struct random_key key = {.seed = 21 + (uint64_t)domain, .purpose = RANDOM_SPLIT, .index = i};
+        struct random_key key = {
+            .seed = 21 + (uint64_t)domain, .purpose = RANDOM_SPLIT, .index = i};
         for (uint32_t k = 0; k < INPUTS; k++) {
             int pixel = 20 * domain + (int)(random_bits(key, k) % 200);
             rows[domain][i][k] = (float)((pixel - 100.0) / 50.0);
@@ -124,20 +125,21 @@ static struct model *make_model(void)
 static void open_scene(const struct scene *scene)
 {
     char text[2048];
-    snprintf(text, sizeof text,
-             "model = { file = \"made-in-memory.onnx\"; };\n"
-             "data = { task = \"%s\"; classes = [\"a\", \"b\", \"c\"];\n"
-             "  preprocess = { width = 3; height = 2; channels = 1; mean = [100.0]; std = [50.0]; };\n"
-             "  domains = (\n"
-             "    { name = \"s\"; divide = [1, 0, 0]; sources = ( { format = \"csv\";\n"
-             "      path = \"cache:s\"; width = 3; height = 2; label_column = 6; } ); },\n"
-             "    { name = \"t\"; labelled = false; divide = [1, 0, 0]; sources = ( {\n"
-             "      format = \"csv\"; path = \"cache:t\"; width = 3; height = 2; "
-             "label_column = 6; } ); }\n"
-             "  ); };\n"
-             "cluster = { shards = 2; };\n"
-             "stages = ( { name = \"x\"; live = [%s]; micro_batch = 4; %s } );\n",
-             scene->task, scene->frozen ? "" : "\"gain\"", scene->stage);
+    snprintf(
+        text, sizeof text,
+        "model = { file = \"made-in-memory.onnx\"; };\n"
+        "data = { task = \"%s\"; classes = [\"a\", \"b\", \"c\"];\n"
+        "  preprocess = { width = 3; height = 2; channels = 1; mean = [100.0]; std = [50.0]; };\n"
+        "  domains = (\n"
+        "    { name = \"s\"; divide = [1, 0, 0]; sources = ( { format = \"csv\";\n"
+        "      path = \"cache:s\"; width = 3; height = 2; label_column = 6; } ); },\n"
+        "    { name = \"t\"; labelled = false; divide = [1, 0, 0]; sources = ( {\n"
+        "      format = \"csv\"; path = \"cache:t\"; width = 3; height = 2; "
+        "label_column = 6; } ); }\n"
+        "  ); };\n"
+        "cluster = { shards = 2; };\n"
+        "stages = ( { name = \"x\"; live = [%s]; micro_batch = 4; %s } );\n",
+        scene->task, scene->frozen ? "" : "\"gain\"", scene->stage);
     DO(job_load(NULL, text, NULL, 0, &job, &err));
     write_domain(SOURCE, job->data.task);
     write_domain(TARGET, job->data.task);
@@ -448,7 +450,8 @@ static void labels_have_the_gradient_of_their_loss(void **state)
     (void)state;
     check_scene(&(struct scene){"multilabel", ALONE, false});
     check_scene(&(struct scene){
-        "multilabel", ALONE "losses = { class_weights = [0.5, 2, 1]; cross_entropy = 0.7; };", true});
+        "multilabel", ALONE "losses = { class_weights = [0.5, 2, 1]; cross_entropy = 0.7; };",
+        true});
     check_scene(&(struct scene){"multilabel", BOTH "losses = { information = 0.8; };", false});
     check_scene(
         &(struct scene){"multilabel", BOTH "losses = { information = 0.8; coral = 9.0; };", false});
@@ -467,17 +470,16 @@ static void values_have_the_gradient_of_their_loss(void **state)
 static void mixed_samples_have_the_gradient_of_their_loss(void **state)
 {
     (void)state;
-    check_scene(&(struct scene){
-        "classification", ALONE "mixup = 0.8; losses = { label_smoothing = 0.1; };", true});
+    check_scene(&(struct scene){"classification",
+                                ALONE "mixup = 0.8; losses = { label_smoothing = 0.1; };", true});
     check_scene(&(struct scene){"classification", ALONE "mixup = 0.8;", false});
     check_scene(&(struct scene){
-        "classification", ALONE "mixup = 0.8; cutmix = 1.0; losses = { class_weights = [1, 2, 3]; };",
-        false});
-    check_scene(
-        &(struct scene){"classification", ALONE "cutmix = 1.0; losses = { focal_gamma = 2.0; };",
-                        false});
-    check_scene(&(struct scene){"multilabel",
-                                BOTH "cutmix = 1.0; losses = { information = 0.5; };", false});
+        "classification",
+        ALONE "mixup = 0.8; cutmix = 1.0; losses = { class_weights = [1, 2, 3]; };", false});
+    check_scene(&(struct scene){"classification",
+                                ALONE "cutmix = 1.0; losses = { focal_gamma = 2.0; };", false});
+    check_scene(&(struct scene){"multilabel", BOTH "cutmix = 1.0; losses = { information = 0.5; };",
+                                false});
     check_scene(&(struct scene){"regression", ALONE "mixup = 2.0;", true});
 }
 

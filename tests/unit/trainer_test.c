@@ -400,8 +400,8 @@ static void check_metrics(const double *live)
 {
     struct loss loss = loss_of(live, live);
     double sources = (double)batches[SOURCE].count, targets = (double)batches[TARGET].count;
-    assert_close(metric(SOURCE, TERM_LABELLED, METRIC_LOSS) / sources,
-                 loss.of[TERM_LABELLED], 1e-5, "cross-entropy");
+    assert_close(metric(SOURCE, TERM_LABELLED, METRIC_LOSS) / sources, loss.of[TERM_LABELLED], 1e-5,
+                 "cross-entropy");
     assert_close(metric(TARGET, TERM_SELF_TRAINING, METRIC_LOSS) / targets,
                  loss.of[TERM_SELF_TRAINING], 1e-5, "self-training");
     assert_close(metric(TARGET, TERM_INFORMATION, METRIC_LOSS) / targets, loss.of[TERM_INFORMATION],

@@ -9,8 +9,7 @@ enum draw { DRAW_PARTNER, DRAW_METHOD, DRAW_X, DRAW_Y, DRAW_SHARE };
 
 struct random_key mix_key(uint64_t seed, uint32_t step, uint32_t sample)
 {
-    return (struct random_key){
-        .seed = seed, .purpose = RANDOM_MIX, .epoch = step, .index = sample};
+    return (struct random_key){.seed = seed, .purpose = RANDOM_MIX, .epoch = step, .index = sample};
 }
 
 static size_t below(struct random_key key, enum draw draw, size_t count)
@@ -43,8 +42,7 @@ struct mix mix_draw(const struct stage_config *stage, const struct mix_grid *gri
 {
     if (count < 2)
         return (struct mix){.partner = at, .share = 1};
-    bool box = stage->cutmix > 0 &&
-               (stage->mixup <= 0 || random_uniform(key, DRAW_METHOD) < 0.5);
+    bool box = stage->cutmix > 0 && (stage->mixup <= 0 || random_uniform(key, DRAW_METHOD) < 0.5);
     struct mix mix = {.partner = (at + 1 + below(key, DRAW_PARTNER, count - 1)) % count,
                       .share = random_beta(key, DRAW_SHARE, box ? stage->cutmix : stage->mixup)};
     if (box)

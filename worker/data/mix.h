@@ -17,7 +17,8 @@
 struct mix {
     size_t partner; /* of the micro-batch; the sample itself when it is alone */
     double share;   /* λ: what the sample keeps of itself, and of its target */
-    size_t left, top, right, bottom; /* cutmix: the partner's box, right and bottom outside; share is
+    size_t left, top, right,
+        bottom; /* cutmix: the partner's box, right and bottom outside; share is
                                         then what the box leaves. Empty: mixup */
 };
 
