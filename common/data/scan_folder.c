@@ -205,7 +205,7 @@ enum status scan_folder(const struct scan_request *request, struct scan *scan, s
     if (request->domain->labelled && request->data->task != DATA_CLASSIFICATION)
         return error_set(err, ERR_INPUT,
                          "%s: folders tell one class a sample, not what this model answers; use a "
-                         "CSV file",
+                         "CSV or .list file",
                          request->path);
     enum status status = list(request->path, &top, err);
     if (status == OK)

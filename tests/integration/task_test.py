@@ -170,7 +170,10 @@ def labels_are_predicted_by_their_probabilities():
         score = json.loads(graft("evaluate", model, data, *FORM).stdout)
         assert_close(score, labels_counted_anew([line["logits"] for line in lines], [line["targets"] for line in lines]))
         refused = graft("evaluate", model, path / "printed")
-        assert refused.returncode != 0 and "use a CSV file" in refused.stderr, refused.stderr
+        assert refused.returncode != 0 and "use a CSV or .list file" in refused.stderr, refused.stderr
+        (path / "validation.csv").rename(path / "validation.list")
+        score = json.loads(graft("evaluate", model, path / "validation.list").stdout)
+        assert score["samples"] == PICTURES // 5 and score["macro_f1"] > 0.9, score
 
 
 # ---- values: how diabetes goes on, from women to men ----

@@ -342,12 +342,13 @@ static void epochs_are_told_apart_by_what_the_task_asks_for(void **state)
 
 static void entropies_of_labels_are_those_of_yes_and_no(void **state)
 {
-    const float logits[] = {0, 40, 0, -40};
+    const float logits[] = {1, 40, 1, -40};
+    const double p = 1 / (1 + exp(-1)), entropy = -p * log(p) - (1 - p) * log(1 - p);
     struct predictions *predictions = make(2, 2, logits);
     (void)state;
-    /* label 0 always 1/2; label 1 sure, and half of the samples have it */
-    assert_close(score_entropy(DATA_MULTILABEL, predictions), log(2) / 2, 1e-9);
-    assert_close(score_information(DATA_MULTILABEL, predictions), log(2) / 2 - log(2), 1e-9);
+    /* label 0 always p; label 1 sure, and half of the samples have it */
+    assert_close(score_entropy(DATA_MULTILABEL, predictions), entropy / 2, 1e-9);
+    assert_close(score_information(DATA_MULTILABEL, predictions), -log(2) / 2, 1e-9);
     assert_true(isnan(score_entropy(DATA_REGRESSION, predictions)));
     assert_true(isnan(score_information(DATA_REGRESSION, predictions)));
     predictions_destroy(&predictions);
