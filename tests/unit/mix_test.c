@@ -38,6 +38,7 @@ static void a_mix_is_a_function_of_seed_step_sample_and_place(void **state)
     assert_true(a.share == b.share && a.partner == b.partner);
     assert_true(a.share != draw(&mixup, 4, 11, 2).share);
     assert_true(a.share != draw(&mixup, 3, 12, 2).share);
+    assert_true(a.share == draw(&mixup, (1u << 24) + 3, 11, 2).share); /* a long job goes on */
     assert_true(a.share != mix_draw(&mixup, &grid, mix_key(6, 3, 11), 2, COUNT).share);
 }
 

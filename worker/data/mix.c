@@ -7,9 +7,12 @@
 /* Number of a draw in the sample's stream; the share takes all from DRAW_SHARE on. */
 enum draw { DRAW_PARTNER, DRAW_METHOD, DRAW_X, DRAW_Y, DRAW_SHARE };
 
+#define STEP_MASK ((1u << 24) - 1) /* random_key has 24 bits for it */
+
 struct random_key mix_key(uint64_t seed, uint32_t step, uint32_t sample)
 {
-    return (struct random_key){.seed = seed, .purpose = RANDOM_MIX, .epoch = step, .index = sample};
+    return (struct random_key){
+        .seed = seed, .purpose = RANDOM_MIX, .epoch = step & STEP_MASK, .index = sample};
 }
 
 static size_t below(struct random_key key, enum draw draw, size_t count)

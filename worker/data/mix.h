@@ -22,6 +22,7 @@ struct mix {
                                         then what the box leaves. Empty: mixup */
 };
 
+/* After 2^24 steps the mixes begin anew. */
 struct random_key mix_key(uint64_t seed, uint32_t step, uint32_t sample);
 
 /* For sample number `at` of `count`. mixup: λ ~ Beta(α, α). cutmix: a box of the shape of the grid,
