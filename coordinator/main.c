@@ -21,7 +21,9 @@ static const struct command commands[] = {
     {"predict", CLI_PREDICT_USAGE,
      "Answers of a trained network (adapted.onnx), one JSON object a line.", predict_main},
     {"evaluate", CLI_PREDICT_USAGE,
-     "Scores a trained network on labelled inputs: class folders, or CSV with --label-column.",
+     "Scores a trained network on labelled inputs: class folders, .list files of path and label, "
+     "or "
+     "CSV with --label-column (of labels or values the first).",
      evaluate_main},
     {"compare", "RUN...", "Shows results side by side, with mean and standard deviation.",
      compare_main},

@@ -16,7 +16,8 @@
 struct work {
     const struct outputs *outputs;
     struct controller_outcome outcome;
-    int32_t *labels; /* of the evaluated test split */
+    struct truth *truth; /* of the evaluated test split */
+    float *live;         /* [live_elements] as exported */
     struct score *source_only, *adapted;
     double export_seconds;
     struct result_unreadable unreadable[1024];
@@ -30,34 +31,59 @@ static const uint32_t *test_ids(const struct work *work)
 
 static enum status make_scores(struct work *work, struct error *err)
 {
-    size_t count = work->outcome.adapted->count;
-    work->labels = memory_alloc(count, sizeof *work->labels);
-    if (work->labels == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for %zu labels", count);
-    for (size_t i = 0; i < count; i++)
-        work->labels[i] = work->outputs->manifest->samples[test_ids(work)[i]].label;
-    enum status status =
-        score_create(work->outcome.source_only, work->labels, &work->source_only, err);
-    return status == OK ? score_create(work->outcome.adapted, work->labels, &work->adapted, err)
-                        : status;
+    enum status status = truth_create(work->outputs->job->data.task, work->outputs->manifest,
+                                      work->outcome.domain, SPLIT_TEST, &work->truth, err);
+    if (status == OK)
+        status = score_create(work->outcome.source_only, work->truth, &work->source_only, err);
+    if (status == OK)
+        status = score_create(work->outcome.adapted, work->truth, &work->adapted, err);
+    return status;
+}
+
+/* Of output k = w_k·h + b_k: w_k becomes deviation·w_k, b_k deviation·b_k + mean. */
+static void scale_head(const struct live_tensor *tensor, const struct target_scale *scale,
+                       float *values)
+{
+    bool bias = tensor->shape.rank == 1;
+    size_t row = tensor->elements / (size_t)tensor->shape.dims[0];
+    for (size_t i = 0; i < tensor->elements; i++) {
+        const struct target_scale *of = &scale[i / row];
+        values[i] = (float)(of->deviation * (double)values[i] + (bias ? of->mean : 0.0));
+    }
+}
+
+/* The trained values; for regression with the new head's rows scaled, so that what leaves the run
+ * answers in the targets' own units. */
+static enum status make_live(struct work *work, struct error *err)
+{
+    const struct values *values = work->outcome.last;
+    const struct plan *plan = values->plan;
+    work->live = memory_alloc(plan->live_elements, sizeof *work->live);
+    if (work->live == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for %zu values", plan->live_elements);
+    memcpy(work->live, values->live, plan->live_elements * sizeof *work->live);
+    for (size_t i = 0; i < plan->tensor_count && work->outputs->manifest->scale != NULL; i++)
+        if (!plan->tensors[i].pretrained)
+            scale_head(&plan->tensors[i], work->outputs->manifest->scale,
+                       work->live + plan->tensors[i].offset);
+    return OK;
 }
 
 static enum status export_tensors(const struct work *work, const char *path, struct error *err)
 {
-    const struct values *values = work->outcome.last;
-    const struct plan *plan = values->plan;
+    const struct plan *plan = work->outcome.last->plan;
     struct safetensor *tensors = memory_alloc(plan->tensor_count, sizeof *tensors);
     if (tensors == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu tensors", plan->tensor_count);
     for (size_t i = 0; i < plan->tensor_count; i++)
         tensors[i] = (struct safetensor){plan->tensors[i].name, DTYPE_F32, plan->tensors[i].shape,
-                                         values->live + plan->tensors[i].offset};
+                                         work->live + plan->tensors[i].offset};
     enum status status = safetensors_write(path, tensors, plan->tensor_count, NULL, err);
     memory_free(tensors);
     return status;
 }
 
-/* Logits of the evaluated test split before and after, in manifest order, and the index that says
+/* Logits (values) of the evaluated test split before and after, in manifest order, and the index that says
  * which sample each is (manifest.h): so that anybody can check the table, or another runtime. */
 static enum status export_logits(const struct work *work, const char *path, struct error *err)
 {
@@ -89,8 +115,10 @@ static enum status export_model(struct work *work, struct error *err)
     if (status == OK)
         status = job_text_note(outputs->job, &description, err);
     if (status == OK)
-        status = model_export(outputs->model, work->outcome.last->plan, work->outcome.last->live,
-                              description, path, err);
+        status = make_live(work, err);
+    if (status == OK)
+        status = model_export(outputs->model, work->outcome.last->plan, work->live, description,
+                              path, err);
     free(description);
     if (status == OK)
         status = file_path(path, err, "%s/adapted.safetensors", outputs->job->run.directory);
@@ -124,7 +152,7 @@ static enum status draw_changes(const struct work *work, struct error *err)
         size_t at = test_position(work, outcome->shown[i]);
         samples[i] = (struct picture_sample){(uint32_t)predictions_class(outcome->source_only, at),
                                              (uint32_t)predictions_class(outcome->adapted, at),
-                                             work->labels[at]};
+                                             work->truth->labels[at]};
     }
     struct picture picture = {
         .pixels = outcome->pixels,
@@ -249,7 +277,8 @@ enum status outputs_write(const struct outputs *outputs, FILE *to, struct error 
         print_all(work, to);
     score_destroy(&work->source_only);
     score_destroy(&work->adapted);
-    memory_free(work->labels);
+    truth_destroy(&work->truth);
+    memory_free(work->live);
     memory_free(work);
     return status;
 }

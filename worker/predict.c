@@ -15,6 +15,7 @@
 #include "common/model/onnx/metadata.h"
 #include "common/model/plan.h"
 #include "common/tensor/softmax.h"
+#include "worker/answer_json.h"
 #include "worker/data/loader.h"
 #include "worker/engine/trunk.h"
 #include "worker/predict_job.h"
@@ -225,18 +226,41 @@ static enum status print_failure(struct predictor *predictor, const struct group
     return end_line(line, err);
 }
 
+static void add_class(json_t *line, const struct data_config *data, const float *logits)
+{
+    json_t *probabilities = probabilities_json(data, logits);
+    const char *best = json_object_iter_key(json_object_iter(probabilities));
+    json_object_set_new(line, "class", best != NULL ? json_string(best) : json_null());
+    json_object_set_new(line, "probabilities", probabilities);
+}
+
+/* What the input says itself: its class, or its targets in the order of the outputs. */
+static void add_label(json_t *line, const struct group *group, uint32_t id)
+{
+    const struct data_config *data = &group->job->data;
+    int32_t label = group->manifest->samples[id].label;
+    if (label == LABEL_NONE)
+        return;
+    if (data->task == DATA_CLASSIFICATION)
+        json_object_set_new(line, "label", json_string(data->classes[label]));
+    else
+        json_object_set_new(line, "targets",
+                            logits_json(manifest_targets(group->manifest, id), data->class_count));
+}
+
 static enum status print_answer(const struct predictor *predictor, const struct group *group,
                                 uint32_t id, const float *logits, struct error *err)
 {
     const struct data_config *data = &group->job->data;
-    int32_t label = group->manifest->samples[id].label;
     json_t *line = begin_line(group, id);
-    json_t *probabilities = probabilities_json(data, logits);
-    const char *best = json_object_iter_key(json_object_iter(probabilities));
-    if (predictor->options->inputs.labelled && label != LABEL_NONE)
-        json_object_set_new(line, "label", json_string(data->classes[label]));
-    json_object_set_new(line, "class", best != NULL ? json_string(best) : json_null());
-    json_object_set_new(line, "probabilities", probabilities);
+    if (predictor->options->inputs.labelled)
+        add_label(line, group, id);
+    if (data->task == DATA_CLASSIFICATION)
+        add_class(line, data, logits);
+    else if (data->task == DATA_MULTILABEL)
+        answer_json_labels(line, data, logits);
+    else
+        answer_json_values(line, data, logits);
     if (predictor->options->logits)
         json_object_set_new(line, "logits", logits_json(logits, data->class_count));
     return end_line(line, err);

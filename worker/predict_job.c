@@ -33,6 +33,9 @@ static enum status fill_source(const struct predict_inputs *inputs, const char *
         out->label_column = inputs->label_column;
     } else if (!S_ISDIR(info.st_mode) && (ends_with(path, "-ubyte") || ends_with(path, ".idx"))) {
         out->format = FORMAT_IDX;
+    } else if (!S_ISDIR(info.st_mode) && ends_with(path, ".list")) {
+        out->format = FORMAT_LIST;
+        out->header = inputs->header;
     }
     return OK;
 }

@@ -10,10 +10,10 @@
 #include "common/config/job.h"
 
 /* A directory is a `folder` source, NAME.csv and NAME.tsv are `csv` (a header line or not, by
- * `header`), NAME-ubyte and NAME.idx are `idx`, all else is a picture.
+ * `header`), NAME.list is `list`, NAME-ubyte and NAME.idx are `idx`, all else is a picture.
  *
- * `labelled`: the inputs carry labels: folders by class, CSV in column `label_column`. A CSV row is
- * one picture of width x height x channels numbers, `value_max` = white; 0: as the network's input,
+ * `labelled`: the inputs carry labels: folders by class, lists, CSV in column `label_column` (or as
+ * many from it on as there are labels or values). A CSV row is one picture of width x height x channels numbers, `value_max` = white; 0: as the network's input,
  * 255. */
 struct predict_inputs {
     char **paths;

@@ -6,18 +6,29 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/data/shard.h"
+#include "common/model/mix_grid.h"
+#include "worker/adapt/binary_cross_entropy.h"
 #include "worker/adapt/coral.h"
 #include "worker/adapt/cross_entropy.h"
 #include "worker/adapt/focal.h"
 #include "worker/adapt/information.h"
+#include "worker/adapt/label_information.h"
+#include "worker/adapt/squared_error.h"
+#include "worker/data/mix.h"
 #include "worker/engine/head.h"
 
 /* A shard's micro-batch of one domain, between forward and backward. */
 struct flight {
     struct tape *tape;
     float *features; /* [micro_batch, boundary] */
-    int32_t *labels; /* [micro_batch] */
+    float *targets;  /* [micro_batch, K] */
     size_t count;
+};
+
+/* A sample that a micro-batch takes, before mixing. */
+struct taken {
+    const float *row; /* [boundary] */
+    uint32_t id;
 };
 
 struct trainer {
@@ -35,9 +46,12 @@ struct trainer {
     bool coral_begun;
     size_t coral_source, coral_target; /* slots */
     struct flight *flights;            /* [shard, slot], made on first use */
+    struct mix_grid grid;
     struct reduction *sums[3][JOB_DOMAINS_MAX];
     uint32_t *scratch;   /* [largest shard] */
     uint32_t *positions; /* [micro_batch] */
+    struct taken *taken; /* [micro_batch] */
+    float *targets;      /* [micro_batch, K], before mixing */
     float *gradient;     /* [live_elements] */
     float *dlogits;      /* [micro_batch, K] */
     float *dhidden;      /* [micro_batch, d] */
@@ -81,14 +95,17 @@ static enum status create_room(struct trainer *trainer, struct error *err)
     }
     trainer->scratch = memory_alloc(most, sizeof(uint32_t));
     trainer->positions = memory_alloc(batch, sizeof(uint32_t));
+    trainer->taken = memory_alloc(batch, sizeof *trainer->taken);
+    trainer->targets = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
     trainer->gradient = memory_alloc(trainer->plan->live_elements, sizeof(float));
     trainer->dlogits = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
     trainer->dhidden = memory_alloc(batch * trainer->plan->model->feature_count, sizeof(float));
     trainer->moments = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
     trainer->flights =
         memory_alloc(trainer->job->cluster.shards * stage->domain_count, sizeof *trainer->flights);
-    all &= trainer->scratch && trainer->positions && trainer->gradient && trainer->dlogits &&
-           trainer->dhidden && trainer->moments && trainer->flights;
+    all &= trainer->scratch && trainer->positions && trainer->taken && trainer->targets &&
+           trainer->gradient && trainer->dlogits && trainer->dhidden && trainer->moments &&
+           trainer->flights;
     return all ? OK : error_set(err, ERR_MEMORY, "no memory for stage '%s'", stage->name);
 }
 
@@ -123,6 +140,8 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
         trainer->domains[slot] = (size_t)job_domain_index(job, trainer->stage->domains[slot]);
     enum status status = create_room(trainer, err);
     if (status == OK)
+        status = mix_grid_of(plan, trainer->stage, &trainer->grid, err);
+    if (status == OK)
         status = create_sums(trainer, err);
     if (status == OK)
         status = create_coral(trainer, err);
@@ -145,7 +164,7 @@ void trainer_destroy(struct trainer **trainer)
     for (size_t i = 0; t->flights != NULL && i < flights; i++) {
         tape_destroy(&t->flights[i].tape);
         memory_free(t->flights[i].features);
-        memory_free(t->flights[i].labels);
+        memory_free(t->flights[i].targets);
     }
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
@@ -155,6 +174,8 @@ void trainer_destroy(struct trainer **trainer)
     memory_free(t->flights);
     memory_free(t->scratch);
     memory_free(t->positions);
+    memory_free(t->taken);
+    memory_free(t->targets);
     memory_free(t->gradient);
     memory_free(t->dlogits);
     memory_free(t->dhidden);
@@ -213,21 +234,42 @@ static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t s
     if (flight->tape != NULL)
         return OK;
     flight->features = memory_alloc(batch * trainer->plan->boundary_elements, sizeof(float));
-    flight->labels = memory_alloc(batch, sizeof(int32_t));
-    if (flight->features == NULL || flight->labels == NULL)
+    flight->targets = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
+    if (flight->features == NULL || flight->targets == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the micro-batch of shard %u", shard);
     return tape_create(trainer->head, &flight->tape, err);
 }
 
-static int32_t label_of(const struct trainer *trainer, size_t slot, uint32_t shard,
-                        uint32_t position)
+/* The class as shares; none: zeros. */
+static void write_class(int32_t label, size_t classes, float *out)
 {
-    uint32_t shards = trainer->job->cluster.shards;
+    memset(out, 0, classes * sizeof *out);
+    if (label != LABEL_NONE)
+        out[label] = 1;
+}
+
+static void write_values(const struct target_scale *scale, const float *targets, size_t count,
+                         float *out)
+{
+    for (size_t k = 0; k < count; k++)
+        out[k] = (float)(((double)targets[k] - scale[k].mean) / scale[k].deviation);
+}
+
+/* What the losses compare sample `id` with, which is number `position` of its shard: out[K]. */
+static void write_targets(const struct trainer *trainer, size_t slot, uint32_t shard,
+                          uint32_t position, uint32_t id, float *out)
+{
+    const struct manifest *manifest = trainer->manifest;
+    size_t classes = trainer->plan->model->class_count;
     if (!slot_labelled(trainer, slot)) /* sample number p of a part lies in shard p mod S */
-        return trainer->pseudo[slot][(size_t)position * shards + shard];
-    uint32_t id = shard_sample(trainer->manifest, trainer->domains[slot], SPLIT_TRAIN, shards,
-                               shard, position);
-    return trainer->manifest->samples[id].label;
+        write_class(trainer->pseudo[slot][(size_t)position * trainer->job->cluster.shards + shard],
+                    classes, out);
+    else if (trainer->job->data.task == DATA_CLASSIFICATION)
+        write_class(manifest->samples[id].label, classes, out);
+    else if (trainer->job->data.task == DATA_REGRESSION)
+        write_values(manifest->scale, manifest_targets(manifest, id), classes, out);
+    else
+        memcpy(out, manifest_targets(manifest, id), classes * sizeof *out);
 }
 
 /* The variant of a shard's sample that a step takes. */
@@ -241,20 +283,57 @@ static size_t variant_of(const struct trainer *trainer, size_t slot, uint32_t sh
     return variants > 1 ? random_bits(key, position) % variants : 0;
 }
 
-/* Copies the rows of the micro-batch side by side; samples that could not be read are left out. */
-static void gather(struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
-                   const struct features_rows *rows, size_t count, struct flight *flight)
+/* Finds rows and targets of the micro-batch; samples that could not be read are left out. Returns
+ * how many there are. */
+static size_t take_samples(struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
+                           const struct features_rows *rows, size_t count)
 {
-    size_t row = trainer->plan->boundary_elements;
-    flight->count = 0;
+    size_t row = trainer->plan->boundary_elements, classes = trainer->plan->model->class_count;
+    size_t taken = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t k = trainer->positions[i];
         size_t at = variant_of(trainer, slot, shard, step, k, rows->variants) * rows->count + k;
         if (!rows->valid[at])
             continue;
-        memcpy(flight->features + flight->count * row, rows->rows + at * row, row * sizeof(float));
-        flight->labels[flight->count++] = label_of(trainer, slot, shard, k);
+        uint32_t id = shard_sample(trainer->manifest, trainer->domains[slot], SPLIT_TRAIN,
+                                   trainer->job->cluster.shards, shard, k);
+        write_targets(trainer, slot, shard, k, id, trainer->targets + taken * classes);
+        trainer->taken[taken++] = (struct taken){rows->rows + at * row, id};
     }
+    return taken;
+}
+
+static void copy_samples(const struct trainer *trainer, struct flight *flight)
+{
+    size_t row = trainer->plan->boundary_elements, classes = trainer->plan->model->class_count;
+    for (size_t i = 0; i < flight->count; i++)
+        memcpy(flight->features + i * row, trainer->taken[i].row, row * sizeof(float));
+    memcpy(flight->targets, trainer->targets, flight->count * classes * sizeof(float));
+}
+
+static void mix_samples(const struct trainer *trainer, uint32_t step, struct flight *flight)
+{
+    size_t row = trainer->plan->boundary_elements, classes = trainer->plan->model->class_count;
+    for (size_t i = 0; i < flight->count; i++) {
+        struct random_key key = mix_key(trainer->job->run.seed, step, trainer->taken[i].id);
+        struct mix mix = mix_draw(trainer->stage, &trainer->grid, key, i, flight->count);
+        mix_row(&mix, &trainer->grid, trainer->taken[i].row, trainer->taken[mix.partner].row, row,
+                flight->features + i * row);
+        mix_targets(&mix, trainer->targets + i * classes, trainer->targets + mix.partner * classes,
+                    classes, flight->targets + i * classes);
+    }
+}
+
+/* The rows of the micro-batch side by side. */
+static void gather(struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
+                   const struct features_rows *rows, size_t count, struct flight *flight)
+{
+    bool mixes = trainer->stage->mixup > 0 || trainer->stage->cutmix > 0;
+    flight->count = take_samples(trainer, slot, shard, step, rows, count);
+    if (mixes && slot_labelled(trainer, slot))
+        mix_samples(trainer, step, flight);
+    else
+        copy_samples(trainer, flight);
 }
 
 /* Phase 1 of the losses that look at the whole step. */
@@ -266,8 +345,9 @@ static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard,
     if (trainer->coral != NULL)
         coral_moments(trainer->coral, tape_hidden(flight->tape), flight->count, trainer->moments);
     if (layout->statistic_elements > layout->coral_elements)
-        information_sums(tape_logits(flight->tape), flight->count, classes,
-                         trainer->moments + layout->coral_elements);
+        (trainer->job->data.task == DATA_MULTILABEL ? label_information_sums : information_sums)(
+            tape_logits(flight->tape), flight->count, classes,
+            trainer->moments + layout->coral_elements);
     reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
 }
 
@@ -316,39 +396,47 @@ static void begin_coral(struct trainer *trainer, const struct statistics *statis
 }
 
 /* On labels, or on pseudo labels. */
-static struct loss_sum label_loss(const struct trainer *trainer, const struct flight *flight,
-                                  bool labelled, double weight)
+static struct loss_sum target_loss(const struct trainer *trainer, const struct flight *flight,
+                                   bool labelled, double weight)
 {
     const struct loss_config *losses = &trainer->stage->losses;
-    const float *logits = tape_logits(flight->tape);
-    size_t classes = trainer->plan->model->class_count;
-    const double *class_weights =
+    const float *logits = tape_logits(flight->tape), *targets = flight->targets;
+    size_t count = flight->count, classes = trainer->plan->model->class_count;
+    const double *weights =
         labelled && losses->class_weight_count > 0 ? losses->class_weights : NULL;
+    if (trainer->job->data.task == DATA_MULTILABEL)
+        return binary_cross_entropy(logits, targets, count, classes, weights, weight,
+                                    trainer->dlogits);
+    if (trainer->job->data.task == DATA_REGRESSION)
+        return squared_error(logits, targets, count, classes, weights, weight, trainer->dlogits);
     if (labelled && losses->focal_gamma > 0)
-        return focal(logits, flight->labels, flight->count, classes, losses->focal_gamma,
-                     class_weights, weight, trainer->dlogits);
-    return cross_entropy(logits, flight->labels, flight->count, classes, losses->label_smoothing,
-                         class_weights, weight, trainer->dlogits);
+        return focal(logits, targets, count, classes, losses->focal_gamma, weights, weight,
+                     trainer->dlogits);
+    return cross_entropy(logits, targets, count, classes, losses->label_smoothing, weights, weight,
+                         trainer->dlogits);
 }
 
-static void class_losses(struct trainer *trainer, size_t slot, const struct flight *flight,
-                         const struct statistics *statistics, double *metrics)
+static void output_losses(struct trainer *trainer, size_t slot, const struct flight *flight,
+                          const struct statistics *statistics, double *metrics)
 {
     const struct loss_config *losses = &trainer->stage->losses;
     bool labelled = slot_labelled(trainer, slot);
-    double weight = labelled ? losses->cross_entropy : losses->self_training;
+    double weight =
+        labelled ? job_labelled_loss(&trainer->job->data, losses) : losses->self_training;
     size_t classes = trainer->plan->model->class_count;
     memset(trainer->dlogits, 0, flight->count * classes * sizeof(float));
     if (weight > 0)
-        note(metrics, labelled ? TERM_CROSS_ENTROPY : TERM_SELF_TRAINING,
-             label_loss(trainer, flight, labelled, weight));
+        note(metrics, labelled ? TERM_LABELLED : TERM_SELF_TRAINING,
+             target_loss(trainer, flight, labelled, weight));
     if (labelled || losses->information <= 0)
         return;
     uint64_t total;
     const double *sums = statistics_sums(statistics, slot, &total) + trainer->layout.coral_elements;
     note(metrics, TERM_INFORMATION,
-         information_gradient(tape_logits(flight->tape), flight->count, classes, sums, total,
-                              losses->information, trainer->dlogits));
+         (trainer->job->data.task == DATA_MULTILABEL
+              ? label_information_gradient
+              : information_gradient)(tape_logits(flight->tape), flight->count, classes, sums,
+                                      total, losses->information, trainer->dlogits));
 }
 
 /* NULL when no feature loss touches this slot. */
@@ -380,7 +468,7 @@ void trainer_backward(struct trainer *trainer, uint32_t shard, const struct stat
         CHECK(flight->tape != NULL);
         memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
         if (flight->count > 0) {
-            class_losses(trainer, slot, flight, statistics, metrics);
+            output_losses(trainer, slot, flight, statistics, metrics);
             const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
             head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits,
                           trainer->gradient);
@@ -392,6 +480,18 @@ void trainer_backward(struct trainer *trainer, uint32_t shard, const struct stat
 }
 
 /* ---- predict ---- */
+
+/* Logits as they are; values in the targets' own units. */
+static void write_outputs(const struct trainer *trainer, const float *logits, size_t count,
+                          float *out)
+{
+    size_t classes = trainer->plan->model->class_count;
+    const struct target_scale *scale = trainer->manifest->scale;
+    memcpy(out, logits, count * classes * sizeof *out);
+    for (size_t i = 0; scale != NULL && i < count * classes; i++)
+        out[i] =
+            (float)(scale[i % classes].mean + scale[i % classes].deviation * (double)logits[i]);
+}
 
 enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split,
                             uint32_t shard, float *logits, uint8_t *readable, struct error *err)
@@ -410,8 +510,7 @@ enum status trainer_predict(struct trainer *trainer, size_t domain, enum split s
         status = head_forward(trainer->head, flight->tape, rows.rows + first * row, count, err);
         if (status != OK)
             return status;
-        memcpy(logits + first * classes, tape_logits(flight->tape),
-               count * classes * sizeof(float));
+        write_outputs(trainer, tape_logits(flight->tape), count, logits + first * classes);
     }
     memcpy(readable, rows.valid, rows.count);
     return OK;

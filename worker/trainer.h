@@ -47,7 +47,8 @@ enum trainer_sum { SUM_STATISTICS, SUM_GRADIENTS, SUM_METRICS };
 const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum,
                                      size_t slot);
 
-/* Logits of a whole shard of a part, into logits[count, K]; readable[count]. */
+/* Logits (regression: values in the targets' own units) of a whole shard of a part, into
+ * logits[count, K]; readable[count]. */
 enum status trainer_predict(struct trainer *trainer, size_t domain, enum split split,
                             uint32_t shard, float *logits, uint8_t *readable,
                             struct error *err) MUST_CHECK;

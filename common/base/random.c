@@ -63,6 +63,25 @@ double random_normal(struct random_key key, uint32_t draw)
     return radius * cos(6.283185307179586 * unit_interval(block.c[2], block.c[3]));
 }
 
+/* Logarithm of a Gamma(a) variable; *draw moves on. Below 1: Gamma(a + 1)·U^(1/a). */
+static double log_gamma_variable(struct random_key key, uint32_t *draw, double a)
+{
+    double boost = a < 1 ? log(1.0 - random_uniform(key, (*draw)++)) / a : 0;
+    double d = (a < 1 ? a + 1 : a) - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double x = random_normal(key, (*draw)++), v = pow(1 + c * x, 3);
+        double u = 1.0 - random_uniform(key, (*draw)++);
+        if (v > 0 && log(u) < x * x / 2 + d - d * v + d * log(v))
+            return log(d * v) + boost;
+    }
+}
+
+double random_beta(struct random_key key, uint32_t draw, double a)
+{
+    double x = log_gamma_variable(key, &draw, a);
+    return 1 / (1 + exp(log_gamma_variable(key, &draw, a) - x));
+}
+
 void random_permutation(struct random_key key, size_t count, uint32_t *out)
 {
     CHECK(count < UINT32_MAX);

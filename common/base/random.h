@@ -15,6 +15,7 @@ enum random_purpose {
     RANDOM_DROPOUT,
     RANDOM_AUGMENT,
     RANDOM_VARIANT,
+    RANDOM_MIX,
 };
 
 struct random_key {
@@ -32,6 +33,10 @@ double random_uniform(struct random_key key, uint32_t draw);
 
 /* Standard normal (Box-Muller on two bit draws of the same counter). */
 double random_normal(struct random_key key, uint32_t draw);
+
+/* Beta(a, a), a > 0, as X/(X + Y) of two gamma variables (Marsaglia & Tsang 2000), in logarithms so
+ * that a small `a` gives 0 or 1 and never NaN. Uses the draws from `draw` on, as many as it takes. */
+double random_beta(struct random_key key, uint32_t draw, double a);
 
 /* Fisher-Yates permutation of 0 … count-1 into `out`; count below 2^32. */
 void random_permutation(struct random_key key, size_t count, uint32_t *out);

@@ -35,7 +35,7 @@ static enum status fill(struct job *job, const char *where, config_t *tree,
     if (status == OK)
         status = job_reader_fill(job, where, tree, err);
     if (status == OK)
-        status = job_check_all(job, where, err);
+        status = job_check_all(job, where, tree, err);
     if (status == OK)
         status = job_text_resolve(job, err);
     return status;
@@ -94,6 +94,18 @@ enum status job_path(const char *path, char *out, struct error *err)
         return error_set(err, ERR_INPUT,
                          "%s: set GRAFT_CACHE (or HOME) to say where the cache folder is", path);
     return file_path(out, err, "%s/.cache/graft/%s", home, path + prefix);
+}
+
+size_t job_label_columns(const struct data_config *data, const struct source_config *source)
+{
+    if (source->label_column < 0)
+        return 0;
+    return data->task == DATA_CLASSIFICATION ? 1 : data->class_count;
+}
+
+double job_labelled_loss(const struct data_config *data, const struct loss_config *losses)
+{
+    return data->task == DATA_REGRESSION ? losses->squared_error : losses->cross_entropy;
 }
 
 int job_domain_index(const struct job *job, const char *name)

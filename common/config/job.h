@@ -79,7 +79,7 @@ struct source_config {
     enum split split;     /* SPLIT_DIVIDE: divided by the domain's fractions */
     const char *path;     /* images file, folder, CSV or list file */
     const char *labels;   /* IDX labels file, "" = none */
-    int32_t label_column; /* CSV: 0-based, negative = none */
+    int32_t label_column; /* CSV: 0-based, negative = none; the first of job_label_columns */
     uint32_t width, height,
         channels;     /* CSV: shape of the pixel columns, row-major, channels last */
     double value_max; /* CSV: the value that stands for white (255) */
@@ -107,9 +107,13 @@ struct augment_config {
     double erase;  /* share of the area that may be erased */
 };
 
+/* What there is to answer about a sample: one class; each of K labels, there or not; K numbers. */
+enum data_task { DATA_CLASSIFICATION, DATA_MULTILABEL, DATA_REGRESSION };
+
 struct data_config {
-    const char **classes;
-    size_t class_count;
+    enum data_task task;
+    const char **classes; /* names of the outputs: classes, labels or values */
+    size_t class_count;   /* K */
     struct preprocess_config preprocess;
     struct augment_config augment;
     struct domain_config *domains;
@@ -140,7 +144,8 @@ enum merge_kind { MERGE_SUM, MERGE_PCGRAD, MERGE_AGREEMENT };
 enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SELECT_ENTROPY };
 
 struct loss_config {
-    double cross_entropy; /* weight; on labelled domains */
+    double cross_entropy; /* weight; on labelled domains, but not for regression */
+    double squared_error; /* weight; on labelled domains, for regression */
     double label_smoothing;
     double focal_gamma;                    /* > 0: the focal loss in place of cross-entropy */
     double class_weights[JOB_CLASSES_MAX]; /* of labelled samples' loss */
@@ -172,6 +177,8 @@ struct stage_config {
     struct live_config live;
     uint32_t epochs;
     uint32_t micro_batch; /* samples per domain, shard and step */
+    double mixup,
+        cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     struct loss_config losses;
@@ -217,6 +224,12 @@ enum status job_print_reference(int fd, struct error *err) MUST_CHECK;
 
 /* Resolves a config path ("cache:…") to a real one in `out` (PATH_BYTES). */
 enum status job_path(const char *path, char *out, struct error *err) MUST_CHECK;
+
+/* Columns of a CSV line that are no part of the sample: 0, 1 (a class), or one a label or value. */
+size_t job_label_columns(const struct data_config *data, const struct source_config *source);
+
+/* Weight of the loss on labelled domains, whichever the task has. */
+double job_labelled_loss(const struct data_config *data, const struct loss_config *losses);
 
 /* Index of a domain or class by name; -1 when there is none. */
 int job_domain_index(const struct job *job, const char *name);

@@ -9,7 +9,9 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/config/job_memory.h"
+#include "common/config/key_value.h"
 #include "common/config/nearest.h"
+#include "common/config/override.h"
 
 #define INPUT_ELEMENTS_MAX ((uint64_t)1 << 24) /* of one sample: 64 MiB as float32 */
 #define FRACTION_SLACK 1e-9
@@ -17,6 +19,7 @@
 struct checked {
     struct job *job;
     const char *file;
+    const config_t *tree;
     struct error *err;
 };
 
@@ -29,7 +32,7 @@ static enum status refuse(const struct checked *c, const char *format, ...)
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
-    return error_set(c->err, ERR_INPUT, "%s: %s", c->file, sentence);
+    return key_value_error(c->err, c->file, override_nearest(c->tree, sentence), "%s", sentence);
 }
 
 static enum status check_run(const struct checked *c)
@@ -59,6 +62,8 @@ static int compare_text(const void *a, const void *b)
 static enum status check_classes(const struct checked *c)
 {
     const struct data_config *data = &c->job->data;
+    if (data->task == DATA_CLASSIFICATION && data->class_count < 2)
+        return refuse(c, "data.classes: one class, and nothing to tell it from");
     const char **sorted = memory_alloc(data->class_count, sizeof *sorted);
     if (sorted == NULL)
         return error_set(c->err, ERR_MEMORY, "%s: no memory for the configuration", c->file);
@@ -71,6 +76,9 @@ static enum status check_classes(const struct checked *c)
         else if (strchr(sorted[i], '/') != NULL)
             status =
                 refuse(c, "data.classes: \"%.80s\" holds '/', which no folder name can", sorted[i]);
+        else if (data->task == DATA_MULTILABEL && strchr(sorted[i], '|') != NULL)
+            status = refuse(c, "data.classes: \"%.80s\" holds '|', which joins labels in lists",
+                            sorted[i]);
         else if (i > 0 && strcmp(sorted[i - 1], sorted[i]) == 0)
             status = refuse(c, "data.classes: \"%.80s\" stands there twice", sorted[i]);
     }
@@ -129,6 +137,24 @@ static enum status check_csv(const struct checked *c, const struct source_config
     return OK;
 }
 
+/* Where the targets of multilabel and regression may come from. */
+static enum status check_targets(const struct checked *c, const struct domain_config *domain,
+                                 const struct source_config *s, const char *where)
+{
+    if (c->job->data.task == DATA_CLASSIFICATION || s->format == FORMAT_CSV ||
+        s->format == FORMAT_LIST)
+        return OK;
+    if (domain->labelled)
+        return refuse(c,
+                      "%s.format: %s of a labelled domain tell one class a sample; for this "
+                      "data.task use csv or list",
+                      where, s->format == FORMAT_IDX ? "idx files" : "folders");
+    if (s->labels[0] != '\0')
+        return refuse(c, "%s.labels: idx labels are classes, not what this data.task asks for",
+                      where);
+    return OK;
+}
+
 static enum status check_source(const struct checked *c, const struct domain_config *domain,
                                 size_t index)
 {
@@ -142,6 +168,8 @@ static enum status check_source(const struct checked *c, const struct domain_con
         return refuse(c, "%s.labels: only idx has a labels file", where);
     if (s->label_column >= 0 && s->format != FORMAT_CSV)
         return refuse(c, "%s.label_column: only csv has label columns", where);
+    if (check_targets(c, domain, s, where) != OK)
+        return ERR_INPUT;
     if (domain->labelled && s->format == FORMAT_IDX && s->labels[0] == '\0')
         return refuse(c, "%s.labels: missing, and domain '%s' is labelled", where, domain->name);
     if (domain->labelled && s->format == FORMAT_CSV && s->label_column < 0)
@@ -182,7 +210,7 @@ static enum status unknown_domain(const struct checked *c, const struct stage_co
                   nearest >= 0 ? "?" : "");
 }
 
-/* Counts the stage's domains by kind. */
+/* Counts the labelled ones of the stage's domains. */
 static enum status check_stage_domains(const struct checked *c, const struct stage_config *stage,
                                        size_t *labelled)
 {
@@ -201,15 +229,81 @@ static enum status check_stage_domains(const struct checked *c, const struct sta
     return OK;
 }
 
+static const char *labelled_key(const struct checked *c)
+{
+    return c->job->data.task == DATA_REGRESSION ? "squared_error" : "cross_entropy";
+}
+
+/* A weight of a loss that another task has is a mistake; its default is no statement. */
+static enum status check_task_losses(const struct checked *c, const struct stage_config *stage)
+{
+    const struct loss_config *losses = &stage->losses;
+    const char *name = stage->name;
+    enum data_task task = c->job->data.task;
+    if (task == DATA_CLASSIFICATION)
+        return losses->squared_error == 1
+                   ? OK
+                   : refuse(c, "stages.%s.losses.squared_error: only for regression", name);
+    if (task == DATA_MULTILABEL && losses->squared_error != 1)
+        return refuse(c, "stages.%s.losses.squared_error: only for regression", name);
+    if (task == DATA_REGRESSION && losses->cross_entropy != 1)
+        return refuse(c,
+                      "stages.%s.losses.cross_entropy: not for regression, whose loss is "
+                      "squared_error",
+                      name);
+    if (losses->label_smoothing > 0)
+        return refuse(c, "stages.%s.losses.label_smoothing: only for classification", name);
+    if (losses->focal_gamma > 0)
+        return refuse(c, "stages.%s.losses.focal_gamma: only for classification", name);
+    if (losses->self_training > 0)
+        return refuse(c,
+                      "stages.%s.losses.self_training: guesses one class a sample: only for "
+                      "classification",
+                      name);
+    if (task == DATA_REGRESSION && losses->information > 0)
+        return refuse(c,
+                      "stages.%s.losses.information: not for regression: numbers have no "
+                      "probabilities",
+                      name);
+    if (task == DATA_REGRESSION &&
+        (stage->select == SELECT_INFORMATION || stage->select == SELECT_ENTROPY))
+        return refuse(c,
+                      "stages.%s.select: regression has no probabilities; use \"last\" or "
+                      "\"source_validation\"",
+                      name);
+    return OK;
+}
+
+/* Mixing needs targets to mix, and changes what CORAL compares. */
+static enum status check_mix(const struct checked *c, const struct stage_config *stage,
+                             size_t labelled)
+{
+    const char *key = stage->mixup > 0 ? "mixup" : "cutmix";
+    if (stage->mixup <= 0 && stage->cutmix <= 0)
+        return OK;
+    if (labelled == 0)
+        return refuse(c, "stages.%s.%s: none of the stage's domains is labelled", stage->name, key);
+    if (stage->micro_batch < 2)
+        return refuse(c, "stages.%s.%s: a micro_batch of 1 has nothing to mix with", stage->name,
+                      key);
+    if (stage->losses.coral > 0)
+        return refuse(c,
+                      "stages.%s.%s: excludes losses.coral: mixed samples scatter less than real "
+                      "ones, and CORAL would bring the other domain there",
+                      stage->name, key);
+    return OK;
+}
+
 static enum status check_losses(const struct checked *c, const struct stage_config *stage,
                                 size_t labelled)
 {
     const struct loss_config *losses = &stage->losses;
     const char *name = stage->name;
     size_t unlabelled = stage->domain_count - labelled;
-    if (losses->cross_entropy > 0 && labelled == 0)
-        return refuse(c, "stages.%s.losses.cross_entropy: none of the stage's domains is labelled",
-                      name);
+    double supervised = job_labelled_loss(&c->job->data, losses);
+    if (supervised > 0 && labelled == 0)
+        return refuse(c, "stages.%s.losses.%s: none of the stage's domains is labelled", name,
+                      labelled_key(c));
     if (losses->focal_gamma > 0 && losses->label_smoothing > 0)
         return refuse(c, "stages.%s.losses: focal_gamma and label_smoothing exclude each other",
                       name);
@@ -224,13 +318,13 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
                       name);
     if (losses->coral > 0 && (labelled == 0 || unlabelled == 0))
         return refuse(c, "stages.%s.losses.coral: needs a labelled and an unlabelled domain", name);
-    if (losses->cross_entropy + losses->coral + losses->information + losses->self_training <= 0)
+    if (supervised + losses->coral + losses->information + losses->self_training <= 0)
         return refuse(c, "stages.%s.losses: all are 0, nothing would be learned", name);
     if (unlabelled > 0 && losses->coral + losses->information + losses->self_training <= 0)
-        return refuse(c,
-                      "stages.%s.losses: no term uses the unlabelled domains; set coral, "
-                      "information or self_training",
-                      name);
+        return refuse(c, "stages.%s.losses: no term uses the unlabelled domains; set coral%s", name,
+                      c->job->data.task == DATA_CLASSIFICATION ? ", information or self_training"
+                      : c->job->data.task == DATA_MULTILABEL   ? " or information"
+                                                               : "");
     return OK;
 }
 
@@ -245,13 +339,16 @@ static enum status check_stage(const struct checked *c, size_t index)
     enum status status = check_stage_domains(c, stage, &labelled);
     if (status == OK)
         status = check_losses(c, stage, labelled);
+    if (status == OK)
+        status = check_task_losses(c, stage);
+    if (status == OK)
+        status = check_mix(c, stage, labelled);
     if (status != OK)
         return status;
-    if (index == 0 && stage->losses.cross_entropy <= 0)
-        return refuse(
-            c,
-            "stages.%s: the first stage needs losses.cross_entropy: the new head knows nothing yet",
-            stage->name);
+    if (index == 0 && job_labelled_loss(&c->job->data, &stage->losses) <= 0)
+        return refuse(c,
+                      "stages.%s: the first stage needs losses.%s: the new head knows nothing yet",
+                      stage->name, labelled_key(c));
     if (stage->select == SELECT_SOURCE_VALIDATION && labelled == 0)
         return refuse(c, "stages.%s.select: \"source_validation\" needs a labelled domain",
                       stage->name);
@@ -267,9 +364,10 @@ static enum status check_stage(const struct checked *c, size_t index)
     return OK;
 }
 
-enum status job_check_all(struct job *job, const char *file, struct error *err)
+enum status job_check_all(struct job *job, const char *file, const config_t *tree,
+                          struct error *err)
 {
-    const struct checked c = {job, file, err};
+    const struct checked c = {job, file, tree, err};
     enum status status = check_run(&c);
     if (status == OK)
         status = check_classes(&c);

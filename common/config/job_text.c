@@ -172,7 +172,7 @@ enum status job_text_note(const struct job *job, char **out, struct error *err)
     char *text = NULL;
     struct writer writer = {open_memstream(&text, &bytes), false};
     for (size_t i = 0; i < count && writer.to != NULL; i++)
-        if (strcmp(keys[i].path, "data.classes") == 0 ||
+        if (strcmp(keys[i].path, "data.task") == 0 || strcmp(keys[i].path, "data.classes") == 0 ||
             strcmp(keys[i].path, "data.preprocess") == 0) {
             fprintf(writer.to, "%s = ", key_name(&keys[i]));
             write_value(&writer, &keys[i], (void *)(uintptr_t)job, 0); /* reads it only */
@@ -197,7 +197,7 @@ enum status job_text_open_note(const char *note, size_t sources, struct job **ou
     fprintf(to, "data = {\n%sdomains = ( { name = \"input\"; divide = [1, 0, 0]; sources = (",
             note);
     for (size_t i = 0; i < sources; i++)
-        fprintf(to, "%s{ format = \"folder\"; path = \".\"; }", i > 0 ? ", " : " ");
+        fprintf(to, "%s{ format = \"list\"; path = \".\"; }", i > 0 ? ", " : " ");
     fputs(" ); } ); };\nstages = ( { name = \"input\"; domains = [\"input\"]; } );\n", to);
     enum status status = fclose(to) == 0 ? job_load(NULL, text, NULL, 0, out, err)
                                          : error_set(err, ERR_MEMORY, "no memory for a job");

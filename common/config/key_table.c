@@ -57,6 +57,7 @@ static const char *const formats[] = {"idx", "folder", "csv", "list", NULL};
 static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
+static const char *const tasks[] = {"classification", "multilabel", "regression", NULL};
 static const char *const merges[] = {"sum", "pcgrad", "agreement", NULL};
 static const char *const selects[] = {"last", "source_validation", "information", "entropy", NULL};
 
@@ -121,8 +122,14 @@ static const struct key keys[] = {
          "Patterns (*, ?) of the names of weights that get an adapter."),
 
     GROUP("data", "Samples: classes, how pixels become numbers, domains."),
-    MANY("data.classes", KEY_TEXTS, job, data.classes, data.class_count, 0, 0, 2, JOB_CLASSES_MAX,
-         NULL, "Class names in the order of the outputs. Labels in files are matched by name."),
+    CHOICE(
+        "data.task", 0, job, data.task, tasks, "\"classification\"",
+        "What is learned: one class a sample, any number of labels a sample (\"multilabel\"), or "
+        "numbers (\"regression\"). The last two read their targets from csv and list."),
+    MANY("data.classes", KEY_TEXTS, job, data.classes, data.class_count, 0, 0, 1, JOB_CLASSES_MAX,
+         NULL,
+         "Names of the outputs, in their order: classes (labels in files are matched by name), "
+         "labels or values."),
     GROUP("data.preprocess",
           "Every sample is brought to this form: resized (bilinear), then x = (v - mean) / std, "
           "where v is a pixel value from 0 to 255."),
@@ -169,7 +176,8 @@ static const struct key keys[] = {
          JOB_SOURCES_MAX, "Files of the domain."),
     CHOICE("data.domains[].sources[].format", 0, source_config, format, formats, NULL,
            "\"idx\" (MNIST's), \"folder\" (one folder a class), \"csv\" (one line a sample), "
-           "\"list\" (lines of path, label, domain)."),
+           "\"list\" (lines of path, label, domain; multilabel: names joined by '|', or nothing; "
+           "regression: numbers joined by '|')."),
     CHOICE("data.domains[].sources[].split", 0, source_config, split, splits, "\"divide\"",
            "What its samples are for; \"divide\": by the domain's shares."),
     TEXT("data.domains[].sources[].path", 0, source_config, path, NULL,
@@ -177,7 +185,8 @@ static const struct key keys[] = {
     TEXT("data.domains[].sources[].labels", 0, source_config, labels, "\"\"",
          "idx: the labels file. Empty: none."),
     WHOLE("data.domains[].sources[].label_column", source_config, label_column, -1, 1048575, "-1",
-          "csv: the label's column, counted from 0. -1: none."),
+          "csv: the label's column, counted from 0. -1: none. multilabel, regression: the first of "
+          "as many columns as data.classes has names, with 0 or 1, or numbers."),
     WHOLE("data.domains[].sources[].width", source_config, width, 0, 65536, "0",
           "csv: width of the picture in a line."),
     WHOLE("data.domains[].sources[].height", source_config, height, 0, 65536, "0",
@@ -211,6 +220,13 @@ static const struct key keys[] = {
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),
+    REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
+         "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
+         "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "
+         "frozen before them."),
+    REAL("stages[].cutmix", stage_config, cutmix, 0, 100, "0.0",
+         "CutMix (Yun 2019), likewise, often 1.0: a box of another sample's boundary tensor, which "
+         "must have a width and height. With mixup, each takes half of the samples."),
     GROUP("stages[].optimizer", "How gradients become steps."),
     CHOICE("stages[].optimizer.kind", 0, stage_config, optimizer.kind, optimizers, "\"adam\"",
            "The rule."),
@@ -243,21 +259,26 @@ static const struct key keys[] = {
          "cosine: rate at the end / at the start."),
     GROUP("stages[].losses", "What is minimised: a weighted sum. 0 turns a term off."),
     REAL("stages[].losses.cross_entropy", stage_config, losses.cross_entropy, 0, 1e6, "1.0",
-         "On labelled domains."),
+         "On labelled domains; multilabel: binary cross-entropy of each label, their mean."),
+    REAL("stages[].losses.squared_error", stage_config, losses.squared_error, 0, 1e6, "1.0",
+         "regression: on labelled domains, of targets scaled to mean 0 and deviation 1; answers "
+         "and the exported model are in the targets' own units."),
     REAL("stages[].losses.label_smoothing", stage_config, losses.label_smoothing, 0, 0.9, "0.0",
-         "Share of the target spread over all classes."),
+         "classification: share of the target spread over all classes."),
     REAL("stages[].losses.focal_gamma", stage_config, losses.focal_gamma, 0, 10, "0.0",
-         "Above 0: the focal loss (Lin 2017) on labelled domains: sure answers count less."),
+         "classification: above 0, the focal loss (Lin 2017) on labelled domains: sure answers "
+         "count less."),
     MANY("stages[].losses.class_weights", KEY_REALS, stage_config, losses.class_weights,
          losses.class_weight_count, 0, 1e6, 0, JOB_CLASSES_MAX, "[]",
-         "On labelled domains: a weight for each class, in the order of data.classes. Empty: 1 "
-         "each."),
+         "On labelled domains: a weight for each class, label or value, in the order of "
+         "data.classes. Empty: 1 each."),
     REAL("stages[].losses.coral", stage_config, losses.coral, 0, 1e6, "0.0",
          "Deep CORAL (Sun & Saenko 2016) with exact moments over the cluster. Needs two domains."),
     REAL("stages[].losses.information", stage_config, losses.information, 0, 1e6, "0.0",
-         "Information maximisation (Krause 2010) on unlabelled domains: sure and diverse answers."),
+         "Information maximisation (Krause 2010) on unlabelled domains: sure and diverse answers; "
+         "multilabel: of each label, their mean, so each is pulled towards half of the samples."),
     REAL("stages[].losses.self_training", stage_config, losses.self_training, 0, 1e6, "0.0",
-         "Cross-entropy on the network's own labels of unlabelled domains."),
+         "classification: cross-entropy on the network's own labels of unlabelled domains."),
     REAL("stages[].losses.fraction_first", stage_config, losses.fraction_first, 0, 1, "0.2",
          "self_training: share of each class's surest samples used in the first epoch …"),
     REAL("stages[].losses.fraction_last", stage_config, losses.fraction_last, 0, 1, "0.8",
@@ -278,7 +299,8 @@ static const struct key keys[] = {
     CHOICE(
         "stages[].select", 0, stage_config, select, selects, "\"last\"",
         "Which epoch's weights the stage hands on: the last, the best on labelled validation data "
-        "(\"source_validation\"), or the best by a measure without labels (\"information\", "
+        "(\"source_validation\": accuracy, macro F1 or R²), or the best by a measure without "
+        "labels (\"information\", "
         "\"entropy\")."),
 };
 /* clang-format on */
@@ -311,6 +333,14 @@ const struct key *key_child(const char *parent, const char *name)
             return &keys[i];
     }
     return NULL;
+}
+
+const char *key_choice_name(const char *path, size_t index)
+{
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(keys[i].path, path) == 0 && keys[i].type == KEY_CHOICE)
+            return keys[i].choices[index];
+    check_failed("a key with choices", __FILE__, __LINE__);
 }
 
 static void expected_choice(const struct key *key, char *out, size_t bytes)

@@ -59,6 +59,9 @@ const char *key_name(const struct key *key);
 /* The child of `parent` called `name`; NULL when there is none. */
 const struct key *key_child(const char *parent, const char *name);
 
+/* Name number `index` of a KEY_CHOICE, by its table path. */
+const char *key_choice_name(const char *path, size_t index);
+
 /* What a value must be, as text for people: "an integer from 1 to 64", "one of curve, none". */
 void key_expected(const struct key *key, char *out, size_t bytes);
 

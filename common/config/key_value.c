@@ -27,12 +27,13 @@ enum status key_value_error(struct error *err, const char *file, const config_se
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
+    unsigned line = 0; /* of the innermost group that stands in the file, not in an override */
     for (const config_setting_t *up = at; up != NULL; up = up->parent) {
         if (up->hook != NULL)
             return error_set(err, ERR_INPUT, "override '%.200s': %s", (const char *)up->hook,
                              sentence);
+        line = line == 0 ? up->line : line;
     }
-    unsigned line = at == NULL ? 0 : at->line;
     if (line == 0)
         return error_set(err, ERR_INPUT, "%s: %s", file, sentence);
     return error_set(err, ERR_INPUT, "%s:%u: %s", file, line, sentence);

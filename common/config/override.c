@@ -212,3 +212,26 @@ enum status override_apply(config_t *tree, const char *override, struct error *e
     config_setting_set_hook(set, (void *)(uintptr_t) override);
     return OK;
 }
+
+const config_setting_t *override_nearest(const config_t *tree, const char *sentence)
+{
+    config_setting_t *at = config_root_setting(tree);
+    const char *end = sentence + strcspn(sentence, ":");
+    while (sentence < end) {
+        char part[KEY_PATH_BYTES];
+        sentence += strspn(sentence, SEPARATORS);
+        size_t length = strcspn(sentence, SEPARATORS ":");
+        if (length == 0 || length >= sizeof part)
+            break;
+        memcpy(part, sentence, length);
+        part[length] = '\0';
+        config_setting_t *next = config_setting_is_list(at)    ? list_element(at, part)
+                                 : config_setting_is_group(at) ? config_setting_get_member(at, part)
+                                                               : NULL;
+        if (next == NULL)
+            break;
+        at = next;
+        sentence += length;
+    }
+    return at;
+}

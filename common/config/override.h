@@ -14,4 +14,8 @@
  * Ranges are checked when the tree is read. Errors: ERR_INPUT. */
 enum status override_apply(config_t *tree, const char *override, struct error *err) MUST_CHECK;
 
+/* The setting that a sentence "PATH: …" speaks of, or the innermost one around it that the tree
+ * has (at the least its root). */
+const config_setting_t *override_nearest(const config_t *tree, const char *sentence);
+
 #endif

@@ -1,5 +1,6 @@
 #include "common/data/manifest.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -40,13 +41,22 @@ static enum status reserve(struct build *build, size_t more)
     if (wanted <= build->room)
         return OK;
     size_t room = wanted > 2 * build->room ? wanted : 2 * build->room;
+    size_t row = manifest->target_count * sizeof(float);
     struct sample *samples = memory_alloc(room, sizeof *samples);
-    if (samples == NULL)
+    float *targets = memory_alloc(room, row);
+    if (samples == NULL || targets == NULL) {
+        memory_free(samples);
+        memory_free(targets);
         return no_memory(build);
-    if (manifest->sample_count > 0)
+    }
+    if (manifest->sample_count > 0) {
         memcpy(samples, manifest->samples, manifest->sample_count * sizeof *samples);
+        memcpy(targets, manifest->targets, manifest->sample_count * row);
+    }
     memory_free(manifest->samples);
+    memory_free(manifest->targets);
     manifest->samples = samples;
+    manifest->targets = targets;
     build->room = room;
     return OK;
 }
@@ -72,6 +82,9 @@ static enum status take_scan(struct build *build, size_t domain, size_t source, 
     if (status != OK)
         return status;
     struct manifest *manifest = build->manifest;
+    if (manifest->target_count > 0)
+        memcpy(manifest->targets + manifest->sample_count * manifest->target_count, scan->targets,
+               scan->count * manifest->target_count * sizeof(float));
     for (size_t i = 0; i < scan->count; i++) {
         manifest->samples[manifest->sample_count++] = (struct sample){
             .domain = (uint16_t)domain,
@@ -131,6 +144,7 @@ static enum status add_source(struct build *build, size_t domain, size_t source,
     build->manifest->source_paths[slot_of(domain, source)] = kept;
     digest_init(&content);
     struct scan_request request = {
+        .data = &build->job->data,
         .domain = config,
         .source = &config->sources[source],
         .path = kept,
@@ -138,7 +152,7 @@ static enum status add_source(struct build *build, size_t domain, size_t source,
         .want_labels = config->labelled || build->reader == MANIFEST_COORDINATOR,
         .content = &content,
     };
-    struct scan scan = {0};
+    struct scan scan = {.width = build->manifest->target_count};
     status = run_scanner(&request, &scan, build->err);
     size_t count = scan.count;
     if (status == OK)
@@ -226,6 +240,7 @@ static void digest_all(const struct build *build)
     struct digest_stream stream;
     digest_init(&stream);
     digest_add_text(&stream, "graft-manifest-1");
+    digest_add_u64(&stream, data->task);
     digest_add_u64(&stream, data->class_count);
     for (size_t i = 0; i < data->class_count; i++)
         digest_add_text(&stream, data->classes[i]);
@@ -238,15 +253,56 @@ static void digest_all(const struct build *build)
     /* Labels that a worker must not know stay out, else the two sides could not agree. */
     for (size_t i = 0; i < manifest->sample_count; i++) {
         const struct sample *sample = &manifest->samples[i];
-        if (data->domains[sample->domain].labelled)
-            digest_add_u64(&stream, (uint64_t)sample->label);
+        if (!data->domains[sample->domain].labelled)
+            continue;
+        digest_add_u64(&stream, (uint64_t)sample->label);
+        if (manifest->target_count > 0)
+            digest_add(&stream, manifest_targets(manifest, (uint32_t)i),
+                       manifest->target_count * sizeof(float));
     }
     manifest->digest = digest_end(&stream);
+}
+
+static bool teaches(const struct build *build, size_t i)
+{
+    const struct sample *sample = &build->manifest->samples[i];
+    return build->job->data.domains[sample->domain].labelled && sample->split == SPLIT_TRAIN;
+}
+
+static struct target_scale scale_of(const struct build *build, size_t k)
+{
+    const struct manifest *manifest = build->manifest;
+    double sum = 0, squares = 0, count = 0;
+    for (size_t i = 0; i < manifest->sample_count; i++)
+        if (teaches(build, i)) {
+            sum += (double)manifest->targets[i * manifest->target_count + k];
+            count++;
+        }
+    double mean = count > 0 ? sum / count : 0;
+    for (size_t i = 0; i < manifest->sample_count; i++)
+        if (teaches(build, i))
+            squares += pow((double)manifest->targets[i * manifest->target_count + k] - mean, 2);
+    return (struct target_scale){mean, squares > 0 ? sqrt(squares / count) : 1};
+}
+
+static enum status fill_scale(struct build *build)
+{
+    struct manifest *manifest = build->manifest;
+    if (build->job->data.task != DATA_REGRESSION)
+        return OK;
+    manifest->scale = memory_alloc(manifest->target_count, sizeof *manifest->scale);
+    if (manifest->scale == NULL)
+        return no_memory(build);
+    for (size_t k = 0; k < manifest->target_count; k++)
+        manifest->scale[k] = scale_of(build, k);
+    return OK;
 }
 
 static enum status fill(struct build *build)
 {
     struct manifest *manifest = build->manifest;
+    const struct data_config *data = &build->job->data;
+    manifest->target_count = data->task == DATA_CLASSIFICATION ? 0 : data->class_count;
     manifest->paths = memory_alloc(SOURCE_SLOTS, sizeof *manifest->paths);
     manifest->source_paths = memory_alloc(SOURCE_SLOTS, sizeof *manifest->source_paths);
     manifest->path_counts = memory_alloc(SOURCE_SLOTS, sizeof *manifest->path_counts);
@@ -257,6 +313,8 @@ static enum status fill(struct build *build)
         status = add_domain(build, i);
     if (status == OK)
         status = fill_parts(build);
+    if (status == OK)
+        status = fill_scale(build);
     for (size_t i = 0; i < build->job->stage_count && status == OK; i++)
         status = check_stage(build, &build->job->stages[i]);
     if (status == OK)
@@ -308,8 +366,16 @@ void manifest_destroy(struct manifest **manifest)
             memory_free((*manifest)->part[domain][split]);
     }
     memory_free((*manifest)->samples);
+    memory_free((*manifest)->targets);
+    memory_free((*manifest)->scale);
     memory_free(*manifest);
     *manifest = NULL;
+}
+
+const float *manifest_targets(const struct manifest *manifest, uint32_t id)
+{
+    CHECK(id < manifest->sample_count);
+    return manifest->targets + id * manifest->target_count;
 }
 
 const char *manifest_path(const struct manifest *manifest, const struct job *job, uint32_t id)

@@ -28,11 +28,14 @@ static enum status grow(struct scan *scan, struct error *err)
         return error_set(err, ERR_INPUT, "more than %zu samples in one source",
                          MANIFEST_SAMPLES_MAX);
     size_t room = scan->room == 0 ? ROOM_FIRST : 2 * scan->room;
-    void *entries = scan->entries, *paths = scan->paths;
+    size_t target_bytes = scan->width * sizeof *scan->targets;
+    void *entries = scan->entries, *paths = scan->paths, *targets = scan->targets;
     bool good = move_to(&entries, scan->count, room, sizeof *scan->entries);
     scan->entries = entries;
     good = good && move_to(&paths, scan->count, room, sizeof *scan->paths);
     scan->paths = paths;
+    good = good && (target_bytes == 0 || move_to(&targets, scan->count, room, target_bytes));
+    scan->targets = targets;
     if (!good)
         return error_set(err, ERR_MEMORY, "no memory for more than %zu samples", scan->count);
     scan->room = room;
@@ -60,21 +63,6 @@ void scan_deinit(struct scan *scan)
         memory_free(scan->paths[i]);
     memory_free(scan->entries);
     memory_free(scan->paths);
+    memory_free(scan->targets);
     *scan = (struct scan){0};
-}
-
-enum status scan_label(const struct scan_request *request, const char *text, const char *where,
-                       int32_t *label, struct error *err)
-{
-    if (text[0] == '\0') {
-        if (request->domain->labelled)
-            return error_set(err, ERR_INPUT, "%s: no label, but domain '%s' is labelled", where,
-                             request->domain->name);
-        *label = LABEL_NONE;
-        return OK;
-    }
-    enum status status = label_table_find(request->labels, text, label, err);
-    if (status != OK)
-        error_prefix(err, "%s: label", where);
-    return status;
 }

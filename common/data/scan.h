@@ -17,6 +17,7 @@
     ((size_t)1 << 40) /* of one source file: mapped, so only address space is taken */
 
 struct scan_request {
+    const struct data_config *data;
     const struct domain_config *domain;
     const struct source_config *source;
     const char *path; /* of the source, resolved */
@@ -27,12 +28,14 @@ struct scan_request {
 
 struct scan_entry {
     uint64_t index; /* as in struct sample */
-    int32_t label;  /* class or -1 */
+    int32_t label;  /* as in struct sample */
 };
 
 struct scan {
+    size_t width; /* targets of a sample: 0 for classification, else K; set by the caller */
     struct scan_entry *entries;
-    char **paths; /* parallel to entries, or all NULL for single-file formats */
+    float *targets; /* [count, width]; zeros where a sample has none */
+    char **paths;   /* parallel to entries, or all NULL for single-file formats */
     size_t count, room;
 };
 
@@ -42,9 +45,16 @@ enum status scan_add(struct scan *scan, uint64_t index, int32_t label, const cha
                      struct error *err) MUST_CHECK;
 void scan_deinit(struct scan *scan);
 
-/* A field's text to a label. `where` ("FILE:LINE") begins the error. */
-enum status scan_label(const struct scan_request *request, const char *text, const char *where,
-                       int32_t *label, struct error *err) MUST_CHECK;
+/* What a text says of the sample added last. `where` ("FILE:LINE") begins the error. */
+
+/* Its class, or (multilabel, regression) its target number k. Empty: not known, which a labelled
+ * domain refuses, as it does a sample of which only some targets are known. */
+enum status scan_label(const struct scan_request *request, struct scan *scan, size_t k,
+                       const char *text, const char *where, struct error *err) MUST_CHECK;
+/* All of it in one field: a class; labels by name, joined by '|' (none: an empty text; NULL: not
+ * known); K numbers joined by '|'. */
+enum status scan_labels(const struct scan_request *request, struct scan *scan, const char *text,
+                        const char *where, struct error *err) MUST_CHECK;
 
 /* Each appends to *scan (zeroed by the caller, who calls scan_deinit even after failure).
  * Errors: ERR_INPUT with file (and line), ERR_SUPPORT, ERR_IO, ERR_MEMORY. */

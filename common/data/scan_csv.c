@@ -12,26 +12,31 @@ struct csv_scan {
     const struct scan_request *request;
     struct scan *scan;
     struct error *err;
-    size_t columns; /* that every line must have */
+    size_t columns;       /* that every line must have … */
+    size_t label_columns; /* … of which these are no part of the sample */
     char separator;
     size_t number; /* of the line, from 1 */
 };
 
-static enum status read_label(const struct csv_scan *csv, const struct csv_line *line,
-                              int32_t *label)
+/* Of the sample added last. */
+static enum status read_labels(const struct csv_scan *csv, const struct csv_line *line)
 {
-    struct csv_field field = {line->text, 0};
-    size_t position = 0;
+    struct csv_field field;
+    size_t position = 0, first = (size_t)csv->request->source->label_column;
     char text[LABEL_BYTES], where[PATH_BYTES + 32];
-    for (int32_t column = 0; column <= csv->request->source->label_column; column++) {
+    enum status status = OK;
+    snprintf(where, sizeof where, "%s:%zu", csv->request->path, csv->number);
+    for (size_t column = 0; column < first + csv->label_columns && status == OK; column++) {
         if (!csv_line_field(line, csv->separator, &position, &field))
             break; /* can't happen: the columns were counted */
+        if (column < first)
+            continue;
+        if (!csv_line_copy(&field, text, sizeof text))
+            return error_set(csv->err, ERR_INPUT, "%s: label longer than %d bytes", where,
+                             LABEL_BYTES - 1);
+        status = scan_label(csv->request, csv->scan, column - first, text, where, csv->err);
     }
-    snprintf(where, sizeof where, "%s:%zu", csv->request->path, csv->number);
-    if (!csv_line_copy(&field, text, sizeof text))
-        return error_set(csv->err, ERR_INPUT, "%s: label longer than %d bytes", where,
-                         LABEL_BYTES - 1);
-    return scan_label(csv->request, text, where, label, csv->err);
+    return status;
 }
 
 static enum status scan_line(struct csv_scan *csv, const struct csv_line *line)
@@ -42,14 +47,13 @@ static enum status scan_line(struct csv_scan *csv, const struct csv_line *line)
         return error_set(csv->err, ERR_INPUT,
                          "%s:%zu: %zu columns, expected %zu (width x height x channels%s)",
                          csv->request->path, csv->number, columns, csv->columns,
-                         csv->request->source->label_column >= 0 ? " and the label" : "");
-    int32_t label = LABEL_NONE;
-    if (csv->request->want_labels && csv->request->source->label_column >= 0) {
-        enum status status = read_label(csv, line, &label);
-        if (status != OK)
-            return status;
-    }
-    return scan_add(csv->scan, line->offset, label, NULL, csv->err);
+                         csv->label_columns > 1    ? " and the targets"
+                         : csv->label_columns == 1 ? " and the label"
+                                                   : "");
+    enum status status = scan_add(csv->scan, line->offset, LABEL_NONE, NULL, csv->err);
+    return status == OK && csv->request->want_labels && csv->label_columns > 0
+               ? read_labels(csv, line)
+               : status;
 }
 
 static enum status scan_lines(struct csv_scan *csv, const struct file_map *map)
@@ -70,8 +74,8 @@ enum status scan_csv(const struct scan_request *request, struct scan *scan, stru
 {
     const struct source_config *source = request->source;
     struct csv_scan csv = {.request = request, .scan = scan, .err = err, .separator = ','};
-    csv.columns =
-        (size_t)source->width * source->height * source->channels + (source->label_column >= 0);
+    csv.label_columns = job_label_columns(request->data, source);
+    csv.columns = (size_t)source->width * source->height * source->channels + csv.label_columns;
     struct file_map map;
     enum status status = file_map(request->path, SCAN_FILE_BYTES_MAX, &map, err);
     if (status != OK)

@@ -156,8 +156,8 @@ static enum status add_by_class(const struct scan_request *request, const struct
                 status = error_set(err, ERR_INPUT, "%s: a picture outside the class folders", path);
             continue;
         }
-        if (status == OK)
-            status = scan_label(request, top->names[i], path, &label, err);
+        if (status == OK && label_table_find(request->labels, top->names[i], &label, err) != OK)
+            status = error_prefix(err, "%s: label", path);
         if (status == OK && folders[label] != NULL)
             status = error_set(err, ERR_INPUT, "%s: a second folder of class '%s'", path,
                                folders[label]);
@@ -189,7 +189,7 @@ static enum status add_by_name(const struct scan_request *request, const struct 
                 status = add_image(request, top->names[i], LABEL_NONE, scan, err);
             continue;
         }
-        if (request->want_labels &&
+        if (request->want_labels && request->data->task == DATA_CLASSIFICATION &&
             label_table_find(request->labels, top->names[i], &label, NULL) != OK)
             label = LABEL_NONE;
         status = add_class(request, top->names[i], label, scan, err);
@@ -202,6 +202,11 @@ enum status scan_folder(const struct scan_request *request, struct scan *scan, s
     struct listing top = {0};
     if (is_image(request->path) && !is_directory(request->path))
         return add_itself(request, scan, err);
+    if (request->domain->labelled && request->data->task != DATA_CLASSIFICATION)
+        return error_set(err, ERR_INPUT,
+                         "%s: folders tell one class a sample, not what this model answers; use a "
+                         "CSV or .list file",
+                         request->path);
     enum status status = list(request->path, &top, err);
     if (status == OK)
         status = request->domain->labelled ? add_by_class(request, &top, scan, err)

@@ -8,7 +8,7 @@
 #include "common/data/manifest.h"
 
 #define COLUMNS_MAX 3 /* path, label, domain */
-#define FIELD_BYTES 512
+#define FIELD_BYTES 4096
 
 struct list_scan {
     const struct scan_request *request;
@@ -30,14 +30,16 @@ static enum status entry_path(const struct list_scan *list, const char *written,
     return file_path(out, list->err, "%.*s%s", list->folder_length, list->request->path, written);
 }
 
-static enum status add_row(struct list_scan *list, const char *written, const char *label_text)
+/* label: NULL when the line has none. */
+static enum status add_row(struct list_scan *list, const char *written, const char *label)
 {
     char path[PATH_BYTES];
     struct digest content;
-    int32_t label = LABEL_NONE;
     enum status status = entry_path(list, written, path);
+    if (status == OK)
+        status = scan_add(list->scan, list->scan->count, LABEL_NONE, path, list->err);
     if (status == OK && list->request->want_labels)
-        status = scan_label(list->request, label_text, list->where, &label, list->err);
+        status = scan_labels(list->request, list->scan, label, list->where, list->err);
     if (status != OK)
         return status;
     status = digest_of_file(path, &content, list->err);
@@ -47,7 +49,7 @@ static enum status add_row(struct list_scan *list, const char *written, const ch
     }
     digest_add_text(list->request->content, written);
     digest_add(list->request->content, content.bytes, sizeof content.bytes);
-    return scan_add(list->scan, list->scan->count, label, path, list->err);
+    return OK;
 }
 
 static enum status scan_row(struct list_scan *list, const struct csv_line *line)
@@ -68,7 +70,7 @@ static enum status scan_row(struct list_scan *list, const struct csv_line *line)
                          list->where);
     if (count > 2 && strcmp(domain, list->request->domain->name) != 0)
         return OK;
-    return add_row(list, path, label);
+    return add_row(list, path, count > 1 ? label : NULL);
 }
 
 static enum status scan_rows(struct list_scan *list, const struct file_map *map)

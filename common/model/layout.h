@@ -12,12 +12,12 @@
 
 /* Statistics of one domain, side by side: for CORAL the sums of features (d) and the upper triangle
  * of the sums of products, row by row (d(d+1)/2); for information maximisation the sums of
- * predicted probabilities (K). */
+ * predicted probabilities (K), of classes or of labels. */
 #define LAYOUT_STATISTIC_ELEMENTS ((size_t)131072) /* of one block: 1 MiB of doubles */
 
 /* One metric triple per loss term, summed over samples. */
 enum layout_term {
-    TERM_CROSS_ENTROPY,
+    TERM_LABELLED, /* cross-entropy, focal, binary cross-entropy or squared error: as the job says */
     TERM_CORAL,
     TERM_INFORMATION,
     TERM_SELF_TRAINING,

@@ -7,6 +7,7 @@
 
 #include "common/data/manifest.h"
 #include "common/data/shard.h"
+#include "common/model/mix_grid.h"
 #include "common/model/plan.h"
 #include "coordinator/cli/cli.h"
 
@@ -35,6 +36,8 @@ static enum status open_all(struct check *check, const struct cli_job_options *o
         status = plan_create(check->model, &stage->live, &check->plans[i], err);
         if (status == OK && i > 0)
             status = plan_check_order(check->plans[i], check->plans[i - 1], err);
+        if (status == OK)
+            status = mix_grid_of(check->plans[i], stage, &(struct mix_grid){0}, err);
         if (status != OK)
             error_prefix(err, "stage %s", stage->name);
     }
@@ -53,7 +56,9 @@ static void close_all(struct check *check)
 static void print_data(const struct check *check)
 {
     const struct data_config *data = &check->job->data;
-    printf("data     %zu classes, %zu samples\n", data->class_count, check->manifest->sample_count);
+    static const char *const outputs[] = {"classes", "labels", "values"};
+    printf("data     %zu %s, %zu samples\n", data->class_count, outputs[data->task],
+           check->manifest->sample_count);
     for (size_t d = 0; d < data->domain_count; d++) {
         const size_t *parts = check->manifest->part_count[d];
         printf("         %s (%s): %zu train, %zu validation, %zu test\n", data->domains[d].name,

@@ -33,20 +33,23 @@ static enum status read_runs(int count, char **arguments, struct result_summary 
     return status;
 }
 
-static void print_share(double share, bool sign)
+/* An accuracy in percent, or an error as it is. */
+static void print_score(const struct result_summary *run, double score, bool sign)
 {
     char text[32] = "-";
-    if (isfinite(share))
-        snprintf(text, sizeof text, sign ? "%+.2f %%" : "%.2f %%", 100 * share);
+    if (isfinite(score) && run->regression)
+        snprintf(text, sizeof text, sign ? "%+.4g" : "%.4g", score);
+    else if (isfinite(score))
+        snprintf(text, sizeof text, sign ? "%+.2f %%" : "%.2f %%", 100 * score);
     printf("  %13s", text);
 }
 
 static void print_run(const struct result_summary *run)
 {
     printf("%-20.20s  %10llu", run->name, (unsigned long long)run->seed);
-    print_share(run->source_only_accuracy, false);
-    print_share(run->adapted_accuracy, false);
-    print_share(run->adapted_accuracy - run->source_only_accuracy, true);
+    print_score(run, run->source_only, false);
+    print_score(run, run->adapted, false);
+    print_score(run, run->adapted - run->source_only, true);
     printf("  %9.1f  %.12s\n", run->total_seconds, run->weights_hex);
 }
 
@@ -58,13 +61,13 @@ struct spread {
 static double value_of(const struct result_summary *run, int which)
 {
     if (which == 0)
-        return run->source_only_accuracy;
+        return run->source_only;
     if (which == 1)
-        return run->adapted_accuracy;
-    return run->adapted_accuracy - run->source_only_accuracy;
+        return run->adapted;
+    return run->adapted - run->source_only;
 }
 
-/* Of the runs that have the value: one without labels has no accuracy. */
+/* Of the runs that have the value: one without labels has no score. */
 static struct spread spread_of(const struct result_summary *runs, int count, int which)
 {
     struct spread spread = {0};
@@ -85,10 +88,17 @@ static struct spread spread_of(const struct result_summary *runs, int count, int
 static void print_spread(const struct result_summary *runs, int count)
 {
     static const char *const names[] = {"source only", "adapted", "change"};
-    printf("\nmean and standard deviation\n");
+    for (int i = 1; i < count; i++)
+        if (runs[i].regression != runs[0].regression)
+            return; /* errors and accuracies have no mean */
+    printf("\nmean and standard deviation%s\n",
+           runs[0].regression ? " of the mean absolute error" : "");
     for (int which = 0; which < 3; which++) {
         struct spread spread = spread_of(runs, count, which);
-        if (spread.count > 1)
+        if (spread.count > 1 && runs[0].regression)
+            printf("  %-12s %.4g ± %.4g (%d runs)\n", names[which], spread.mean, spread.deviation,
+                   spread.count);
+        else if (spread.count > 1)
             printf("  %-12s %6.2f ± %.2f %% (%d runs)\n", names[which], 100 * spread.mean,
                    100 * spread.deviation, spread.count);
     }

@@ -21,7 +21,8 @@
 struct answers {
     const struct job *job; /* of the model's note */
     float *logits;         /* [room, K] */
-    int32_t *labels;
+    int32_t *labels;       /* [room] */
+    float *targets;        /* [room, K]; unused for classification */
     size_t count, room;
 };
 
@@ -38,29 +39,41 @@ static bool grow(struct answers *answers)
     int32_t *labels = realloc(answers->labels, room * sizeof *labels);
     if (labels != NULL)
         answers->labels = labels;
-    if (logits != NULL && labels != NULL)
+    float *targets = realloc(answers->targets, values);
+    if (targets != NULL)
+        answers->targets = targets;
+    if (logits != NULL && labels != NULL && targets != NULL)
         answers->room = room;
     return answers->count < answers->room;
 }
 
-/* Lines without a label or answer take no part. */
+static void copy_numbers(const json_t *from, size_t count, float *to)
+{
+    for (size_t k = 0; k < count; k++)
+        to[k] = (float)json_number_value(json_array_get(from, k));
+}
+
+/* Lines without a label (targets) or answer take no part. */
 static enum status take_line(struct answers *answers, const char *line, struct error *err)
 {
-    size_t classes = answers->job->data.class_count;
+    size_t classes = answers->job->data.class_count, at = answers->count;
     json_t *json = json_loads(line, 0, NULL);
     const char *label = json_string_value(json_object_get(json, "label"));
     const json_t *logits = json_object_get(json, "logits");
+    const json_t *targets = json_object_get(json, "targets");
     enum status status = OK;
     if (json == NULL)
         status = error_set(err, ERR_PEER, "graft-predict wrote something that is no JSON");
-    else if (label != NULL && json_array_size(logits) == classes) {
-        if (!grow(answers))
-            status = error_set(err, ERR_MEMORY, "no memory for %zu answers", answers->count);
-        for (size_t k = 0; k < classes && status == OK; k++)
-            answers->logits[answers->count * classes + k] =
-                (float)json_number_value(json_array_get(logits, k));
-        if (status == OK)
-            answers->labels[answers->count++] = job_class_index(answers->job, label);
+    else if ((label != NULL || json_array_size(targets) == classes) &&
+             json_array_size(logits) == classes) {
+        if (!grow(answers)) {
+            status = error_set(err, ERR_MEMORY, "no memory for %zu answers", at);
+        } else {
+            copy_numbers(logits, classes, answers->logits + at * classes);
+            copy_numbers(targets, classes, answers->targets + at * classes);
+            answers->labels[at] = label != NULL ? job_class_index(answers->job, label) : 0;
+            answers->count++;
+        }
     }
     json_decref(json);
     return status;
@@ -127,7 +140,9 @@ static enum status print(const struct answers *answers, struct error *err)
     if (predictions.readable == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu answers", answers->count);
     memset(predictions.readable, 1, answers->count);
-    enum status status = score_create(&predictions, answers->labels, &score, err);
+    const struct truth truth = {answers->job->data.task, answers->count, answers->labels,
+                                answers->targets};
+    enum status status = score_create(&predictions, &truth, &score, err);
     if (status == OK)
         status = result_print_score(stdout, answers->job, score, err);
     score_destroy(&score);
@@ -156,6 +171,7 @@ int evaluate_main(int argc, char **argv)
         status = print(&answers, &err);
     free(answers.logits);
     free(answers.labels);
+    free(answers.targets);
     job_destroy(&job);
     memory_free(note);
     if (status != OK)

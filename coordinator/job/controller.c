@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/model/mix_grid.h"
 #include "coordinator/cluster/placement.h"
 #include "coordinator/job/controller_state.h"
 
@@ -61,6 +62,8 @@ static enum status create_stage(struct controller *c, size_t i, struct error *er
     enum status status = plan_create(c->model, &config->live, &stage->plan, err);
     if (status == OK && i > 0)
         status = plan_check_order(stage->plan, c->stages[i - 1].plan, err);
+    if (status == OK)
+        status = mix_grid_of(stage->plan, config, &(struct mix_grid){0}, err);
     if (status != OK)
         return error_prefix(err, "stage '%s'", config->name);
     stage->layout = layout_of(stage->plan, config);
@@ -272,9 +275,9 @@ struct controller_view controller_look(const struct controller *controller)
         .done = controller_samples_done(c),
         .total = c->task_samples,
         .view = c->view,
-        .loss = c->report.terms[TERM_CROSS_ENTROPY][METRIC_SAMPLES] > 0
-                    ? c->report.terms[TERM_CROSS_ENTROPY][METRIC_LOSS] /
-                          c->report.terms[TERM_CROSS_ENTROPY][METRIC_SAMPLES]
+        .loss = c->report.terms[TERM_LABELLED][METRIC_SAMPLES] > 0
+                    ? c->report.terms[TERM_LABELLED][METRIC_LOSS] /
+                          c->report.terms[TERM_LABELLED][METRIC_SAMPLES]
                     : NAN,
         .members = (struct membership *)(uintptr_t)&c->members,
     };

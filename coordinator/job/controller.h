@@ -43,7 +43,7 @@ struct epoch_report {
     uint64_t stage_step;
     uint64_t step; /* over all stages */
     double seconds;
-    double source_validation; /* accuracy; NAN when there is no such split */
+    double source_validation; /* score_main; NAN when there is no such split */
     double information; /* mean entropy − entropy of the mean on unlabelled training data; NAN when
                            none */
     double entropy;

@@ -94,21 +94,20 @@ enum status controller_take_snapshot(struct controller *c, const struct message 
     return c->gathering.missing == 0 ? controller_advance(c, err) : OK;
 }
 
-static double validation_accuracy(const struct controller *c, size_t slot)
+/* Of the validation split of a labelled domain, if there is one. */
+static enum status validate(const struct controller *c, size_t slot, double *out, struct error *err)
 {
     size_t domain = controller_domain(c, c->stage, slot);
     const struct predictions *predictions = c->parts[domain * SPLIT_COUNT + SPLIT_VALIDATION];
+    struct truth *truth = NULL;
     if (predictions == NULL || predictions->count == 0)
-        return NAN;
-    size_t right = 0, seen = 0;
-    for (size_t i = 0; i < predictions->count; i++) {
-        uint32_t id = c->manifest->part[domain][SPLIT_VALIDATION][i];
-        if (!predictions->readable[i])
-            continue;
-        seen++;
-        right += (int32_t)predictions_class(predictions, i) == c->manifest->samples[id].label;
-    }
-    return seen > 0 ? (double)right / (double)seen : NAN;
+        return OK;
+    enum status status =
+        truth_create(c->job->data.task, c->manifest, domain, SPLIT_VALIDATION, &truth, err);
+    if (status == OK)
+        status = score_main(predictions, truth, out, err);
+    truth_destroy(&truth);
+    return status;
 }
 
 void controller_collect_terms(struct controller *c)
@@ -142,10 +141,10 @@ static double criterion(const struct controller *c, const struct epoch_report *r
 static enum status check_terms(const struct controller *c, const struct epoch_report *report,
                                struct error *err)
 {
-    static const char *const names[] = {"cross-entropy", "CORAL", "information", "self-training"};
+    static const char *const names[] = {"labelled", "CORAL", "information", "self-training"};
     const struct loss_config *losses = &controller_config(c, c->stage)->losses;
-    const double weights[] = {losses->cross_entropy, losses->coral, losses->information,
-                              losses->self_training};
+    const double weights[] = {job_labelled_loss(&c->job->data, losses), losses->coral,
+                              losses->information, losses->self_training};
     for (size_t t = 0; t < TERM_COUNT; t++)
         if (weights[t] > 0 && report->terms[t][METRIC_SAMPLES] > 0 &&
             !(report->terms[t][METRIC_GRADIENT_SQUARE] > 0))
@@ -157,8 +156,10 @@ static enum status check_terms(const struct controller *c, const struct epoch_re
     return OK;
 }
 
-static void fill_report(struct controller *c, struct epoch_report *report)
+static enum status fill_report(struct controller *c, struct epoch_report *report, struct error *err)
 {
+    enum data_task task = c->job->data.task;
+    enum status status = OK;
     const struct stage_config *config = controller_config(c, c->stage);
     *report = (struct epoch_report){
         .stage = (uint32_t)c->stage,
@@ -174,26 +175,28 @@ static void fill_report(struct controller *c, struct epoch_report *report)
     for (size_t i = 0; i < c->stage; i++)
         report->step += (uint64_t)controller_config(c, i)->epochs *
                         shard_steps_per_epoch(c->job, c->manifest, i);
-    for (size_t slot = 0; slot < config->domain_count; slot++) {
+    for (size_t slot = 0; slot < config->domain_count && status == OK; slot++) {
         size_t domain = controller_domain(c, c->stage, slot);
         const struct predictions *target = c->parts[domain * SPLIT_COUNT + SPLIT_TRAIN];
         if (c->job->data.domains[domain].labelled) {
             if (isnan(report->source_validation))
-                report->source_validation = validation_accuracy(c, slot);
+                status = validate(c, slot, &report->source_validation, err);
         } else if (target != NULL && isnan(report->entropy)) {
-            report->entropy = score_entropy(target);
-            report->information = score_information(target);
+            report->entropy = score_entropy(task, target);
+            report->information = score_information(task, target);
         }
     }
     memcpy(report->terms, c->terms, sizeof report->terms);
     report->score = criterion(c, report);
+    return status;
 }
 
 enum status controller_finish_epoch(struct controller *c, struct error *err)
 {
     struct stage_state *stage = &c->stages[c->stage];
-    fill_report(c, &c->report);
-    enum status status = check_terms(c, &c->report, err);
+    enum status status = fill_report(c, &c->report, err);
+    if (status == OK)
+        status = check_terms(c, &c->report, err);
     if (status != OK)
         return status;
     /* Equal scores: the later epoch, which has seen more. */

@@ -197,7 +197,8 @@ enum status controller_take_predicted(struct controller *c, const struct message
 
 void controller_enter_show(struct controller *c)
 {
-    size_t domain = controller_test_domain(c), count = c->adapted->count;
+    size_t domain = controller_test_domain(c);
+    size_t count = c->job->data.task == DATA_CLASSIFICATION ? c->adapted->count : 0;
     c->shown_count = 0;
     for (int changed = 1; changed >= 0; changed--)
         for (size_t i = 0; i < count && c->shown_count < CONTROLLER_SHOWN_MAX; i++) {

@@ -50,6 +50,7 @@ static bool set(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
+/* By class, label or value. */
 static json_t *per_class_json(const struct job *job, const struct score *score)
 {
     json_t *object = json_object();
@@ -78,16 +79,39 @@ static json_t *confusion_json(const struct score *score)
     return NULL;
 }
 
-static json_t *score_json(const struct job *job, const struct score *score)
+static json_t *class_score_json(const struct job *job, const struct score *score)
 {
-    if (score == NULL)
-        return json_null();
-    CHECK(score->classes == job->data.class_count);
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "accuracy",
                      number(score->accuracy), "macro_f1", number(score->macro_f1), "top_5_accuracy",
                      number(score->top_5), "auc", number(score->auc), "calibration_error",
                      number(score->calibration_error), "per_class", per_class_json(job, score),
                      "samples", count(score->samples), "confusion", confusion_json(score));
+}
+
+static json_t *label_score_json(const struct job *job, const struct score *score)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "accuracy",
+                     number(score->accuracy), "exact_match", number(score->exact_match), "macro_f1",
+                     number(score->macro_f1), "micro_f1", number(score->micro_f1), "auc",
+                     number(score->auc), "calibration_error", number(score->calibration_error),
+                     "f1_per_label", per_class_json(job, score), "samples", count(score->samples));
+}
+
+static json_t *value_score_json(const struct job *job, const struct score *score)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "mae", number(score->mae), "rmse",
+                     number(score->rmse), "r2", number(score->r2), "mae_per_value",
+                     per_class_json(job, score), "samples", count(score->samples));
+}
+
+static json_t *score_json(const struct job *job, const struct score *score)
+{
+    if (score == NULL)
+        return json_null();
+    CHECK(score->classes == job->data.class_count);
+    return score->task == DATA_REGRESSION   ? value_score_json(job, score)
+           : score->task == DATA_MULTILABEL ? label_score_json(job, score)
+                                            : class_score_json(job, score);
 }
 
 static json_t *seconds_json(const struct result *result)
@@ -149,25 +173,30 @@ static json_t *term_json(const double metrics[METRIC_COUNT])
                      number(samples));
 }
 
-static json_t *terms_json(const struct journal_epoch *epoch)
+static json_t *terms_json(enum data_task task, const struct journal_epoch *epoch)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "cross_entropy",
-                     term_json(epoch->terms[TERM_CROSS_ENTROPY]), "coral",
-                     term_json(epoch->terms[TERM_CORAL]), "information",
+    static const char *const labelled[] = {[DATA_CLASSIFICATION] = "cross_entropy",
+                                           [DATA_MULTILABEL] = "binary_cross_entropy",
+                                           [DATA_REGRESSION] = "squared_error"};
+    return json_pack("{s:o, s:o, s:o, s:o}", labelled[task], term_json(epoch->terms[TERM_LABELLED]),
+                     "coral", term_json(epoch->terms[TERM_CORAL]), "information",
                      term_json(epoch->terms[TERM_INFORMATION]), "self_training",
                      term_json(epoch->terms[TERM_SELF_TRAINING]));
 }
 
 static json_t *epoch_json(const struct job *job, const struct journal_epoch *epoch)
 {
+    char validation[64];
     CHECK(epoch->stage < job->stage_count);
+    snprintf(validation, sizeof validation, "source_validation_%s",
+             score_main_name(job->data.task));
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o}", "stage",
                      job->stages[epoch->stage].name, "epoch", count(epoch->epoch), "step",
-                     count(epoch->step), "seconds", number(epoch->seconds),
-                     "source_validation_accuracy", number(epoch->source_validation), "information",
-                     number(epoch->information), "entropy", number(epoch->entropy), "score",
-                     number(epoch->score), "best", (int)epoch->best, "pseudo_label_share",
-                     number(epoch->pseudo_share), "terms", terms_json(epoch));
+                     count(epoch->step), "seconds", number(epoch->seconds), validation,
+                     number(epoch->source_validation), "information", number(epoch->information),
+                     "entropy", number(epoch->entropy), "score", number(epoch->score), "best",
+                     (int)epoch->best, "pseudo_label_share", number(epoch->pseudo_share), "terms",
+                     terms_json(job->data.task, epoch));
 }
 
 static json_t *epochs_json(const struct result *result)
@@ -216,6 +245,7 @@ static json_t *result_json(const struct result *result)
     bool all = object != NULL && set(object, "format", json_string("graft result 1")) &&
                set(object, "version", json_string(GRAFT_VERSION)) &&
                set(object, "name", json_string(job->run.name)) &&
+               set(object, "task", json_string(key_choice_name("data.task", job->data.task))) &&
                set(object, "seeds", json_pack("{s:o}", "run", count(job->run.seed))) &&
                set(object, "config_sha256", hex(&job->digest)) &&
                set(object, "weights_sha256", hex(&result->weights)) &&

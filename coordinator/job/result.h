@@ -60,7 +60,8 @@ struct result_summary {
     char name[KEY_NAME_BYTES];
     uint64_t seed;
     char config_hex[DIGEST_HEX_BYTES], weights_hex[DIGEST_HEX_BYTES];
-    double source_only_accuracy, adapted_accuracy; /* NAN: none */
+    bool regression;             /* then in place of accuracy MAE, of macro F1 R² */
+    double source_only, adapted; /* accuracy; NAN: none */
     double source_only_f1, adapted_f1;
     double total_seconds;
     size_t samples;

@@ -50,17 +50,17 @@ static enum status take_count(const json_t *json, const char *key, uint64_t *out
     return OK;
 }
 
-static enum status take_score(const json_t *json, const char *key, double *accuracy, double *f1,
-                              size_t *samples, struct error *err)
+static enum status take_score(const json_t *json, const char *key, bool regression,
+                              double *accuracy, double *f1, size_t *samples, struct error *err)
 {
     const json_t *score = json_object_get(json, key);
     uint64_t counted = 0;
     *accuracy = *f1 = NAN;
     if (json_is_null(score))
         return OK;
-    enum status status = take_number(score, "accuracy", accuracy, err);
+    enum status status = take_number(score, regression ? "mae" : "accuracy", accuracy, err);
     if (status == OK)
-        status = take_number(score, "macro_f1", f1, err);
+        status = take_number(score, regression ? "r2" : "macro_f1", f1, err);
     if (status == OK)
         status = take_count(score, "samples", &counted, err);
     if (status != OK) {
@@ -75,6 +75,8 @@ static enum status take_all(const json_t *json, struct result_summary *out, stru
 {
     const json_t *seeds = json_object_get(json, "seeds"),
                  *seconds = json_object_get(json, "seconds");
+    const char *task = json_string_value(json_object_get(json, "task")); /* older ones have none */
+    out->regression = task != NULL && strcmp(task, "regression") == 0;
     enum status status = take_text(json, "name", sizeof out->name, out->name, err);
     if (status == OK)
         status = take_count(seeds, "run", &out->seed, err);
@@ -83,10 +85,10 @@ static enum status take_all(const json_t *json, struct result_summary *out, stru
     if (status == OK)
         status = take_text(json, "weights_sha256", sizeof out->weights_hex, out->weights_hex, err);
     if (status == OK)
-        status = take_score(json, "source_only", &out->source_only_accuracy, &out->source_only_f1,
-                            &out->samples, err);
+        status = take_score(json, "source_only", out->regression, &out->source_only,
+                            &out->source_only_f1, &out->samples, err);
     if (status == OK)
-        status = take_score(json, "adapted", &out->adapted_accuracy, &out->adapted_f1,
+        status = take_score(json, "adapted", out->regression, &out->adapted, &out->adapted_f1,
                             &out->samples, err);
     if (status == OK)
         status = take_number(seconds, "total", &out->total_seconds, err);

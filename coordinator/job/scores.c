@@ -1,12 +1,12 @@
 #include "coordinator/job/scores.h"
 
 #include <math.h>
-#include <stdbool.h>
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "common/config/job.h"
 #include "common/data/manifest.h"
+#include "common/tensor/sigmoid.h"
 #include "common/tensor/softmax.h"
 #include "coordinator/job/auc.h"
 
@@ -48,16 +48,17 @@ size_t predictions_class(const struct predictions *predictions, size_t i)
     return best;
 }
 
-static bool takes_part(const struct predictions *predictions, const int32_t *labels, size_t i)
+bool score_counts(const struct predictions *predictions, const struct truth *truth, size_t i)
 {
-    return predictions->readable[i] && labels[i] != LABEL_NONE;
+    return predictions->readable[i] && truth->labels[i] != LABEL_NONE;
 }
 
-static void count_confusion(const struct predictions *predictions, const int32_t *labels,
+static void count_confusion(const struct predictions *predictions, const struct truth *truth,
                             struct score *score)
 {
+    const int32_t *labels = truth->labels;
     for (size_t i = 0; i < predictions->count; i++) {
-        if (!takes_part(predictions, labels, i))
+        if (!score_counts(predictions, truth, i))
             continue;
         CHECK(labels[i] >= 0 && (size_t)labels[i] < score->classes);
         score->confusion[(size_t)labels[i] * score->classes + predictions_class(predictions, i)]++;
@@ -74,33 +75,33 @@ static size_t rank_of(const float *logits, size_t classes, size_t label)
     return rank;
 }
 
-static double top_5(const struct predictions *predictions, const int32_t *labels)
+static double top_5(const struct predictions *predictions, const struct truth *truth)
 {
     size_t seen = 0, hits = 0;
     for (size_t i = 0; i < predictions->count; i++)
-        if (takes_part(predictions, labels, i)) {
+        if (score_counts(predictions, truth, i)) {
             seen++;
             hits += rank_of(predictions->logits + i * predictions->classes, predictions->classes,
-                            (size_t)labels[i]) < 5;
+                            (size_t)truth->labels[i]) < 5;
         }
     return seen > 0 && predictions->classes > 5 ? (double)hits / (double)seen : NAN;
 }
 
 /* Σ over bins of (samples in it / all)·|accuracy − mean confidence|. */
-static double calibration_error(const struct predictions *predictions, const int32_t *labels)
+static double calibration_error(const struct predictions *predictions, const struct truth *truth)
 {
     double hits[SCORE_BINS] = {0}, confidence[SCORE_BINS] = {0}, error = 0;
     size_t seen = 0;
     for (size_t i = 0; i < predictions->count; i++) {
         const float *logits = predictions->logits + i * predictions->classes;
-        if (!takes_part(predictions, labels, i))
+        if (!score_counts(predictions, truth, i))
             continue;
         size_t answer = predictions_class(predictions, i);
         double p = exp(logits[answer] - softmax_log_normaliser(logits, predictions->classes));
         size_t bin = p < 1 ? (size_t)(p * SCORE_BINS) : SCORE_BINS - 1;
         seen++;
         confidence[bin] += p;
-        hits[bin] += (size_t)labels[i] == answer;
+        hits[bin] += (size_t)truth->labels[i] == answer;
     }
     for (size_t b = 0; b < SCORE_BINS; b++)
         error += fabs(hits[b] - confidence[b]);
@@ -119,6 +120,7 @@ static void summarise(struct score *score)
             predicted += score->confusion[j * n + k];
         }
         right += hit;
+        score->support[k] = labelled;
         score->per_class[k] = labelled > 0 ? (double)hit / (double)labelled : NAN;
         if (labelled + predicted == 0)
             continue;
@@ -129,30 +131,62 @@ static void summarise(struct score *score)
     score->macro_f1 = present > 0 ? f1 / (double)present : 0.0;
 }
 
-enum status score_create(const struct predictions *predictions, const int32_t *labels,
+static enum status class_scores_fill(const struct predictions *predictions,
+                                     const struct truth *truth, struct score *score,
+                                     struct error *err)
+{
+    score->confusion = memory_alloc(score->classes * score->classes, sizeof *score->confusion);
+    if (score->confusion == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a table of %zu classes", score->classes);
+    count_confusion(predictions, truth, score);
+    summarise(score);
+    score->top_5 = top_5(predictions, truth);
+    score->calibration_error = calibration_error(predictions, truth);
+    return auc_mean(predictions, truth, &score->auc, err);
+}
+
+static enum status fill(const struct predictions *predictions, const struct truth *truth,
+                        struct score *score, struct error *err)
+{
+    if (truth->task == DATA_CLASSIFICATION)
+        return class_scores_fill(predictions, truth, score, err);
+    if (truth->task == DATA_MULTILABEL)
+        return label_scores_fill(predictions, truth, score, err);
+    value_scores_fill(predictions, truth, score);
+    return OK;
+}
+
+enum status score_create(const struct predictions *predictions, const struct truth *truth,
                          struct score **out, struct error *err)
 {
     struct score *score = memory_alloc(1, sizeof *score);
     size_t n = predictions->classes;
+    enum status status = OK;
     if (score != NULL) {
-        score->classes = n;
+        *score = (struct score){.task = truth->task,
+                                .classes = n,
+                                .accuracy = NAN,
+                                .macro_f1 = NAN,
+                                .micro_f1 = NAN,
+                                .exact_match = NAN,
+                                .mae = NAN,
+                                .rmse = NAN,
+                                .r2 = NAN,
+                                .top_5 = NAN,
+                                .auc = NAN,
+                                .calibration_error = NAN};
         score->per_class = memory_alloc(n, sizeof *score->per_class);
-        score->confusion = memory_alloc(n * n, sizeof *score->confusion);
+        score->support = memory_alloc(n, sizeof *score->support);
     }
-    if (score == NULL || score->per_class == NULL || score->confusion == NULL) {
+    if (score == NULL || score->per_class == NULL || score->support == NULL)
+        status = error_set(err, ERR_MEMORY, "no memory for a score of %zu classes", n);
+    if (status == OK)
+        status = fill(predictions, truth, score, err);
+    if (status == OK)
+        *out = score;
+    else
         score_destroy(&score);
-        return error_set(err, ERR_MEMORY, "no memory for a table of %zu classes", n);
-    }
-    count_confusion(predictions, labels, score);
-    summarise(score);
-    score->top_5 = top_5(predictions, labels);
-    score->calibration_error = calibration_error(predictions, labels);
-    if (auc_mean(predictions, labels, &score->auc, err) != OK) {
-        score_destroy(&score);
-        return ERR_MEMORY;
-    }
-    *out = score;
-    return OK;
+    return status;
 }
 
 void score_destroy(struct score **score)
@@ -160,9 +194,45 @@ void score_destroy(struct score **score)
     if (*score == NULL)
         return;
     memory_free((*score)->per_class);
+    memory_free((*score)->support);
     memory_free((*score)->confusion);
     memory_free(*score);
     *score = NULL;
+}
+
+static double accuracy(const struct predictions *predictions, const struct truth *truth)
+{
+    size_t right = 0, seen = 0;
+    for (size_t i = 0; i < predictions->count; i++)
+        if (score_counts(predictions, truth, i)) {
+            seen++;
+            right += (int32_t)predictions_class(predictions, i) == truth->labels[i];
+        }
+    return seen > 0 ? (double)right / (double)seen : NAN;
+}
+
+enum status score_main(const struct predictions *predictions, const struct truth *truth,
+                       double *out, struct error *err)
+{
+    struct score *score = NULL;
+    if (truth->task == DATA_CLASSIFICATION) {
+        *out = accuracy(predictions, truth);
+        return OK;
+    }
+    enum status status = score_create(predictions, truth, &score, err);
+    if (status != OK)
+        return status;
+    *out = truth->task == DATA_MULTILABEL ? score->macro_f1 : score->r2;
+    score_destroy(&score);
+    return OK;
+}
+
+const char *score_main_name(enum data_task task)
+{
+    static const char *const names[] = {[DATA_CLASSIFICATION] = "accuracy",
+                                        [DATA_MULTILABEL] = "macro_f1",
+                                        [DATA_REGRESSION] = "r2"};
+    return names[task];
 }
 
 static double entropy_term(double p)
@@ -170,44 +240,55 @@ static double entropy_term(double p)
     return p > 0 ? -p * log(p) : 0.0;
 }
 
-/* sums[k] += p_k over the readable samples, in their order; returns how many there are. */
-static size_t sum_probabilities(const struct predictions *predictions, double *sums)
-{
-    size_t seen = 0, classes = predictions->classes;
-    for (size_t i = 0; i < predictions->count; i++) {
-        if (!predictions->readable[i])
-            continue;
-        const float *logits = predictions->logits + i * classes;
-        double normaliser = softmax_log_normaliser(logits, classes);
-        for (size_t k = 0; k < classes; k++)
-            sums[k] += exp(logits[k] - normaliser);
-        seen++;
-    }
-    return seen;
-}
-
-double score_entropy(const struct predictions *predictions)
+/* Of classes, or the mean over labels. */
+static double entropy_of(enum data_task task, const double *p, size_t classes)
 {
     double sum = 0;
-    size_t seen = 0;
-    for (size_t i = 0; i < predictions->count; i++) {
-        if (!predictions->readable[i])
-            continue;
-        const float *logits = predictions->logits + i * predictions->classes;
-        double normaliser = softmax_log_normaliser(logits, predictions->classes);
-        for (size_t k = 0; k < predictions->classes; k++)
-            sum += entropy_term(exp(logits[k] - normaliser));
-        seen++;
-    }
-    return seen > 0 ? sum / (double)seen : NAN;
+    for (size_t k = 0; k < classes; k++)
+        sum += entropy_term(p[k]) + (task == DATA_MULTILABEL ? entropy_term(1 - p[k]) : 0.0);
+    return task == DATA_MULTILABEL ? sum / (double)classes : sum;
 }
 
-double score_information(const struct predictions *predictions)
+static void probabilities(enum data_task task, const float *logits, size_t classes, double *p)
 {
-    double of_mean = 0, sums[JOB_CLASSES_MAX] = {0};
-    CHECK(predictions->classes <= JOB_CLASSES_MAX);
-    size_t seen = sum_probabilities(predictions, sums);
+    double normaliser = softmax_log_normaliser(logits, classes);
+    for (size_t k = 0; k < classes; k++)
+        p[k] = task == DATA_MULTILABEL ? sigmoid(logits[k]) : exp(logits[k] - normaliser);
+}
+
+/* Mean entropy of the readable samples; sums[k] += p_k over them, in their order. */
+static double mean_entropy(enum data_task task, const struct predictions *predictions, double *sums,
+                           size_t *seen)
+{
+    double p[JOB_CLASSES_MAX], sum = 0;
+    size_t classes = predictions->classes;
+    CHECK(classes <= JOB_CLASSES_MAX);
+    *seen = 0;
+    for (size_t i = 0; i < predictions->count && task != DATA_REGRESSION; i++) {
+        if (!predictions->readable[i])
+            continue;
+        probabilities(task, predictions->logits + i * classes, classes, p);
+        sum += entropy_of(task, p, classes);
+        for (size_t k = 0; k < classes; k++)
+            sums[k] += p[k];
+        (*seen)++;
+    }
+    return *seen > 0 ? sum / (double)*seen : NAN;
+}
+
+double score_entropy(enum data_task task, const struct predictions *predictions)
+{
+    double sums[JOB_CLASSES_MAX] = {0};
+    size_t seen;
+    return mean_entropy(task, predictions, sums, &seen);
+}
+
+double score_information(enum data_task task, const struct predictions *predictions)
+{
+    double sums[JOB_CLASSES_MAX] = {0};
+    size_t seen;
+    double entropy = mean_entropy(task, predictions, sums, &seen);
     for (size_t k = 0; k < predictions->classes && seen > 0; k++)
-        of_mean += entropy_term(sums[k] / (double)seen);
-    return score_entropy(predictions) - of_mean;
+        sums[k] /= (double)seen;
+    return entropy - entropy_of(task, sums, predictions->classes);
 }

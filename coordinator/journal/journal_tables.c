@@ -34,7 +34,7 @@ _Static_assert(SCHEMA_VERSION == 1 && SCHEMA_APPLICATION == 0x67726674, "as in j
     "stage, epoch, stage_step, step, seconds, source_validation_accuracy, information, entropy, "  \
     "score, best, pseudo_share, checkpoint, " EPOCH_TERM_COLUMNS
 #define EPOCH_FIRST_TERM 12
-_Static_assert((int)TERM_CROSS_ENTROPY == 0 && (int)TERM_CORAL == 1 && (int)TERM_INFORMATION == 2 &&
+_Static_assert((int)TERM_LABELLED == 0 && (int)TERM_CORAL == 1 && (int)TERM_INFORMATION == 2 &&
                    (int)TERM_SELF_TRAINING == 3 && (int)TERM_COUNT == 4,
                "EPOCH_TERM_COLUMNS names each term");
 _Static_assert((int)METRIC_LOSS == 0 && (int)METRIC_GRADIENT_SQUARE == 1 &&

@@ -7,7 +7,8 @@
 
 #include "common/base/check.h"
 
-#define NAME_HEADING "class"
+/* By task. */
+static const char *const name_headings[] = {"class", "label (F1)", "value (MAE)"};
 #define NAME_COLUMNS_MAX 40
 #define REPLACEMENT 0xFFFDu
 
@@ -102,46 +103,62 @@ static size_t name_columns(const struct score_table *table)
     return columns < NAME_COLUMNS_MAX ? columns : NAME_COLUMNS_MAX;
 }
 
-static uint64_t class_samples(const struct score *score, size_t k)
+/* A share in percent, or an error as it is. */
+static void print_number(FILE *to, enum data_task task, double number, bool sign)
 {
-    uint64_t samples = 0;
-    for (size_t j = 0; j < score->classes; j++)
-        samples += score->confusion[k * score->classes + j];
-    return samples;
-}
-
-static void print_percent(FILE *to, double share, bool sign)
-{
-    if (isnan(share))
+    if (isnan(number))
         fprintf(to, "  %12s", "-");
+    else if (task == DATA_REGRESSION)
+        fprintf(to, sign ? "  %+12.5g" : "  %12.5g", number);
     else
-        fprintf(to, sign ? "  %+10.1f %%" : "  %10.1f %%", 100 * share);
+        fprintf(to, sign ? "  %+10.1f %%" : "  %10.1f %%", 100 * number);
 }
 
-static void print_row(FILE *to, const char *name, size_t columns, uint64_t samples, double before,
+struct rows {
+    FILE *to;
+    enum data_task task;
+    size_t columns; /* of names */
+};
+
+static void print_row(const struct rows *rows, const char *name, uint64_t samples, double before,
                       double after)
 {
-    print_name(to, name, columns);
-    fprintf(to, "  %8llu", (unsigned long long)samples);
-    print_percent(to, before, false);
-    print_percent(to, after, false);
-    print_percent(to, after - before, true);
-    fputc('\n', to);
+    print_name(rows->to, name, rows->columns);
+    fprintf(rows->to, "  %8llu", (unsigned long long)samples);
+    print_number(rows->to, rows->task, before, false);
+    print_number(rows->to, rows->task, after, false);
+    print_number(rows->to, rows->task, after - before, true);
+    fputc('\n', rows->to);
+}
+
+static void print_whole(const struct rows *rows, const struct score *before,
+                        const struct score *after)
+{
+    size_t n = after->samples;
+    if (rows->task == DATA_REGRESSION) {
+        print_row(rows, "all (MAE)", n, before->mae, after->mae);
+        print_row(rows, "all (RMSE)", n, before->rmse, after->rmse);
+        print_row(rows, "all (R²)", n, before->r2, after->r2);
+        return;
+    }
+    print_row(rows, "all (accuracy)", n, before->accuracy, after->accuracy);
+    print_row(rows, "all (macro F1)", n, before->macro_f1, after->macro_f1);
+    if (rows->task == DATA_MULTILABEL)
+        print_row(rows, "all (AUC)", n, before->auc, after->auc);
 }
 
 void score_table_print(FILE *to, const struct score_table *table)
 {
     const struct score *before = table->source_only, *after = table->adapted;
-    size_t columns = name_columns(table);
+    const struct rows rows = {to, after->task, name_columns(table)};
     CHECK(before->classes == table->class_count && after->classes == table->class_count);
     fprintf(to, "domain %s, test samples:\n", table->domain);
-    print_name(to, NAME_HEADING, columns);
+    print_name(to, name_headings[after->task], rows.columns);
     fprintf(to, "  %8s  %12s  %12s  %12s\n", "samples", "source only", "adapted", "change");
     for (size_t k = 0; k < table->class_count; k++)
-        print_row(to, table->classes[k], columns, class_samples(after, k), before->per_class[k],
+        print_row(&rows, table->classes[k], after->support[k], before->per_class[k],
                   after->per_class[k]);
-    print_row(to, "all (accuracy)", columns, after->samples, before->accuracy, after->accuracy);
-    print_row(to, "all (macro F1)", columns, after->samples, before->macro_f1, after->macro_f1);
+    print_whole(&rows, before, after);
     if (table->unreadable > 0)
         fprintf(to, "%zu unreadable sample%s left out; result.json lists them\n", table->unreadable,
                 table->unreadable == 1 ? " was" : "s were");

@@ -1,4 +1,4 @@
-/* The final table: per class before and after adaptation, columns aligned for names in any script
+/* The final table: per class (label, value) before and after adaptation, columns aligned for names in any script
  * (counted in characters, as wide as terminals show them). */
 #ifndef GRAFT_COORDINATOR_WATCH_SCORE_TABLE_H
 #define GRAFT_COORDINATOR_WATCH_SCORE_TABLE_H

@@ -62,8 +62,7 @@ struct training {
     struct head *head;
     struct tape *tape;
     size_t batch, classes;
-    float *features, *live, *gradient, *dlogits;
-    int32_t *labels;
+    float *features, *live, *gradient, *dlogits, *targets; /* targets [batch, classes] */
 };
 
 /* What the trunk computes (nothing but what no parameter feeds: masks) never changes. */
@@ -82,10 +81,19 @@ static void open_training(struct training *t, struct model *model, const char *i
     t->live = room(t->plan->live_elements, sizeof *t->live);
     t->gradient = room(t->plan->live_elements, sizeof *t->gradient);
     t->dlogits = room(t->batch * t->classes, sizeof *t->dlogits);
-    t->labels = room(t->batch, sizeof *t->labels);
+    t->targets = room(t->batch * t->classes, sizeof *t->targets);
     plan_initial(t->plan, 1, t->live);
     trunk_destroy(&trunk);
     free(samples);
+}
+
+static void read_labels(struct training *t, const char *path)
+{
+    int32_t *labels = room(t->batch, sizeof *labels);
+    transfer(path, "rb", labels, t->batch * sizeof *labels);
+    for (size_t i = 0; i < t->batch; i++)
+        t->targets[i * t->classes + (size_t)labels[i]] = 1;
+    free(labels);
 }
 
 /* Leaves the gradient of the mean; returns the mean loss. */
@@ -95,7 +103,7 @@ static double step(struct training *t)
     must(head_forward(t->head, t->tape, t->features, t->batch, &err));
     memset(t->dlogits, 0, t->batch * t->classes * sizeof *t->dlogits);
     memset(t->gradient, 0, t->plan->live_elements * sizeof *t->gradient);
-    struct loss_sum sum = cross_entropy(tape_logits(t->tape), t->labels, t->batch, t->classes, 0,
+    struct loss_sum sum = cross_entropy(tape_logits(t->tape), t->targets, t->batch, t->classes, 0,
                                         NULL, 1.0 / (double)t->batch, t->dlogits);
     head_backward(t->head, t->tape, NULL, t->dlogits, t->gradient);
     return sum.loss / (double)t->batch;
@@ -116,7 +124,7 @@ int main(int argc, char **argv)
     double rate = strtod(argv[10], NULL);
     must(model_open(&config, &sample, t.classes, &model, &err));
     open_training(&t, model, argv[7], &everything);
-    transfer(argv[8], "rb", t.labels, t.batch * sizeof *t.labels);
+    read_labels(&t, argv[8]);
     save(argv[11], "initial", t.plan, t.live);
     for (size_t i = 0; i < t.plan->tensor_count; i++)
         printf("%s %zu\n", t.plan->tensors[i].name, t.plan->tensors[i].elements);
@@ -136,6 +144,6 @@ int main(int argc, char **argv)
     free(t.live);
     free(t.gradient);
     free(t.dlogits);
-    free(t.labels);
+    free(t.targets);
     return 0;
 }

@@ -256,13 +256,13 @@ static void csv_lines_that_are_no_numbers_fail_by_column(void **state)
         .width = 2, .height = 1, .channels = 1, .label_column = 0, .value_max = 255};
     float out[2];
     struct error err;
-    assert_int_equal(csv_sample_parse(&source, "x,1,2", 5, out, &err), OK);
-    assert_int_equal(csv_sample_parse(&source, "x,1,2y", 6, out, &err), ERR_INPUT);
+    assert_int_equal(csv_sample_parse(&source, 1, "x,1,2", 5, out, &err), OK);
+    assert_int_equal(csv_sample_parse(&source, 1, "x,1,2y", 6, out, &err), ERR_INPUT);
     assert_string_equal(err.text, "column 2: '2y' is not a number");
-    assert_int_equal(csv_sample_parse(&source, "x,,2", 4, out, &err), ERR_INPUT);
-    assert_int_equal(csv_sample_parse(&source, "x,nan,2", 7, out, &err), ERR_INPUT);
-    assert_int_equal(csv_sample_parse(&source, "x,1e999,2", 9, out, &err), ERR_INPUT);
-    assert_int_equal(csv_sample_parse(&source, "x,1", 3, out, &err), ERR_STATE);
+    assert_int_equal(csv_sample_parse(&source, 1, "x,,2", 4, out, &err), ERR_INPUT);
+    assert_int_equal(csv_sample_parse(&source, 1, "x,nan,2", 7, out, &err), ERR_INPUT);
+    assert_int_equal(csv_sample_parse(&source, 1, "x,1e999,2", 9, out, &err), ERR_INPUT);
+    assert_int_equal(csv_sample_parse(&source, 1, "x,1", 3, out, &err), ERR_STATE);
 }
 
 static void a_picture_that_does_not_decode_names_its_file(void **state)

@@ -212,8 +212,8 @@ static void wrong_types_and_ranges_name_line_and_value(void **state)
     refused(HEAD DOMAINS "stages = ( 1 );", NULL, "job text:3: stages.[0]: expected a group { … }");
     refused(HEAD DOMAINS, NULL,
             "job text: stages: missing; expected a list ( { … }, … ) of 1 to 8 groups");
-    refused("data = { classes = [\"a\"]; };", NULL,
-            "job text:1: data.classes: expected 2 to 4096 texts, got 1 values");
+    refused("data = { classes = []; };", NULL,
+            "job text:1: data.classes: expected 1 to 4096 texts, got 0 values");
 }
 
 static void hostile_text_is_refused(void **state)
@@ -253,46 +253,127 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 {
     (void)state;
     refused_with("data.domains.src.divide=[0.5, 0.1, 0.1]",
-                 "job text: data.domains.src.divide: the shares sum to 0.7 instead of 1");
-    refused_with("data.classes=[\"a\", \"a\"]", "job text: data.classes: \"a\" stands there twice");
+                 "override 'data.domains.src.divide=[0.5, 0.1, 0.1]': data.domains.src.divide: the "
+                 "shares sum to 0.7 instead of 1");
+    refused_with("data.classes=[\"a\", \"a\"]",
+                 "override 'data.classes=[\"a\", \"a\"]': data.classes: \"a\" stands there twice");
     refused_with("stages.two.domains=[\"src\", \"tgtt\"]",
-                 "job text: stages.two.domains: no domain is called 'tgtt'; did you mean 'tgt'?");
+                 "override 'stages.two.domains=[\"src\", \"tgtt\"]': stages.two.domains: no domain "
+                 "is called 'tgtt'; did you mean 'tgt'?");
     refused_with("stages.two.domains=[\"src\", \"src\"]",
-                 "job text: stages.two.domains: 'src' stands there twice");
-    refused_with("stages.two.name=one", "job text: stages: the name 'one' stands there twice");
+                 "override 'stages.two.domains=[\"src\", \"src\"]': stages.two.domains: 'src' "
+                 "stands there twice");
+    refused_with("stages.two.name=one", "job text:3: stages: the name 'one' stands there twice");
     refused_with("data.domains.tgt.name=src",
-                 "job text: data.domains: the name 'src' stands there twice");
-    refused_with(
-        "stages.one.losses.self_training=1",
-        "job text: stages.one.losses.self_training: none of the stage's domains is unlabelled");
+                 "job text:2: data.domains: the name 'src' stands there twice");
+    refused_with("stages.one.losses.self_training=1",
+                 "override 'stages.one.losses.self_training=1': stages.one.losses.self_training: "
+                 "none of the stage's domains is unlabelled");
     refused_with("stages.one.losses.coral=1",
-                 "job text: stages.one.losses.coral: needs a labelled and an unlabelled domain");
+                 "override 'stages.one.losses.coral=1': stages.one.losses.coral: needs a labelled "
+                 "and an unlabelled domain");
     refused_with(
         "stages.two.domains=[\"tgt\"]",
-        "job text: stages.two.losses.cross_entropy: none of the stage's domains is labelled");
+        "job text:4: stages.two.losses.cross_entropy: none of the stage's domains is labelled");
     refused_with("stages.two.losses.coral=0",
-                 "job text: stages.two.losses: no term uses the "
-                 "unlabelled domains; set coral, information or self_training");
+                 "job text:4: stages.two.losses: no term uses the unlabelled domains; set coral, "
+                 "information or self_training");
     refused_with("stages.one.losses.cross_entropy=0",
-                 "job text: stages.one.losses: all are 0, nothing would be learned");
+                 "job text:3: stages.one.losses: all are 0, nothing would be learned");
     refused_with("stages.two.domain_weights=[1, 2, 3]",
-                 "job text: stages.two.domain_weights: 3 numbers for 2 domains");
+                 "override 'stages.two.domain_weights=[1, 2, 3]': stages.two.domain_weights: 3 "
+                 "numbers for 2 domains");
     refused_with(
         "stages.two.last_blocks=1",
-        "job text: stages.two: last_blocks and live need a network, but model.file is empty");
+        "job text:4: stages.two: last_blocks and live need a network, but model.file is empty");
     refused_with("data.preprocess.mean=[1, 2]",
-                 "job text: data.preprocess.mean: 2 numbers for 3 channels; give 1 or 3");
-    refused_with("cluster.death_ms=900",
-                 "job text: cluster.death_ms: 900 is less than two heartbeats of 500 ms");
+                 "override 'data.preprocess.mean=[1, 2]': data.preprocess.mean: 2 numbers for 3 "
+                 "channels; give 1 or 3");
+    refused_with("cluster.death_ms=900", "override 'cluster.death_ms=900': cluster.death_ms: 900 "
+                                         "is less than two heartbeats of 500 ms");
     refused_with("data.domains.src.sources.0.labels=x",
-                 "job text: data.domains.src.sources.[0].labels: only idx has a labels file");
+                 "override 'data.domains.src.sources.0.labels=x': "
+                 "data.domains.src.sources.[0].labels: only idx has a labels file");
     refused_with(
         "data.domains.src.sources.0.format=idx",
-        "job text: data.domains.src.sources.[0].labels: missing, and domain 'src' is labelled");
+        "job text:2: data.domains.src.sources.[0].labels: missing, and domain 'src' is labelled");
     refused_with("data.domains.tgt.sources.0.format=csv",
-                 "job text: data.domains.tgt.sources.[0]: csv needs width and height (for plain "
-                 "numbers: width = "
-                 "their count, height = 1)");
+                 "job text:2: data.domains.tgt.sources.[0]: csv needs width and height (for plain "
+                 "numbers: width = their count, height = 1)");
+}
+
+#define TASK(name)                                                                                 \
+    "data = { task = \"" name "\"; classes = [\"a\", \"b\"]; "                                     \
+    "preprocess = { width = 4; height = 4; channels = 1; };\n"
+#define COLUMNS "format = \"csv\"; path = \"p\"; width = 4; height = 4; label_column = 16;"
+#define TABLES                                                                                     \
+    "domains = ( { name = \"src\"; sources = ( { " COLUMNS " } ); },\n"                            \
+    "{ name = \"tgt\"; labelled = false; sources = ( { " COLUMNS " } ); } ); };\n"
+#define ADAPT(losses) "stages = ( { name = \"x\"; domains = [\"src\", \"tgt\"];\n" losses " } );"
+
+/* Each on line 5. */
+static void what_a_task_does_not_have_is_refused_with_its_line(void **state)
+{
+    (void)state;
+    refused(TASK("multilabel") TABLES ADAPT("losses = { self_training = 1; };"), NULL,
+            "job text:5: stages.x.losses.self_training: guesses one class a sample: only for "
+            "classification");
+    refused(TASK("multilabel") TABLES ADAPT("losses = { coral = 1; focal_gamma = 2; };"), NULL,
+            "job text:5: stages.x.losses.focal_gamma: only for classification");
+    refused(TASK("regression") TABLES ADAPT("losses = { coral = 1; label_smoothing = 0.1; };"),
+            NULL, "job text:5: stages.x.losses.label_smoothing: only for classification");
+    refused(TASK("regression") TABLES ADAPT("losses = { information = 1; };"), NULL,
+            "job text:5: stages.x.losses.information: not for regression: numbers have no "
+            "probabilities");
+    refused(TASK("regression") TABLES ADAPT("losses = { coral = 1; cross_entropy = 2; };"), NULL,
+            "job text:5: stages.x.losses.cross_entropy: not for regression, whose loss is "
+            "squared_error");
+    refused(TASK("multilabel") TABLES ADAPT("losses = { coral = 1; squared_error = 2; };"), NULL,
+            "job text:5: stages.x.losses.squared_error: only for regression");
+    refused(TASK("classification") TABLES ADAPT("losses = { coral = 1; squared_error = 2; };"),
+            NULL, "job text:5: stages.x.losses.squared_error: only for regression");
+    refused(TASK("regression") TABLES ADAPT("losses = { coral = 1; }; select = \"entropy\";"), NULL,
+            "job text:5: stages.x.select: regression has no probabilities; use \"last\" or "
+            "\"source_validation\"");
+    refused(TASK("regression") TABLES ADAPT("losses = { squared_error = 0; coral = 1; };"), NULL,
+            "job text:4: stages.x: the first stage needs losses.squared_error: the new head knows "
+            "nothing yet");
+    refused(
+        TASK("multilabel") DOMAINS ADAPT(""), NULL,
+        "job text:2: data.domains.src.sources.[0].format: folders of a labelled domain tell one "
+        "class a sample; for this data.task use csv or list");
+}
+
+static void mixing_is_refused_where_it_makes_no_sense(void **state)
+{
+    (void)state;
+    refused(
+        GOOD, "stages.two.mixup=0.2",
+        "override 'stages.two.mixup=0.2': stages.two.mixup: excludes losses.coral: mixed samples "
+        "scatter less than real ones, and CORAL would bring the other domain there");
+    refused(TASK("classification") TABLES ADAPT("micro_batch = 1; cutmix = 1.0; "
+                                                "losses = { information = 1; };"),
+            NULL, "job text:5: stages.x.cutmix: a micro_batch of 1 has nothing to mix with");
+    refused(TASK("classification") TABLES
+            "stages = ( { name = \"a\"; domains = [\"src\"]; },\n"
+            "{ name = \"x\"; domains = [\"tgt\"]; mixup = 1.0; losses = { cross_entropy = 0; "
+            "information = 1; }; } );",
+            NULL, "job text:5: stages.x.mixup: none of the stage's domains is labelled");
+}
+
+static void sound_jobs_of_every_task_load(void **state)
+{
+    (void)state;
+    struct job *job =
+        load(TASK("multilabel") TABLES ADAPT("losses = { information = 1; };"), NULL, 0);
+    assert_int_equal(job->data.task, DATA_MULTILABEL);
+    assert_int_equal(job_label_columns(&job->data, &job->data.domains[0].sources[0]), 2);
+    assert_true(job_labelled_loss(&job->data, &job->stages[0].losses) == 1);
+    job_destroy(&job);
+    job = load(TASK("regression") TABLES ADAPT("losses = { coral = 1; squared_error = 0.5; };"),
+               NULL, 0);
+    assert_true(job_labelled_loss(&job->data, &job->stages[0].losses) == 0.5);
+    job_destroy(&job);
 }
 
 static void a_stage_without_labels_comes_second_at_the_earliest(void **state)
@@ -301,7 +382,7 @@ static void a_stage_without_labels_comes_second_at_the_earliest(void **state)
     refused(HEAD DOMAINS "stages = ( { name = \"x\"; domains = [\"src\", \"tgt\"]; losses = { "
                          "cross_entropy = 0; coral = 1; }; } );",
             NULL,
-            "job text: stages.x: the first stage needs losses.cross_entropy: the new head knows "
+            "job text:3: stages.x: the first stage needs losses.cross_entropy: the new head knows "
             "nothing yet");
 }
 
@@ -440,6 +521,9 @@ int main(void)
         cmocka_unit_test(hostile_text_is_refused),
         cmocka_unit_test(large_numbers_in_strings_names_and_comments_stay),
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
+        cmocka_unit_test(what_a_task_does_not_have_is_refused_with_its_line),
+        cmocka_unit_test(mixing_is_refused_where_it_makes_no_sense),
+        cmocka_unit_test(sound_jobs_of_every_task_load),
         cmocka_unit_test(a_stage_without_labels_comes_second_at_the_earliest),
         cmocka_unit_test_setup_teardown(files_are_named_in_errors, fixture_setup, fixture_teardown),
         cmocka_unit_test(the_demo_job_loads),

@@ -18,18 +18,20 @@ static struct job *job;
 
 /* Three classes of the fixture's job; the third does not occur. */
 static double recalls[] = {0.5, 1, NAN};
-static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0};
+static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0}, support[] = {2, 2, 0};
 static const struct score before = {.classes = 3,
                                     .samples = 4,
                                     .accuracy = 0.5,
                                     .macro_f1 = 0.4,
                                     .per_class = recalls,
+                                    .support = support,
                                     .confusion = confusion},
                           after = {.classes = 3,
                                    .samples = 4,
                                    .accuracy = 0.75,
                                    .macro_f1 = 0.7333,
                                    .per_class = recalls,
+                                   .support = support,
                                    .confusion = confusion};
 
 static int open_all(void **state)
@@ -57,8 +59,8 @@ static const struct journal_epoch epoch = {
     .entropy = NAN,
     .score = INFINITY,
     .best = true,
-    .terms = {[TERM_CROSS_ENTROPY] = {
-                  [METRIC_LOSS] = 6, [METRIC_GRADIENT_SQUARE] = 9, [METRIC_SAMPLES] = 4}}};
+    .terms = {
+        [TERM_LABELLED] = {[METRIC_LOSS] = 6, [METRIC_GRADIENT_SQUARE] = 9, [METRIC_SAMPLES] = 4}}};
 
 static struct result make(void)
 {
@@ -183,7 +185,7 @@ static void a_summary_is_what_was_written(void **state)
     digest_hex(&result.weights, hex);
     assert_string_equal(summary.name, "fixture");
     assert_string_equal(summary.weights_hex, hex);
-    assert_true(summary.source_only_accuracy == 0.5 && summary.adapted_accuracy == 0.75);
+    assert_true(summary.source_only == 0.5 && summary.adapted == 0.75);
     assert_int_equal(summary.samples, 4);
     assert_true(summary.seed == 1 && summary.total_seconds == 4);
     fixture_path(path, RESULT_FILE);
@@ -199,7 +201,7 @@ static void without_labels_there_is_no_accuracy(void **state)
     result.source_only = result.adapted = NULL;
     json_decref(written(&result));
     assert_int_equal(result_read_summary(fixture_folder, &summary, &err), OK);
-    assert_true(isnan(summary.adapted_accuracy));
+    assert_true(isnan(summary.adapted));
 }
 
 static void what_is_no_result_is_refused_with_its_path(void **state)

@@ -14,18 +14,20 @@
 #include "coordinator/watch/score_table.h"
 
 static double recalls[] = {0.5, 1, NAN};
-static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0};
+static uint64_t confusion[] = {1, 1, 0, 0, 2, 0, 0, 0, 0}, support[] = {2, 2, 0};
 static const struct score before = {.classes = 3,
                                     .samples = 4,
                                     .accuracy = 0.5,
                                     .macro_f1 = 0.4,
                                     .per_class = recalls,
+                                    .support = support,
                                     .confusion = confusion},
                           after = {.classes = 3,
                                    .samples = 4,
                                    .accuracy = 0.75,
                                    .macro_f1 = 0.7333,
                                    .per_class = recalls,
+                                   .support = support,
                                    .confusion = confusion};
 
 /* The table as text; the caller frees it. */
@@ -84,6 +86,46 @@ static void shares_are_percent_and_a_missing_class_is_a_dash(void **state)
     free(text);
 }
 
+static char *table_with(const struct score *first, const struct score *second)
+{
+    static const char *const classes[] = {"a", "b", "c"};
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    const struct score_table table = {"t", classes, 3, first, second, 0};
+    assert_non_null(to);
+    score_table_print(to, &table);
+    fclose(to);
+    return text;
+}
+
+static void each_task_has_its_own_rows(void **state)
+{
+    double errors[] = {12.5, 3, NAN};
+    (void)state;
+    struct score labels = before, values = before;
+    labels.task = DATA_MULTILABEL;
+    labels.auc = 0.625;
+    values.task = DATA_REGRESSION;
+    values.per_class = errors;
+    values.mae = 7.75;
+    values.rmse = 1234.5;
+    values.r2 = -0.25;
+    char *text = table_with(&labels, &labels);
+    assert_non_null(strstr(text, "label (F1)"));
+    assert_non_null(strstr(text, "all (AUC)              4        62.5 %"));
+    free(text);
+    text = table_with(&values, &values);
+    assert_non_null(strstr(text, "value (MAE)"));
+    assert_non_null(strstr(text, " 12.5 "));
+    assert_non_null(
+        strstr(text, "all (MAE)              4          7.75          7.75            +0"));
+    assert_non_null(strstr(text, "1234.5"));
+    assert_non_null(strstr(text, "all (R²)               4         -0.25"));
+    assert_null(strchr(text, '%'));
+    free(text);
+}
+
 static void a_name_cannot_move_the_cursor(void **state)
 {
     static const char *const classes[] = {"\033[2J", "\xc2\x9b", "\xff\r\n"};
@@ -102,6 +144,7 @@ int main(void)
         cmocka_unit_test(widths_are_those_of_terminals),
         cmocka_unit_test(all_lines_of_the_table_are_equally_wide),
         cmocka_unit_test(shares_are_percent_and_a_missing_class_is_a_dash),
+        cmocka_unit_test(each_task_has_its_own_rows),
         cmocka_unit_test(a_name_cannot_move_the_cursor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

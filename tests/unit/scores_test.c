@@ -40,12 +40,20 @@ static struct predictions *answers(size_t count, size_t classes, const size_t *a
     return make(count, classes, logits);
 }
 
-static struct score *score_of(const struct predictions *predictions, const int32_t *labels)
+static struct score *score_task(enum data_task task, const struct predictions *predictions,
+                                const int32_t *labels, const float *targets)
 {
     struct score *score = NULL;
     struct error err;
-    assert_int_equal(score_create(predictions, labels, &score, &err), OK);
+    const struct truth truth = {task, predictions->count, (int32_t *)(uintptr_t)labels,
+                                (float *)(uintptr_t)targets};
+    assert_int_equal(score_create(predictions, &truth, &score, &err), OK);
     return score;
+}
+
+static struct score *score_of(const struct predictions *predictions, const int32_t *labels)
+{
+    return score_task(DATA_CLASSIFICATION, predictions, labels, NULL);
 }
 
 static void accuracy_recall_and_f1_are_those_of_the_confusion(void **state)
@@ -189,8 +197,8 @@ static void criteria_are_those_of_the_formulas(void **state)
     struct predictions *predictions = make(2, 2, logits);
     double entropy = 2 * log(2) - 0.75 * log(3);
     (void)state;
-    assert_close(score_entropy(predictions), entropy, 1e-6);
-    assert_close(score_information(predictions), entropy - log(2), 1e-6);
+    assert_close(score_entropy(DATA_CLASSIFICATION, predictions), entropy, 1e-6);
+    assert_close(score_information(DATA_CLASSIFICATION, predictions), entropy - log(2), 1e-6);
     predictions_destroy(&predictions);
 }
 
@@ -199,9 +207,10 @@ static void sure_and_varied_answers_are_best_by_information(void **state)
     const float varied[] = {50, 0, 0, 50}, collapsed[] = {50, 0, 50, 0};
     struct predictions *good = make(2, 2, varied), *bad = make(2, 2, collapsed);
     (void)state;
-    assert_close(score_information(good), -log(2), CLOSE);
-    assert_close(score_information(bad), 0, CLOSE);
-    assert_close(score_entropy(good), score_entropy(bad), CLOSE); /* which cannot tell them */
+    assert_close(score_information(DATA_CLASSIFICATION, good), -log(2), CLOSE);
+    assert_close(score_information(DATA_CLASSIFICATION, bad), 0, CLOSE);
+    assert_close(score_entropy(DATA_CLASSIFICATION, good), score_entropy(DATA_CLASSIFICATION, bad),
+                 CLOSE); /* which cannot tell them */
     predictions_destroy(&good);
     predictions_destroy(&bad);
 }
@@ -211,7 +220,7 @@ static void large_logits_do_not_overflow(void **state)
     const float logits[] = {3e38f, -3e38f};
     struct predictions *predictions = make(1, 2, logits);
     (void)state;
-    assert_close(score_entropy(predictions), 0, CLOSE);
+    assert_close(score_entropy(DATA_CLASSIFICATION, predictions), 0, CLOSE);
     predictions_destroy(&predictions);
 }
 
@@ -221,8 +230,127 @@ static void without_samples_there_is_no_criterion(void **state)
     struct predictions *predictions = make(1, 2, logits);
     predictions->readable[0] = 0;
     (void)state;
-    assert_true(isnan(score_entropy(predictions)));
-    assert_true(isnan(score_information(predictions)));
+    assert_true(isnan(score_entropy(DATA_CLASSIFICATION, predictions)));
+    assert_true(isnan(score_information(DATA_CLASSIFICATION, predictions)));
+    predictions_destroy(&predictions);
+}
+
+/* Three labels, four samples; the third has no targets. */
+static const float label_logits[] = {2, -1, 0, -3, 1, -1, 5, 5, 5, 1, -2, -4};
+static const float label_targets[] = {1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0};
+static const int32_t known[] = {0, 0, LABEL_NONE, 0};
+
+static void labels_are_decided_one_by_one(void **state)
+{
+    struct predictions *predictions = make(4, 3, label_logits);
+    struct score *score = score_task(DATA_MULTILABEL, predictions, known, label_targets);
+    (void)state;
+    assert_int_equal(score->samples, 3);
+    assert_close(score->accuracy, 6.0 / 9, CLOSE); /* a probability of one half is a yes */
+    assert_close(score->exact_match, 1.0 / 3, CLOSE);
+    assert_close(score->per_class[0], 2.0 / 3, CLOSE); /* 1 hit of 1 there, 2 predicted */
+    assert_close(score->per_class[1], 2.0 / 3, CLOSE); /* 1 hit of 2 there, 1 predicted */
+    assert_close(score->per_class[2], 0, CLOSE);       /* predicted once, never there */
+    assert_close(score->macro_f1, 4.0 / 9, CLOSE);
+    assert_close(score->micro_f1, 2.0 * 2 / (3 + 4), CLOSE);
+    assert_int_equal(score->support[1], 2);
+    /* label 0: 2 against -3, 1: all won. Label 1: 1 and -2 against -1: one of two. 2: never there */
+    assert_close(score->auc, 0.75, CLOSE);
+    assert_true(isnan(score->r2) && isnan(score->top_5) && score->confusion == NULL);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static void a_label_that_is_nowhere_does_not_count_in_f1(void **state)
+{
+    const float logits[] = {1, -1, 1, -1}, targets[] = {1, 0, 1, 0};
+    const int32_t all[] = {0, 0};
+    struct predictions *predictions = make(2, 2, logits);
+    struct score *score = score_task(DATA_MULTILABEL, predictions, all, targets);
+    (void)state;
+    assert_true(isnan(score->per_class[1]));
+    assert_close(score->macro_f1, 1, CLOSE);
+    assert_close(score->exact_match, 1, CLOSE);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+/* Two bins: probability σ(0) = 1/2, there in one of four; σ(−30) ≈ 0, there in one of two. */
+static void calibration_of_labels_compares_probability_and_share(void **state)
+{
+    const float logits[] = {0, 0, 0, 0, -30, -30}, targets[] = {1, 0, 0, 0, 1, 0};
+    const int32_t all[6] = {0};
+    struct predictions *predictions = make(6, 1, logits);
+    struct score *score = score_task(DATA_MULTILABEL, predictions, all, targets);
+    (void)state;
+    assert_close(score->calibration_error, (4 * 0.25 + 2 * 0.5) / 6, 1e-9);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static void values_are_scored_by_their_errors(void **state)
+{
+    const float values[] = {1, 10, 2, 20, 99, 99, 6, 30}, targets[] = {2, 10, 2, 20, 0, 0, 3, 30};
+    struct predictions *predictions = make(4, 2, values);
+    struct score *score = score_task(DATA_REGRESSION, predictions, known, targets);
+    (void)state;
+    assert_int_equal(score->samples, 3);
+    assert_close(score->per_class[0], 4.0 / 3, CLOSE);
+    assert_close(score->per_class[1], 0, CLOSE);
+    assert_close(score->mae, 4.0 / 6, CLOSE);
+    assert_close(score->rmse, sqrt(10.0 / 6), CLOSE);
+    assert_close(score->r2, (1 - 10 / (2.0 / 3) + 1) / 2, CLOSE);
+    assert_true(isnan(score->accuracy) && isnan(score->auc) && score->confusion == NULL);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static void values_that_are_all_equal_have_no_r2(void **state)
+{
+    const float values[] = {1, 2}, targets[] = {3, 3};
+    const int32_t all[] = {0, 0};
+    struct predictions *predictions = make(2, 1, values);
+    struct score *score = score_task(DATA_REGRESSION, predictions, all, targets);
+    (void)state;
+    assert_true(isnan(score->r2));
+    assert_close(score->mae, 1.5, CLOSE);
+    score_destroy(&score);
+    predictions_destroy(&predictions);
+}
+
+static double main_of(enum data_task task, const struct predictions *predictions,
+                      const int32_t *labels, const float *targets)
+{
+    double out;
+    struct error err;
+    const struct truth truth = {task, predictions->count, (int32_t *)(uintptr_t)labels,
+                                (float *)(uintptr_t)targets};
+    assert_int_equal(score_main(predictions, &truth, &out, &err), OK);
+    return out;
+}
+
+static void epochs_are_told_apart_by_what_the_task_asks_for(void **state)
+{
+    const int32_t classes[] = {0, 1, LABEL_NONE, 2};
+    struct predictions *predictions = make(4, 3, label_logits);
+    (void)state;
+    assert_close(main_of(DATA_CLASSIFICATION, predictions, classes, NULL), 2.0 / 3, CLOSE);
+    assert_close(main_of(DATA_MULTILABEL, predictions, known, label_targets), 4.0 / 9, CLOSE);
+    assert_true(main_of(DATA_REGRESSION, predictions, known, label_targets) < 0);
+    predictions_destroy(&predictions);
+}
+
+static void entropies_of_labels_are_those_of_yes_and_no(void **state)
+{
+    const float logits[] = {1, 40, 1, -40};
+    const double p = 1 / (1 + exp(-1)), entropy = -p * log(p) - (1 - p) * log(1 - p);
+    struct predictions *predictions = make(2, 2, logits);
+    (void)state;
+    /* label 0 always p; label 1 sure, and half of the samples have it */
+    assert_close(score_entropy(DATA_MULTILABEL, predictions), entropy / 2, 1e-9);
+    assert_close(score_information(DATA_MULTILABEL, predictions), -log(2) / 2, 1e-9);
+    assert_true(isnan(score_entropy(DATA_REGRESSION, predictions)));
+    assert_true(isnan(score_information(DATA_REGRESSION, predictions)));
     predictions_destroy(&predictions);
 }
 
@@ -239,6 +367,13 @@ int main(void)
         cmocka_unit_test(sure_and_varied_answers_are_best_by_information),
         cmocka_unit_test(large_logits_do_not_overflow),
         cmocka_unit_test(without_samples_there_is_no_criterion),
+        cmocka_unit_test(labels_are_decided_one_by_one),
+        cmocka_unit_test(a_label_that_is_nowhere_does_not_count_in_f1),
+        cmocka_unit_test(calibration_of_labels_compares_probability_and_share),
+        cmocka_unit_test(values_are_scored_by_their_errors),
+        cmocka_unit_test(values_that_are_all_equal_have_no_r2),
+        cmocka_unit_test(epochs_are_told_apart_by_what_the_task_asks_for),
+        cmocka_unit_test(entropies_of_labels_are_those_of_yes_and_no),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static const char job_text[] =
 enum { SOURCE, TARGET };
 
 /* As in the job; CORAL's is large because its loss is small. */
-static double weights[TERM_COUNT] = {[TERM_CROSS_ENTROPY] = 0.7,
+static double weights[TERM_COUNT] = {[TERM_LABELLED] = 0.7,
                                      [TERM_CORAL] = 100.0,
                                      [TERM_INFORMATION] = 0.9,
                                      [TERM_SELF_TRAINING] = 0.4};
@@ -265,7 +265,7 @@ static struct loss loss_of(const double *source_live, const double *target_live)
             answers[domain][i] =
                 answer(batches[domain].x[i], domain == SOURCE ? source_live : target_live);
     return (struct loss){
-        {[TERM_CROSS_ENTROPY] = mean_cross_entropy(SOURCE, answers[SOURCE]),
+        {[TERM_LABELLED] = mean_cross_entropy(SOURCE, answers[SOURCE]),
          [TERM_CORAL] = coral_of(answers[SOURCE], answers[TARGET]),
          [TERM_INFORMATION] = information_of(answers[TARGET], batches[TARGET].count),
          [TERM_SELF_TRAINING] = mean_cross_entropy(TARGET, answers[TARGET])}};
@@ -400,8 +400,8 @@ static void check_metrics(const double *live)
 {
     struct loss loss = loss_of(live, live);
     double sources = (double)batches[SOURCE].count, targets = (double)batches[TARGET].count;
-    assert_close(metric(SOURCE, TERM_CROSS_ENTROPY, METRIC_LOSS) / sources,
-                 loss.of[TERM_CROSS_ENTROPY], 1e-5, "cross-entropy");
+    assert_close(metric(SOURCE, TERM_LABELLED, METRIC_LOSS) / sources, loss.of[TERM_LABELLED], 1e-5,
+                 "cross-entropy");
     assert_close(metric(TARGET, TERM_SELF_TRAINING, METRIC_LOSS) / targets,
                  loss.of[TERM_SELF_TRAINING], 1e-5, "self-training");
     assert_close(metric(TARGET, TERM_INFORMATION, METRIC_LOSS) / targets, loss.of[TERM_INFORMATION],
@@ -409,7 +409,7 @@ static void check_metrics(const double *live)
     assert_close(metric(SOURCE, TERM_CORAL, METRIC_LOSS), loss.of[TERM_CORAL], 1e-6, "CORAL");
     for (int term = 0; term < TERM_COUNT; term++)
         assert_true(metric(SOURCE, (enum layout_term)term, METRIC_SAMPLES) ==
-                    (term == TERM_CROSS_ENTROPY || term == TERM_CORAL ? sources : 0));
+                    (term == TERM_LABELLED || term == TERM_CORAL ? sources : 0));
 }
 
 static void start(float *live, double *exact)
@@ -438,7 +438,7 @@ static void a_step_has_the_gradient_of_its_loss(void **state)
 /* Would the test above notice if a term were missing? */
 static void no_term_is_too_small_to_be_seen(void **state)
 {
-    static const int domains[] = {[TERM_CROSS_ENTROPY] = SOURCE,
+    static const int domains[] = {[TERM_LABELLED] = SOURCE,
                                   [TERM_CORAL] = SOURCE,
                                   [TERM_INFORMATION] = TARGET,
                                   [TERM_SELF_TRAINING] = TARGET};

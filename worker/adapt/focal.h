@@ -4,12 +4,11 @@
 #define GRAFT_WORKER_ADAPT_FOCAL_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "worker/adapt/cross_entropy.h"
 
-/* As cross_entropy, with L_i = −w_y·(1−p_y)^γ·log p_y; γ > 0. */
-struct loss_sum focal(const float *logits, const int32_t *labels, size_t count, size_t classes,
+/* As cross_entropy, with L_i = −Σ_y target_y·w_y·(1−p_y)^γ·log p_y; γ > 0. */
+struct loss_sum focal(const float *logits, const float *targets, size_t count, size_t classes,
                       double gamma, const double *class_weights, double weight, float *dlogits);
 
 #endif

@@ -21,14 +21,14 @@ static enum status parse_number(const struct csv_field *field, size_t column, do
     return OK;
 }
 
-enum status csv_sample_parse(const struct source_config *source, const char *line, size_t length,
-                             float *out, struct error *err)
+enum status csv_sample_parse(const struct source_config *source, size_t label_columns,
+                             const char *line, size_t length, float *out, struct error *err)
 {
     struct csv_line whole = {line, length, 0};
     struct csv_field field;
     char separator = csv_line_separator(&whole);
     size_t wanted = (size_t)source->width * source->height * source->channels;
-    size_t columns = wanted + (source->label_column >= 0);
+    size_t columns = wanted + label_columns, first = (size_t)source->label_column;
     size_t position = 0, used = 0, column = 0;
     double factor = WHITE / source->value_max;
     if (csv_line_columns(&whole, separator) != columns)
@@ -37,7 +37,7 @@ enum status csv_sample_parse(const struct source_config *source, const char *lin
                          csv_line_columns(&whole, separator), columns);
     for (; csv_line_field(&whole, separator, &position, &field); column++) {
         double value = 0;
-        if (source->label_column >= 0 && column == (size_t)source->label_column)
+        if (label_columns > 0 && column >= first && column < first + label_columns)
             continue;
         enum status status = parse_number(&field, column, &value, err);
         if (status != OK)

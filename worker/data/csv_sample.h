@@ -7,11 +7,12 @@
 #include "common/base/error.h"
 #include "common/config/job.h"
 
-/* Parses all columns of line[length] but the label's into out[width * height * channels], each
+/* Parses all columns of line[length] but the label's (job_label_columns) into out[width * height * channels], each
  * times 255 / value_max. Errors, one sentence without the file's name: ERR_INPUT for something that
  * isn't a finite number, ERR_STATE for a wrong number of columns (the manifest had counted them).
  */
-enum status csv_sample_parse(const struct source_config *source, const char *line, size_t length,
-                             float *out, struct error *err) MUST_CHECK;
+enum status csv_sample_parse(const struct source_config *source, size_t label_columns,
+                             const char *line, size_t length, float *out,
+                             struct error *err) MUST_CHECK;
 
 #endif

@@ -167,7 +167,8 @@ static enum status read_csv(struct decoder *decoder, struct source *source,
                                 .width = config->width,
                                 .height = config->height,
                                 .channels = config->channels};
-    status = csv_sample_parse(config, line, length, decoder->values, err);
+    status = csv_sample_parse(config, job_label_columns(&decoder->job->data, config), line, length,
+                              decoder->values, err);
     if (status != OK)
         error_prefix(err, "%s: line at byte %llu", source->file.path, (unsigned long long)offset);
     return status;
