@@ -9,12 +9,15 @@
 
 #include <cmocka.h>
 
+#include "paramserver/partition.h"
 #include "paramserver/server.h"
 #include "tests/unit/data_fixture.h"
 
 #define SENT_MAX 64
 #define VALUES_MAX 16
 #define GENERATION 5u
+#define SELF 7u
+#define OTHER 8u
 #define WORKER_A 11u
 #define WORKER_B 22u
 #define STRANGER 33u
@@ -39,6 +42,8 @@ static size_t sent_count;
 static struct job *job;
 static struct server *server;
 static struct error err;
+static int64_t now_ms;
+static uint32_t primary_at, backup_at = WIRE_NOBODY; /* in the view: SELF, OTHER */
 
 static const char text[] =
     "data = { classes = [\"a\", \"b\"]; preprocess = { width = 1; height = 1; channels = 1; };\n"
@@ -88,7 +93,7 @@ static void record(void *driver, uint64_t peer, struct message *message,
 static void hear(uint64_t peer, const struct message *message, const struct frame *frames,
                  size_t count)
 {
-    if (server_handle(server, peer, message, frames, count, &err) != OK)
+    if (server_handle(server, now_ms, peer, message, frames, count, &err) != OK)
         fail_msg("%s", err.text);
 }
 
@@ -98,7 +103,14 @@ static void view_of(uint32_t number, const uint64_t *workers, size_t count)
     struct message message = {.type = MESSAGE_VIEW, .view = number};
     for (size_t i = 0; i < count; i++)
         list[i] = (struct view_member){(uint32_t)i + 1, workers[i], ""};
-    message.body.view = (struct message_view){.workers = list, .worker_count = count};
+    struct view_member servers[] = {{8, SELF, ""}, {9, OTHER, ""}};
+    struct view_partition partition = {primary_at, backup_at};
+    message.body.view = (struct message_view){.servers = servers,
+                                              .server_count = 2,
+                                              .workers = list,
+                                              .worker_count = count,
+                                              .partitions = &partition,
+                                              .partition_count = 1};
     hear(PEER_COORDINATOR, &message, NULL, 0);
 }
 
@@ -134,10 +146,13 @@ static int setup(void **state)
     const uint64_t workers[] = {WORKER_A, WORKER_B};
     (void)state;
     sent_count = 0;
+    now_ms = 1000;
+    primary_at = 0;
+    backup_at = WIRE_NOBODY;
     job = NULL;
     if (job_load(NULL, text, NULL, 0, &job, &err) != OK)
         fail_msg("%s", err.text);
-    assert_int_equal(server_create(job, (struct outbox){NULL, record}, &server, &err), OK);
+    assert_int_equal(server_create(job, SELF, (struct outbox){NULL, record}, &server, &err), OK);
     view_of(3, workers, 2);
     load(GENERATION);
     return 0;
@@ -198,7 +213,7 @@ static enum status push_status(const struct push *push)
                               .range_log2 = log2s[push->range],
                               .entries = &entry,
                               .entry_count = 1};
-    return server_handle(server, push->peer, &message, &frame, 1, &err);
+    return server_handle(server, now_ms, push->peer, &message, &frame, 1, &err);
 }
 
 static void push(const struct push *push)
@@ -347,11 +362,163 @@ static void an_older_view_or_load_or_take_changes_nothing(void **state)
     assert_int_equal(sent[0].version, FRESH + 3);
 }
 
+static struct sent *find(enum message_type type, uint64_t peer)
+{
+    for (size_t i = 0; i < sent_count; i++)
+        if (sent[i].type == type && sent[i].peer == peer)
+            return &sent[i];
+    return NULL;
+}
+
+static void views(uint32_t number, uint32_t primary, uint32_t backup)
+{
+    const uint64_t workers[] = {WORKER_A, WORKER_B};
+    primary_at = primary;
+    backup_at = backup;
+    view_of(number, workers, 2);
+}
+
+static void acknowledge(uint32_t fill, uint64_t version)
+{
+    struct message message = {.type = MESSAGE_ACK, .sender = OTHER, .generation = GENERATION};
+    message.body.ack = (struct message_ack){0, fill, version};
+    hear(OTHER, &message, NULL, 0);
+}
+
+/* Fills the backup and lets it catch up: two steps. */
+static void sync(void)
+{
+    views(4, 0, 1);
+    one_step(0);
+    acknowledge(1, FRESH + 1);
+    forget();
+}
+
+static void a_backup_is_filled_and_then_waited_for(void **state)
+{
+    (void)state;
+    pull(WORKER_A);
+    forget();
+    views(4, 0, 1);
+    assert_non_null(find(MESSAGE_LOAD, OTHER));
+    assert_non_null(find(MESSAGE_VIEWED, PEER_COORDINATOR));
+    forget();
+    one_step(0); /* the primary goes on meanwhile */
+    assert_non_null(find(MESSAGE_REPLICATE, OTHER));
+    assert_non_null(find(MESSAGE_WEIGHTS, WORKER_A));
+    assert_null(find(MESSAGE_SYNCED, PEER_COORDINATOR));
+    forget();
+    acknowledge(1, FRESH + 1);
+    assert_non_null(find(MESSAGE_SYNCED, PEER_COORDINATOR));
+    forget();
+    one_step(1); /* from now on only together */
+    assert_non_null(find(MESSAGE_REPLICATE, OTHER));
+    assert_null(find(MESSAGE_WEIGHTS, WORKER_A));
+    acknowledge(1, FRESH + 1);
+    acknowledge(0, FRESH + 2); /* of another filling */
+    acknowledge(1, FRESH + 3);
+    assert_null(find(MESSAGE_WEIGHTS, WORKER_A));
+    acknowledge(1, FRESH + 2);
+    assert_int_equal(find(MESSAGE_WEIGHTS, WORKER_A)->version, FRESH + 2);
+    acknowledge(1, FRESH + 2);
+    assert_int_equal(server_counters(server).version, FRESH + 2);
+}
+
+static void a_backup_that_was_only_filled_cannot_take_over_yet(void **state)
+{
+    struct message filled = {.type = MESSAGE_LOADED, .sender = OTHER, .generation = GENERATION};
+    (void)state;
+    views(4, 0, 1);
+    forget();
+    filled.body.loaded = (struct message_loaded){0, 1, 1, 1};
+    hear(OTHER, &filled, NULL, 0);
+    acknowledge(1, FRESH);
+    server_tick(server, now_ms + 5000); /* it has all there is: nothing to be sent again */
+    assert_int_equal(sent_count, 0);
+}
+
+static void what_the_backup_does_not_answer_is_sent_again(void **state)
+{
+    (void)state;
+    views(4, 0, 1);
+    forget();
+    server_tick(server, now_ms + PARTITION_AGAIN_MS - 1);
+    assert_int_equal(sent_count, 0);
+    server_tick(server, now_ms + PARTITION_AGAIN_MS);
+    assert_non_null(find(MESSAGE_LOAD, OTHER));
+    one_step(0);
+    acknowledge(2, FRESH + 1); /* of the second filling */
+    forget();
+    one_step(1);
+    forget();
+    server_tick(server, now_ms + 3 * PARTITION_AGAIN_MS);
+    assert_non_null(find(MESSAGE_REPLICATE, OTHER));
+    assert_null(find(MESSAGE_LOAD, OTHER));
+}
+
+static void a_step_that_waits_for_a_lost_backup_is_finished_without_it(void **state)
+{
+    (void)state;
+    pull(WORKER_A);
+    sync();
+    one_step(1);
+    assert_null(find(MESSAGE_WEIGHTS, WORKER_A));
+    views(5, 0, WIRE_NOBODY);
+    assert_int_equal(find(MESSAGE_WEIGHTS, WORKER_A)->version, FRESH + 2);
+}
+
+static void replicate(uint64_t peer, uint32_t fill, uint64_t version, double value)
+{
+    const float floats[] = {(float)value, (float)(2 * value)};
+    const struct frame frames[] = {{floats, 8}, {&value, 8}, {&value, 8}};
+    struct push_entry entries[] = {{PARAMETER, 0, 1}, {STATISTIC, 0, 1}, {METRIC, 0, 1}};
+    struct message message = {.type = MESSAGE_REPLICATE, .sender = peer, .generation = GENERATION};
+    message.body.replicate = (struct message_replicate){0, fill, version, entries, 3};
+    hear(peer, &message, frames, 3);
+}
+
+static void a_backup_makes_the_same_steps_and_takes_over(void **state)
+{
+    (void)state;
+    views(4, 1, 0); /* SELF is the backup, and keeps what it has until it is filled */
+    forget();
+    replicate(OTHER, 0, FRESH, 3);
+    assert_true(find(MESSAGE_ACK, OTHER) != NULL && sent_count == 1);
+    replicate(OTHER, 0, FRESH, 3); /* its answer was lost */
+    assert_int_equal(sent_count, 2);
+    replicate(OTHER, 0, FRESH + 2, 3); /* the one before was lost */
+    replicate(OTHER, 1, FRESH + 1, 3); /* of another filling */
+    replicate(STRANGER, 0, FRESH + 1, 3);
+    push(PUSH(WORKER_A, .version_off = 1, .range = WHOLE, .value = 9)); /* not to a backup */
+    pull(WORKER_A);
+    assert_int_equal(sent_count, 2);
+    views(5, 0, WIRE_NOBODY);
+    replicate(OTHER, 0, FRESH + 1, 3); /* the former primary does not know yet */
+    forget();
+    pull(WORKER_A);
+    assert_int_equal(find(MESSAGE_WEIGHTS, WORKER_A)->version, FRESH); /* and FRESH + 1 */
+    assert_true(first_float(&sent[2]) == 10 - 3);
+    assert_int_equal(server_counters(server).version, FRESH + 1);
+}
+
+static void what_is_placed_elsewhere_is_dropped(void **state)
+{
+    (void)state;
+    views(4, 1, WIRE_NOBODY);
+    forget();
+    pull(WORKER_A);
+    assert_int_equal(sent_count, 0);
+    views(5, 0, WIRE_NOBODY);
+    forget();
+    pull(WORKER_A);
+    assert_int_equal(sent_count, 0); /* nothing is left of it */
+}
+
 static void it_says_that_it_is_ready_until_there_is_a_view(void **state)
 {
     struct server *fresh;
     (void)state;
-    assert_int_equal(server_create(job, (struct outbox){NULL, record}, &fresh, &err), OK);
+    assert_int_equal(server_create(job, SELF, (struct outbox){NULL, record}, &fresh, &err), OK);
     forget();
     server_tick(fresh, 1);
     server_tick(fresh, SERVER_READY_MS);
@@ -537,7 +704,7 @@ static enum status load_broken(struct message_load body, const struct load_block
     message.body.load = body;
     message.body.load.blocks = &one;
     message.body.load.block_count = 1;
-    return server_handle(server, PEER_COORDINATOR, &message, &frame, 1, &err);
+    return server_handle(server, now_ms, PEER_COORDINATOR, &message, &frame, 1, &err);
 }
 
 static void a_load_that_does_not_fit_the_job_is_an_error(void **state)
@@ -586,6 +753,12 @@ int main(void)
         TEST(a_pull_tells_which_pushes_never_came),
         TEST(parts_are_taken_in_their_order),
         TEST(an_older_view_or_load_or_take_changes_nothing),
+        TEST(a_backup_is_filled_and_then_waited_for),
+        TEST(a_backup_that_was_only_filled_cannot_take_over_yet),
+        TEST(what_the_backup_does_not_answer_is_sent_again),
+        TEST(a_step_that_waits_for_a_lost_backup_is_finished_without_it),
+        TEST(a_backup_makes_the_same_steps_and_takes_over),
+        TEST(what_is_placed_elsewhere_is_dropped),
         TEST(it_says_that_it_is_ready_until_there_is_a_view),
         TEST(statistics_come_first_and_then_the_weights),
         TEST(a_late_worker_gets_the_statistics_of_the_open_step),

@@ -216,17 +216,82 @@ static void steps(int count)
     }
 }
 
-/* A snapshot that was lost is made again, so they are kept until the next step is complete. */
-static void metrics_add_up_over_steps_until_the_one_after_a_snapshot(void **state)
+/* The same step in two tables: pushed to one, and its finished sums handed to the other. */
+static void both_step(struct table *first, struct table *second)
 {
+    struct push_entry entries[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
+    struct table_cursor at = {0};
+    for (uint32_t shard = 0; shard < 2; shard++)
+        for (uint32_t d = 0; d < 2; d++) {
+            for (uint32_t i = 0; i < 3; i++)
+                add(2 * i, d, shard, 0, 0.1 * (shard + 1) + i - d, true);
+            add(6, d, shard, 0, 1, false);
+            add(7, d, shard, 0, 0.7 + d, false);
+        }
+    assert_true(table_step_complete(first));
+    size_t count = table_sums_part(first, &at, entries, payloads);
+    assert_int_equal(count, 5 * 2);
+    assert_int_equal(table_shards_log2(second), 1);
+    for (size_t i = 0; i < count; i++)
+        table_add(second, &entries[i], 0, 1, &payloads[i]);
+    assert_true(table_step_complete(second));
+    assert_int_equal(table_advance(first, &err), OK);
+    assert_int_equal(table_advance(second, &err), OK);
+}
+
+/* A snapshot that was lost is made again, so they are kept until the next epoch's first step. */
+static void metrics_add_up_over_an_epoch(void **state)
+{
+    int left = (int)(head.steps_per_epoch - (VERSION - 1) % head.steps_per_epoch);
     (void)state;
     fill(1);
-    steps(3);
-    assert_true(metric_total() == 9);
-    table_handed_out(table);
-    assert_true(metric_total() == 9);
+    steps(left);
+    assert_true(metric_total() == 3 * left);
+    assert_true(metric_total() == 3 * left);
     steps(2);
     assert_true(metric_total() == 6);
+}
+
+/* What one table hands to another makes the same next version. */
+static void a_filled_table_goes_on_like_its_origin(void **state)
+{
+    struct load_block blocks[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
+    size_t at = 0, frames;
+    (void)state;
+    fill(3);
+    for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t d = 0; d < 2; d++)
+            add(2 * i, d, 0, 1, 0.5 + i, true);
+    for (uint32_t d = 0; d < 2; d++) {
+        add(6, d, 0, 1, 1, false);
+        add(7, d, 0, 1, 1 + d, false);
+    }
+    assert_int_equal(table_advance(table, &err), OK);
+    assert_int_equal(table_fill_parts(table), 1);
+    struct message_load load = table_load_head(table);
+    struct table *other;
+    assert_int_equal(table_create(&stage, &load, &other, &err), OK);
+    load.blocks = blocks;
+    load.block_count = table_fill_part(table, &at, blocks, payloads, &frames);
+    assert_int_equal(load.block_count, 5);
+    assert_int_equal(table_load_part(other, &load, payloads, frames, &err), OK);
+    assert_int_equal(table_ready(other, &err), OK);
+    assert_true(table_version(other) == VERSION + 1 && !table_has_previous(other));
+    for (int round = 0; round < 2; round++) {
+        struct frame mine[WIRE_FRAMES_MAX], theirs[WIRE_FRAMES_MAX];
+        struct snapshot_block listed[WIRE_FRAMES_MAX];
+        size_t my_at = 0, their_at = 0, count, their_count;
+        table_snapshot_part(table, &my_at, listed, mine, &count);
+        table_snapshot_part(other, &their_at, listed, theirs, &their_count);
+        assert_true(count == their_count && count == 3 * 3 + 1);
+        for (size_t i = 0; i < count; i++)
+            assert_memory_equal(mine[i].data, theirs[i].data, mine[i].bytes);
+        if (round == 0)
+            both_step(table, other);
+    }
+    table_destroy(&other);
 }
 
 static void what_the_open_step_lacks_is_known(void **state)
@@ -288,7 +353,8 @@ int main(void)
         TEST(large_blocks_fill_a_message_sooner),
         TEST(a_snapshot_has_as_many_parts_as_announced),
         TEST(finished_statistics_leave_with_their_counts),
-        TEST(metrics_add_up_over_steps_until_the_one_after_a_snapshot),
+        TEST(metrics_add_up_over_an_epoch),
+        TEST(a_filled_table_goes_on_like_its_origin),
         TEST(what_the_open_step_lacks_is_known),
         TEST(loads_that_do_not_fit_are_errors),
     };
