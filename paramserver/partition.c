@@ -304,7 +304,8 @@ enum status partition_take_replicate(struct partition *partition,
         status = table_advance(partition->table, err);
     }
     struct message ack = {.type = MESSAGE_ACK};
-    ack.body.ack = (struct message_ack){partition->id, partition->fill, table_version(partition->table)};
+    ack.body.ack =
+        (struct message_ack){partition->id, partition->fill, table_version(partition->table)};
     if (status == OK)
         send_to(partition, partition->primary, &ack, NULL, 0);
     return status;

@@ -33,14 +33,14 @@ struct partition {
     struct outbox outbox;
     uint64_t primary, backup; /* incarnations of the view; 0: none */
     bool is_primary, is_backup;
-    uint32_t generation; /* of the table */
+    uint32_t generation;                  /* of the table */
     uint32_t fill, load_part, load_parts; /* of the LOAD that it came by */
-    struct table *table; /* NULL: not loaded */
+    struct table *table;                  /* NULL: not loaded */
     bool take_pending;
     uint64_t take_version;
     /* primary with a backup */
     uint64_t fill_version, acked; /* version when the filling began; newest that is acknowledged */
-    uint32_t last_fill; /* that the backup was sent */
+    uint32_t last_fill;           /* that the backup was sent */
     bool filling, synced, waiting;
     int64_t asked_ms;
     /* since the server last announced */

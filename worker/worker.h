@@ -49,8 +49,8 @@ struct worker {
     uint32_t shards;
     uint32_t view; /* 0: none yet */
     uint32_t generation;
-    int64_t waited_ms;        /* since when nothing has come; 0: it does not wait */
-    int64_t again_ms;         /* the wait before it asks; 0: at once */
+    int64_t waited_ms; /* since when nothing has come; 0: it does not wait */
+    int64_t again_ms;  /* the wait before it asks; 0: at once */
     /* PULL was sent and no such sums since: an answer tells which were lost. */
     bool asked_statistics, asked_gradients;
     struct message_task task; /* its lists are copied below */

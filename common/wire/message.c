@@ -106,9 +106,11 @@ static const struct wire_field weights[] = {
     U64(message_weights, version),
     LIST(message_weights, blocks, block_count, WIRE_FRAMES_MAX, number)};
 static const struct wire_field replicate[] = {
-    U32(message_replicate, partition), U32(message_replicate, fill), U64(message_replicate, version),
+    U32(message_replicate, partition), U32(message_replicate, fill),
+    U64(message_replicate, version),
     LIST(message_replicate, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
-static const struct wire_field ack[] = {U32(message_ack, partition), U32(message_ack, fill), U64(message_ack, version)};
+static const struct wire_field ack[] = {U32(message_ack, partition), U32(message_ack, fill),
+                                        U64(message_ack, version)};
 static const struct wire_field synced[] = {U32(message_synced, partition),
                                            U64(message_synced, backup)};
 static const struct wire_field statistics[] = {

@@ -266,8 +266,8 @@ struct message_weights {
 
 struct message_replicate {
     uint32_t partition;
-    uint32_t fill; /* the LOAD that it goes on from */
-    uint64_t version; /* of the step whose sums these are */
+    uint32_t fill;              /* the LOAD that it goes on from */
+    uint64_t version;           /* of the step whose sums these are */
     struct push_entry *entries; /* of all shards */
     size_t entry_count;
 };
