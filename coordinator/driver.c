@@ -88,7 +88,7 @@ static void note_event(void *context, const char *kind, const char *text)
 
 static void note_member(void *context, const struct cluster_member *member)
 {
-    static const char *const states[] = {"joining", "ready", "dead"};
+    static const char *const states[] = {"joining", "ready", "leaving", "left", "dead"};
     struct driver *driver = context;
     struct error why = {0};
     struct journal_member row = {
@@ -119,7 +119,7 @@ static void stop_members(struct driver *driver, const char *why)
     struct message message = {.type = MESSAGE_STOP};
     snprintf(message.body.reason.text, sizeof message.body.reason.text, "%s", why);
     for (size_t i = 0; i < members->count; i++)
-        if (members->members[i].state != MEMBER_DEAD)
+        if (members->members[i].state < MEMBER_LEFT)
             send_message(driver, members->members[i].incarnation, &message, NULL, 0);
 }
 
@@ -131,22 +131,74 @@ static void beat(struct driver *driver, int64_t now_ms)
     struct membership *members = controller_look(driver->controller).members;
     struct message message = {.type = MESSAGE_HEARTBEAT};
     for (size_t i = 0; i < members->count; i++)
-        if (members->members[i].state != MEMBER_DEAD)
+        if (members->members[i].state < MEMBER_LEFT)
             send_message(driver, members->members[i].incarnation, &message, NULL, 0);
 }
 
-/* Somebody's `graft status` or `graft stop`. */
+static enum status start_some(struct driver *driver, enum member_role role, uint32_t count,
+                              struct error *err)
+{
+    const struct cluster_config *cluster = &driver->job->cluster;
+    bool worker = role == ROLE_WORKER;
+    char log[PATH_BYTES];
+    enum status status = file_path(log, err, "%s/log", driver->job->run.directory);
+    for (uint32_t i = 0; i < count && status == OK; i++)
+        status = launcher_start(&driver->launcher, worker ? "graft-worker" : "graft-server",
+                                channel_endpoint(driver->channel), cluster->bind, log,
+                                worker ? cluster->threads : 1, err);
+    return status;
+}
+
+/* Starts members of a role until `wanted` are there, or lets the newest leave; 0: as they are. */
+static enum status scale(struct driver *driver, enum member_role role, uint32_t wanted,
+                         struct error *err)
+{
+    struct membership *members = controller_look(driver->controller).members;
+    enum status status = OK;
+    uint32_t there = 0;
+    for (size_t i = 0; i < members->count; i++)
+        there += members->members[i].role == role && members->members[i].state <= MEMBER_READY;
+    if (wanted > there)
+        return start_some(driver, role, wanted - there, err);
+    for (size_t i = members->count; wanted > 0 && there > wanted && status == OK && i > 0; i--) {
+        if (members->members[i - 1].role != role || members->members[i - 1].state != MEMBER_READY)
+            continue;
+        status = controller_drain(driver->controller, members->members[i - 1].number, err);
+        there--;
+    }
+    return status;
+}
+
+static enum status do_what_is_asked(struct driver *driver, const struct message_ask *ask,
+                                    struct error *err)
+{
+    if (ask->what == ASK_STOP || ask->what == ASK_STOP_NOW)
+        stop_requests += ask->what == ASK_STOP ? 1 : 2;
+    if (ask->what == ASK_DRAIN)
+        return controller_drain(driver->controller, ask->member, err);
+    if (ask->what != ASK_SCALE)
+        return OK;
+    enum status status = scale(driver, ROLE_WORKER, ask->workers, err);
+    return status == OK ? scale(driver, ROLE_SERVER, ask->servers, err) : status;
+}
+
+/* Somebody's `graft status`, `graft stop`, `graft drain` or `graft scale`. */
 static void answer(struct driver *driver)
 {
+    struct error err = {0};
+    if (do_what_is_asked(driver, &driver->received.message.body.ask, &err) != OK) {
+        struct message decline = {.type = MESSAGE_DECLINE};
+        snprintf(decline.body.reason.text, sizeof decline.body.reason.text, "%.*s",
+                 (int)sizeof decline.body.reason.text - 1, err.text);
+        send_message(driver, driver->received.peer, &decline, NULL, 0);
+        return;
+    }
     struct controller_view view = controller_look(driver->controller);
     struct message tell = {.type = MESSAGE_TELL};
-    uint32_t what = driver->received.message.body.ask.what;
     char *json = status_json(driver->job, &view);
     struct frame frame = {json != NULL ? json : "{}", json != NULL ? strlen(json) : 2};
     send_message(driver, driver->received.peer, &tell, &frame, 1);
     free(json);
-    if (what == ASK_STOP || what == ASK_STOP_NOW)
-        stop_requests += what == ASK_STOP ? 1 : 2;
 }
 
 static enum status drain(struct driver *driver, struct error *err)
@@ -243,21 +295,6 @@ static enum status loop(struct driver *driver, struct error *err)
             return error_set(err, ERR_STOPPED, "stopped; `--resume` goes on from here");
         channel_wait(&driver->channel, 1, TICK_MS);
     }
-}
-
-static enum status start_members(struct driver *driver, struct error *err)
-{
-    const struct cluster_config *cluster = &driver->job->cluster;
-    char log[PATH_BYTES];
-    enum status status = file_path(log, err, "%s/log", driver->job->run.directory);
-    for (uint32_t i = 0; i < cluster->servers && status == OK; i++)
-        status = launcher_start(&driver->launcher, "graft-server",
-                                channel_endpoint(driver->channel), cluster->bind, log, 1, err);
-    for (uint32_t i = 0; i < cluster->workers && status == OK; i++)
-        status =
-            launcher_start(&driver->launcher, "graft-worker", channel_endpoint(driver->channel),
-                           cluster->bind, log, cluster->threads, err);
-    return status;
 }
 
 /* Takes the run directory: journal, log. */
@@ -396,7 +433,9 @@ enum status driver_run(const struct job *job, const struct driver_options *optio
     if (status == OK)
         status = open_socket(driver, err);
     if (status == OK && !options->no_members)
-        status = start_members(driver, err);
+        status = start_some(driver, ROLE_SERVER, driver->job->cluster.servers, err);
+    if (status == OK && !options->no_members)
+        status = start_some(driver, ROLE_WORKER, driver->job->cluster.workers, err);
     if (status == OK && options->no_members && !options->quiet)
         printf("Waiting %u s for %u workers and %u servers at %s\n", job->cluster.join_seconds,
                job->cluster.workers, job->cluster.servers, channel_endpoint(driver->channel));

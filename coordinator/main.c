@@ -30,6 +30,10 @@ static const struct command commands[] = {
     {"status", "RUN_DIRECTORY", "Says what a running job is doing, as JSON.", status_main},
     {"stop", "RUN_DIRECTORY [--now]", "Asks a running job to stop after the epoch in work.",
      stop_main},
+    {"drain", "RUN_DIRECTORY MEMBER",
+     "Lets a member leave a running job; what it holds moves to others first.", drain_main},
+    {"scale", "RUN_DIRECTORY [workers=N] [servers=N]",
+     "Starts members on this machine for a running job, or lets the newest leave.", scale_main},
 };
 
 int main(int argc, char **argv)

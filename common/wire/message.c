@@ -116,7 +116,8 @@ static const struct wire_field synced[] = {U32(message_synced, partition),
 static const struct wire_field statistics[] = {
     U64(message_statistics, version),
     LIST(message_statistics, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
-static const struct wire_field ask[] = {U32(message_ask, what)};
+static const struct wire_field ask[] = {U32(message_ask, what), U32(message_ask, member),
+                                        U32(message_ask, workers), U32(message_ask, servers)};
 
 #define LAYOUT(type, fields) [MESSAGE_##type] = {#type, fields, COUNT(fields)}
 #define EMPTY(type) [MESSAGE_##type] = {#type, none, 0}
@@ -147,6 +148,7 @@ static const struct wire_layout layouts[] = {
     LAYOUT(SYNCED, synced),
     LAYOUT(ASK, ask),
     EMPTY(TELL),
+    LAYOUT(DECLINE, reason),
     EMPTY(VIEWED),
     LAYOUT(PIXELS, pixels),
 };

@@ -72,8 +72,9 @@ enum message_type {
     MESSAGE_REPLICATE, /* primary → backup: finished sums of a step; frame i: of entry i */
     MESSAGE_ACK,       /* backup → primary: the version that it has reached */
     /* a person's program ↔ coordinator */
-    MESSAGE_ASK = 96, /* what: status, stop, stop now */
+    MESSAGE_ASK = 96, /* status, stop, stop now, drain, scale */
     MESSAGE_TELL,     /* frame 0: JSON */
+    MESSAGE_DECLINE,  /* the reason why what was asked is not done */
 };
 
 enum member_role { ROLE_COORDINATOR, ROLE_WORKER, ROLE_SERVER };
@@ -288,10 +289,12 @@ struct message_statistics {
     size_t entry_count;
 };
 
-enum ask_kind { ASK_STATUS, ASK_STOP, ASK_STOP_NOW };
+enum ask_kind { ASK_STATUS, ASK_STOP, ASK_STOP_NOW, ASK_DRAIN, ASK_SCALE };
 
 struct message_ask {
     uint32_t what;
+    uint32_t member;           /* DRAIN */
+    uint32_t workers, servers; /* SCALE: how many there shall be; 0: as many as there are */
 };
 
 struct message {

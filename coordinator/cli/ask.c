@@ -24,8 +24,13 @@ static enum status await_answer(struct channel *channel, const char *run_directo
         run_directory);
     while (status != OK && clock_ms() < deadline) {
         channel_wait(&channel, 1, deadline - clock_ms());
-        if (!channel_receive(channel, received) || received->message.type != MESSAGE_TELL ||
-            received->frame_count != 1)
+        if (!channel_receive(channel, received))
+            continue;
+        if (received->message.type == MESSAGE_DECLINE) {
+            error_set(err, ERR_STATE, "%s", received->message.body.reason.text);
+            break;
+        }
+        if (received->message.type != MESSAGE_TELL || received->frame_count != 1)
             continue;
         *answer =
             memory_dup_text(received->frames[0].data, received->frames[0].bytes < ANSWER_BYTES_MAX
@@ -37,7 +42,7 @@ static enum status await_answer(struct channel *channel, const char *run_directo
     return status;
 }
 
-enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer,
+enum status ask_coordinator(const char *run_directory, const struct message_ask *ask, char **answer,
                             struct error *err)
 {
     char endpoint[STATUS_ENDPOINT_BYTES];
@@ -48,7 +53,7 @@ enum status ask_coordinator(const char *run_directory, enum ask_kind what, char 
     if (status != OK)
         return status;
     randombytes_buf(&identity, sizeof identity);
-    message.body.ask.what = what;
+    message.body.ask = *ask;
     message.sender = identity | 1;
     void *context = channel_context_create();
     status = context == NULL ? error_set(err, ERR_MEMORY, "no memory for a socket")

@@ -6,9 +6,9 @@
 #include "common/wire/message.h"
 
 /* Sends ASK to the coordinator of a run directory and waits up to 5 s; *answer is JSON, owned by
- * the caller (memory_free). Errors: ERR_STATE when no job runs there, ERR_PEER when it does not
- * answer. */
-enum status ask_coordinator(const char *run_directory, enum ask_kind what, char **answer,
+ * the caller (memory_free). Errors: ERR_STATE when no job runs there or it declines, ERR_PEER when
+ * it does not answer. */
+enum status ask_coordinator(const char *run_directory, const struct message_ask *ask, char **answer,
                             struct error *err) MUST_CHECK;
 
 #endif

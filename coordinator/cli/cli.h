@@ -36,6 +36,8 @@ int keys_main(int argc, char **argv);
 int compare_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
+int drain_main(int argc, char **argv);
+int scale_main(int argc, char **argv);
 int predict_main(int argc, char **argv);
 int evaluate_main(int argc, char **argv);
 

@@ -14,7 +14,8 @@ int status_main(int argc, char **argv)
         error_set(&err, ERR_INPUT, "expected one run directory");
         return cli_misuse("status", &err);
     }
-    if (ask_coordinator(argv[1], ASK_STATUS, &answer, &err) != OK)
+    struct message_ask ask = {.what = ASK_STATUS};
+    if (ask_coordinator(argv[1], &ask, &answer, &err) != OK)
         return cli_fail("status", &err);
     puts(answer);
     memory_free(answer);

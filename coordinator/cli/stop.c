@@ -16,7 +16,8 @@ int stop_main(int argc, char **argv)
         error_set(&err, ERR_INPUT, "expected one run directory");
         return cli_misuse("stop", &err);
     }
-    if (ask_coordinator(argv[1], now ? ASK_STOP_NOW : ASK_STOP, &answer, &err) != OK)
+    struct message_ask ask = {.what = now ? ASK_STOP_NOW : ASK_STOP};
+    if (ask_coordinator(argv[1], &ask, &answer, &err) != OK)
         return cli_fail("stop", &err);
     puts(now ? "stopping at once" : "stopping after the epoch in work");
     memory_free(answer);

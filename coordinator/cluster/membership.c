@@ -36,16 +36,16 @@ struct cluster_member *membership_find(struct membership *membership, uint64_t i
 {
     for (size_t i = 0; i < membership->count; i++)
         if (membership->members[i].incarnation == incarnation &&
-            membership->members[i].state != MEMBER_DEAD)
+            membership->members[i].state < MEMBER_LEFT)
             return &membership->members[i];
     return NULL;
 }
 
-bool membership_is_dead(const struct membership *membership, uint64_t incarnation)
+bool membership_is_gone(const struct membership *membership, uint64_t incarnation)
 {
     for (size_t i = 0; i < membership->count; i++)
         if (membership->members[i].incarnation == incarnation &&
-            membership->members[i].state == MEMBER_DEAD)
+            membership->members[i].state >= MEMBER_LEFT)
             return true;
     return false;
 }
@@ -55,7 +55,7 @@ struct cluster_member *membership_by_pid(struct membership *membership, uint64_t
 {
     for (size_t i = 0; i < membership->count; i++)
         if (membership->members[i].pid == pid && strcmp(membership->members[i].host, host) == 0 &&
-            membership->members[i].state != MEMBER_DEAD)
+            membership->members[i].state < MEMBER_LEFT)
             return &membership->members[i];
     return NULL;
 }
@@ -69,7 +69,7 @@ struct cluster_member *membership_silent(struct membership *membership, int64_t 
 {
     for (size_t i = 0; i < membership->count; i++) {
         struct cluster_member *member = &membership->members[i];
-        if (member->state != MEMBER_DEAD && now_ms - member->heard_ms > membership->death_ms)
+        if (member->state < MEMBER_LEFT && now_ms - member->heard_ms > membership->death_ms)
             return member;
     }
     return NULL;
@@ -82,5 +82,17 @@ size_t membership_list(struct membership *membership, enum member_role role,
     for (size_t i = 0; i < membership->count; i++)
         if (membership->members[i].role == role && membership->members[i].state == state)
             out[count++] = &membership->members[i];
+    return count;
+}
+
+size_t membership_serving(struct membership *membership, struct cluster_member **out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < membership->count; i++) {
+        struct cluster_member *member = &membership->members[i];
+        if (member->role == ROLE_SERVER &&
+            (member->state == MEMBER_READY || member->state == MEMBER_LEAVING))
+            out[count++] = member;
+    }
     return count;
 }

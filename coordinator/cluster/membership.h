@@ -12,7 +12,13 @@
 
 #define MEMBERSHIP_MAX 1024
 
-enum member_state { MEMBER_JOINED, MEMBER_READY, MEMBER_DEAD };
+enum member_state {
+    MEMBER_JOINED,
+    MEMBER_READY,
+    MEMBER_LEAVING, /* asked to go: gets nothing new, gives what it has to others */
+    MEMBER_LEFT,    /* has given it and was told to stop */
+    MEMBER_DEAD,
+};
 
 struct cluster_member {
     uint32_t number;      /* counts up, never reused */
@@ -38,10 +44,10 @@ void membership_init(struct membership *membership, uint32_t death_ms);
 /* A new member; NULL when the table is full. Saying HELLO again gives the same member. */
 struct cluster_member *membership_join(struct membership *membership, uint64_t incarnation,
                                        const struct message_hello *hello, int64_t now_ms);
-/* By identity; NULL for strangers and the dead (they are fenced off). */
+/* By identity; NULL for strangers and who is gone (they are fenced off). */
 struct cluster_member *membership_find(struct membership *membership, uint64_t incarnation);
-/* Was it a member once, and declared dead? */
-bool membership_is_dead(const struct membership *membership, uint64_t incarnation);
+/* Was it a member once, and is gone? */
+bool membership_is_gone(const struct membership *membership, uint64_t incarnation);
 /* A living member by process and host; process numbers repeat on other hosts. */
 struct cluster_member *membership_by_pid(struct membership *membership, uint64_t pid,
                                          const char *host);
@@ -55,5 +61,7 @@ struct cluster_member *membership_silent(struct membership *membership, int64_t 
 /* Members of a role in a state, in order of number; returns how many. */
 size_t membership_list(struct membership *membership, enum member_role role,
                        enum member_state state, struct cluster_member **out);
+/* Servers that are ready or leaving: those that may hold something. */
+size_t membership_serving(struct membership *membership, struct cluster_member **out);
 
 #endif

@@ -122,6 +122,10 @@ enum status controller_tick(struct controller *controller, int64_t now_ms,
 /* A member's process on this host ended. */
 enum status controller_process_ended(struct controller *controller, int64_t now_ms, uint64_t pid,
                                      const char *host, struct error *err) MUST_CHECK;
+/* A member shall go: what it has moves to others, then it is told to stop. Errors: ERR_INPUT when it
+ * is not ready or the last of its role; nothing has changed then. */
+enum status controller_drain(struct controller *controller, uint32_t number,
+                             struct error *err) MUST_CHECK;
 /* Stop after the epoch in work has been kept. */
 void controller_stop(struct controller *controller);
 

@@ -64,21 +64,26 @@ static bool needs_servers(const struct controller *c)
 
 /* Servers by number, for the placement of partitions. */
 struct server_numbers {
-    uint32_t alive[MEMBERSHIP_MAX];
-    size_t alive_count;
+    uint32_t alive[MEMBERSHIP_MAX], wanted[MEMBERSHIP_MAX];
 };
 
 static struct partition_servers list_servers(const struct controller *c,
                                              struct server_numbers *numbers)
 {
-    numbers->alive_count = c->server_count;
-    for (size_t i = 0; i < c->server_count; i++)
+    struct partition_servers servers = {.alive = numbers->alive,
+                                        .alive_count = c->server_count,
+                                        .wanted = numbers->wanted,
+                                        .replicas = c->job->cluster.replicas > 0};
+    for (size_t i = 0; i < c->server_count; i++) {
         numbers->alive[i] = c->servers[i]->number;
-    return (struct partition_servers){.alive = numbers->alive,
-                                      .alive_count = numbers->alive_count,
-                                      .wanted = numbers->alive,
-                                      .wanted_count = numbers->alive_count,
-                                      .replicas = c->job->cluster.replicas > 0};
+        if (c->servers[i]->state == MEMBER_READY)
+            numbers->wanted[servers.wanted_count++] = c->servers[i]->number;
+    }
+    if (servers.wanted_count == 0) { /* the one that was to take over has died */
+        servers.wanted = servers.alive;
+        servers.wanted_count = servers.alive_count;
+    }
+    return servers;
 }
 
 static void place_partitions(struct controller *c)
@@ -116,8 +121,8 @@ static enum status make_view(struct controller *c, struct error *err)
     struct cluster_member *workers[MEMBERSHIP_MAX];
     uint32_t numbers[MEMBERSHIP_MAX];
     size_t worker_count = controller_ready_workers(c, workers);
-    if (worker_count == 0 ||
-        membership_list(&c->members, ROLE_SERVER, MEMBER_READY, c->servers) == 0)
+    c->server_count = membership_serving(&c->members, c->servers);
+    if (worker_count == 0 || c->server_count == 0)
         return error_set(
             err, ERR_PEER,
             "no %s is left; start the job again with --resume to go on from the last epoch",
@@ -128,7 +133,6 @@ static enum status make_view(struct controller *c, struct error *err)
     c->view++;
     c->moved++;
     c->view_settled = false;
-    c->server_count = membership_list(&c->members, ROLE_SERVER, MEMBER_READY, c->servers);
     memset(c->server_seen, 0, sizeof c->server_seen);
     place_partitions(c);
     char text[160];
@@ -139,11 +143,26 @@ static enum status make_view(struct controller *c, struct error *err)
     return OK;
 }
 
+/* Whoever was to leave and holds nothing any more goes. */
+static void release(struct controller *c)
+{
+    for (size_t i = 0; i < c->members.count; i++) {
+        struct cluster_member *member = &c->members.members[i];
+        if (member->state != MEMBER_LEAVING ||
+            (member->role == ROLE_SERVER && partitions_holds(&c->partitions, member->number)))
+            continue;
+        member->state = MEMBER_LEFT;
+        controller_tell_stop(c, member->incarnation, "drained");
+        c->ports.member(c->ports.driver, member);
+    }
+}
+
 /* All servers know the view: now the workers may. */
 static enum status settle_view(struct controller *c, struct error *err)
 {
     c->view_settled = true;
     controller_send_view(c);
+    release(c);
     if (c->phase == PHASE_JOIN) {
         if (c->current == NULL)
             return controller_begin_stage(c, 0, err);
@@ -241,7 +260,7 @@ enum status controller_take_hello(struct controller *c, uint64_t peer,
         welcome(c, member); /* the first one was lost, or is still under way */
         return OK;
     }
-    if (membership_is_dead(&c->members, peer)) {
+    if (membership_is_gone(&c->members, peer)) {
         controller_tell_stop(c, peer, "declared dead");
         return OK;
     }
@@ -281,6 +300,24 @@ enum status controller_take_ready(struct controller *c, struct cluster_member *m
         return controller_declare_dead(c, member, "its model file differs from the coordinator's",
                                        err);
     member->state = MEMBER_READY;
+    c->ports.member(c->ports.driver, member);
+    return members_changed(c, err);
+}
+
+enum status controller_drain(struct controller *controller, uint32_t number, struct error *err)
+{
+    struct controller *c = controller;
+    struct cluster_member *list[MEMBERSHIP_MAX], *member = NULL;
+    if (number >= 1 && number <= c->members.count)
+        member = &c->members.members[number - 1];
+    if (member == NULL || member->state != MEMBER_READY)
+        return error_set(err, ERR_INPUT, "no member %u is ready; graft status lists them", number);
+    if (membership_list(&c->members, member->role, MEMBER_READY, list) < 2)
+        return error_set(err, ERR_INPUT, "member %u is the last %s", number,
+                         member->role == ROLE_WORKER ? "worker" : "server");
+    if (c->view == 0)
+        return error_set(err, ERR_STATE, "the job has not begun");
+    member->state = MEMBER_LEAVING;
     c->ports.member(c->ports.driver, member);
     return members_changed(c, err);
 }

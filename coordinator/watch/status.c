@@ -21,7 +21,7 @@ static const char *phase_name(enum controller_phase phase)
 
 static json_t *member_json(const struct cluster_member *member)
 {
-    static const char *const states[] = {"joining", "ready", "dead"};
+    static const char *const states[] = {"joining", "ready", "leaving", "left", "dead"};
     return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I}", "number", (int)member->number, "role",
                      member->role == ROLE_WORKER ? "worker" : "server", "state",
                      states[member->state], "host", member->host, "pid", (json_int_t)member->pid,

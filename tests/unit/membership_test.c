@@ -36,9 +36,9 @@ static void members_are_numbered_as_they_come_and_never_again(void **state)
     assert_int_equal(first->number, 1);
     assert_int_equal(first->state, MEMBER_JOINED);
     assert_string_equal(first->host, "host");
-    assert_false(membership_is_dead(&members, 71));
+    assert_false(membership_is_gone(&members, 71));
     first->state = MEMBER_DEAD;
-    assert_true(membership_is_dead(&members, 71) && !membership_is_dead(&members, 72));
+    assert_true(membership_is_gone(&members, 71) && !membership_is_gone(&members, 72));
     assert_int_equal(join(72, ROLE_WORKER, 0)->number, 2);
     assert_int_equal(join(71, ROLE_WORKER, 0)->number, 3); /* another life */
 }
