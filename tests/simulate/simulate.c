@@ -1,6 +1,7 @@
 /* Thousands of random lives of a cluster: the real coordinator, servers and workers in one process
  * (sim_fixture.h), disturbed by whatever a seed draws: deaths of workers and servers, a worker that
- * hangs and comes back, workers and servers that join, a coordinator that is restarted on another cluster, letters
+ * hangs and comes back, workers and servers that join or
+ * are drained, a coordinator that is restarted on another cluster, letters
  * that are lost, late, doubled or out of order, a way that is cut, strangers. Each run must end with
  * the bits of the undisturbed one; only where the last worker or server was cut off or killed it may
  * end with the coordinator saying that nobody is left.
@@ -41,6 +42,8 @@ static struct sim_plan plan_of(uint64_t seed)
         .freeze_worker_at = moment(seed, 30, 4, events),
         .join_worker_at = moment(seed, 40, 2, events),
         .join_server_at = moment(seed, 45, 3, events),
+        .drain_worker_at = moment(seed, 70, 4, events),
+        .drain_server_at = moment(seed, 75, 4, events),
         .replicas = (uint32_t)draw(seed, 46, 2),
         .cut_at = moment(seed, 50, 4, events),
         .cut_ms = 100 << draw(seed, 6, 9), /* to 25 s, death is at 10 s */

@@ -294,6 +294,21 @@ static void a_server_may_join_at_any_moment(void **state)
     }
 }
 
+static void members_may_be_drained_at_any_moment(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1500; seed < 1500 + SEEDS; seed++) {
+        struct sim_plan plan = {
+            .seed = seed, .workers = 3, .servers = 3, CALM, .replicas = seed % 2};
+        plan.drain_worker_at = draw(seed, 0, length_of(3, 3));
+        plan.drain_server_at = draw(seed, 1, length_of(3, 3));
+        assert_int_equal(
+            same_as_calm(&plan).generation,
+            same_as_calm(&(struct sim_plan){.seed = seed, .workers = 3, .servers = 3, CALM})
+                .generation);
+    }
+}
+
 static void lost_letters_are_asked_for_again(void **state)
 {
     uint64_t lost = 0;
@@ -342,6 +357,7 @@ int main(void)
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(lost_letters_are_asked_for_again),
+        cmocka_unit_test(members_may_be_drained_at_any_moment),
         cmocka_unit_test(a_backup_takes_over_without_a_rewind),
         cmocka_unit_test(a_server_may_join_at_any_moment),
         cmocka_unit_test(pushes_that_come_twice_count_once),

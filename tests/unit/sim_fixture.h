@@ -380,6 +380,22 @@ static bool sim_wait(struct sim *sim)
     return true;
 }
 
+/* Somebody asks a member to leave; the last of its role may not. */
+static void sim_drain(struct sim *sim, enum member_role role)
+{
+    struct error err;
+    size_t victim = sim_victim(sim, role);
+    if (victim == 0)
+        return;
+    struct membership *members = controller_look(sim->controller).members;
+    struct cluster_member *member = membership_find(members, sim->members[victim].identity);
+    enum status status = OK;
+    if (member != NULL)
+        status = controller_drain(sim->controller, member->number, &err);
+    if (status != ERR_INPUT)
+        sim_judge(sim, status, &err);
+}
+
 static void sim_faults(struct sim *sim)
 {
     uint64_t event = sim->result.events;
@@ -393,6 +409,10 @@ static void sim_faults(struct sim *sim)
         sim_join(sim, ROLE_WORKER);
     if (event == sim->plan.join_server_at)
         sim_join(sim, ROLE_SERVER);
+    if (event == sim->plan.drain_worker_at)
+        sim_drain(sim, ROLE_WORKER);
+    if (event == sim->plan.drain_server_at)
+        sim_drain(sim, ROLE_SERVER);
     if (event == sim->plan.cut_at)
         sim_cut(sim);
     if (sim->plan.strangers && event % 50 == 0)

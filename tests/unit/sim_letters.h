@@ -62,7 +62,8 @@ struct sim_plan {
     uint64_t seed;
     uint32_t workers, servers, replicas;
     /* SIM_NEVER: not */
-    uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at, join_server_at;
+    uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at, join_server_at,
+        drain_worker_at, drain_server_at;
     uint32_t lost_in_1000; /* letters that never arrive */
     uint32_t delay_ms;     /* a letter takes up to so long */
     bool disordered;       /* letters of a pair overtake each other */

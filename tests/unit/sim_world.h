@@ -14,7 +14,8 @@
 #define HIDDEN 7
 #define CALM                                                                                       \
     .kill_worker_at = SIM_NEVER, .kill_server_at = SIM_NEVER, .freeze_worker_at = SIM_NEVER,       \
-    .join_worker_at = SIM_NEVER, .join_server_at = SIM_NEVER, .cut_at = SIM_NEVER
+    .join_worker_at = SIM_NEVER, .join_server_at = SIM_NEVER, .drain_worker_at = SIM_NEVER,        \
+    .drain_server_at = SIM_NEVER, .cut_at = SIM_NEVER
 
 static const char job_text[] =
     "model = { file = \"made-in-memory.onnx\"; };\n"
@@ -116,8 +117,10 @@ static struct sim_result same_as_calm(const struct sim_plan *plan)
                 memcmp(&result.outcome, &calm.outcome, sizeof calm.outcome) == 0;
     /* A newcomer that is not ready yet cannot save a job whose last worker dies, and who is cut off
      * for long counts as dead. */
-    if (result.refused && (plan->cut_at != SIM_NEVER || plan->join_worker_at != SIM_NEVER ||
-                           plan->join_server_at != SIM_NEVER))
+    if (result.refused &&
+        (plan->cut_at != SIM_NEVER || plan->join_worker_at != SIM_NEVER ||
+         plan->join_server_at != SIM_NEVER || plan->drain_worker_at != SIM_NEVER ||
+         plan->drain_server_at != SIM_NEVER))
         return result;
     same &= !result.refused;
     for (size_t i = 0; same && i < calm.epoch_count; i++)
