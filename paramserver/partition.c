@@ -80,6 +80,13 @@ static void send_replicate(struct partition *partition)
         send_to(partition, partition->backup, &message, payloads, replicate->entry_count);
 }
 
+/* Something has come from it, or something new is asked of it: the wait begins anew. */
+static void heard_of_backup(struct partition *partition, int64_t now_ms)
+{
+    partition->asked_ms = now_ms;
+    partition->again_ms = PARTITION_AGAIN_MS;
+}
+
 static void begin_fill(struct partition *partition, int64_t now_ms)
 {
     struct load_block blocks[WIRE_FRAMES_MAX];
@@ -102,6 +109,12 @@ static void begin_fill(struct partition *partition, int64_t now_ms)
     partition->fill_version = load->version;
     partition->acked = 0;
     partition->asked_ms = now_ms;
+}
+
+static void fill_new_backup(struct partition *partition, int64_t now_ms)
+{
+    heard_of_backup(partition, now_ms);
+    begin_fill(partition, now_ms);
 }
 
 static void tell_synced(const struct partition *partition)
@@ -130,7 +143,7 @@ static enum status complete_step(struct partition *partition, int64_t now_ms, st
     if (!partition->synced)
         return finish_step(partition, err);
     partition->waiting = true;
-    partition->asked_ms = now_ms;
+    heard_of_backup(partition, now_ms);
     return OK;
 }
 
@@ -143,7 +156,7 @@ enum status partition_take_ack(struct partition *partition, const struct message
     if (version <= partition->acked || version > open + partition->waiting)
         return OK;
     partition->acked = version;
-    partition->asked_ms = now_ms;
+    heard_of_backup(partition, now_ms);
     if (partition->waiting && version == open + 1)
         return finish_step(partition, err);
     if (partition->filling && version == open && version > partition->fill_version) {
@@ -159,16 +172,19 @@ void partition_take_filled(struct partition *partition, const struct message_loa
 {
     if (!partition->filling || loaded->fill != partition->last_fill)
         return;
-    partition->asked_ms = now_ms;
+    heard_of_backup(partition, now_ms);
     if (loaded->part == loaded->parts && partition->acked < partition->fill_version)
         partition->acked = partition->fill_version;
 }
 
 void partition_tick(struct partition *partition, int64_t now_ms)
 {
-    if (partition->backup == 0 || now_ms - partition->asked_ms < PARTITION_AGAIN_MS)
+    if (partition->backup == 0 || now_ms - partition->asked_ms < partition->again_ms)
         return;
     partition->asked_ms = now_ms;
+    partition->again_ms *= 2;
+    if (partition->again_ms > PARTITION_AGAIN_MS_LAST)
+        partition->again_ms = PARTITION_AGAIN_MS_LAST;
     if (partition->waiting)
         send_replicate(partition);
     else if (partition->synced)
@@ -198,7 +214,7 @@ enum status partition_set_roles(struct partition *partition, uint64_t self, uint
         return OK;
     enum status status = waiting && was_primary ? finish_step(partition, err) : OK;
     if (status == OK && backup != 0)
-        begin_fill(partition, now_ms);
+        fill_new_backup(partition, now_ms);
     return status;
 }
 
@@ -250,7 +266,7 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
                                                  partition->load_part, partition->load_parts};
     send_to(partition, peer, &loaded, NULL, 0);
     if (loads && partition->is_primary && partition->backup != 0 && partition_is_loaded(partition))
-        begin_fill(partition, now_ms);
+        fill_new_backup(partition, now_ms);
     return OK;
 }
 

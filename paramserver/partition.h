@@ -24,8 +24,9 @@
 #include "common/wire/outbox.h"
 #include "paramserver/table/table.h"
 
-/* The first wait before asking a backup again. */
+/* The first wait before asking a backup again; doubles up to the last. */
 #define PARTITION_AGAIN_MS 1000
+#define PARTITION_AGAIN_MS_LAST 16000
 
 struct partition {
     uint32_t id;
@@ -42,7 +43,7 @@ struct partition {
     uint64_t fill_version, acked; /* version when the filling began; newest that is acknowledged */
     uint32_t last_fill;           /* that the backup was sent */
     bool filling, synced, waiting;
-    int64_t asked_ms;
+    int64_t asked_ms, again_ms; /* when it was asked, and the wait before it is asked again */
     /* since the server last announced */
     bool finished, statistics_finished;
 };

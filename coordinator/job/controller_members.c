@@ -215,7 +215,7 @@ void controller_tell_stop(struct controller *c, uint64_t peer, const char *why)
 enum status controller_declare_dead(struct controller *c, struct cluster_member *member,
                                     const char *why, struct error *err)
 {
-    bool was_ready = member->state == MEMBER_READY;
+    bool was_ready = member->state == MEMBER_READY || member->state == MEMBER_LEAVING;
     char text[256];
     snprintf(text, sizeof text, "%s %u (pid %llu on %s): %s",
              member->role == ROLE_WORKER ? "worker" : "server", member->number,
