@@ -341,11 +341,12 @@ static enum status forward(struct driver *driver, const struct worker_action *ac
     return trainer_forward(driver->stage->trainer, action->shard, step, err);
 }
 
-static void backward(struct driver *driver, const struct worker_action *action)
+static enum status backward(struct driver *driver, const struct worker_action *action,
+                            struct error *err)
 {
     const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
-    trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics);
     link_counters(driver->member.link)->samples += config->micro_batch * config->domain_count;
+    return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
 
 static enum status perform(struct driver *driver, const struct worker_action *action,
@@ -365,8 +366,7 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
     case ACTION_FORWARD:
         return forward(driver, action, err);
     case ACTION_BACKWARD:
-        backward(driver, action);
-        return OK;
+        return backward(driver, action, err);
     case ACTION_PUSH_STATISTICS:
         stage_push(driver->stage, false, &route, action->version, outbox);
         return OK;

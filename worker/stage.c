@@ -55,8 +55,8 @@ enum status stage_open(const struct job *job, const struct model *model,
         status =
             features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
     if (status == OK)
-        status = trainer_create(job, manifest, stage->plan, index, stage->features, &stage->trainer,
-                                err);
+        status = trainer_create(job, manifest, stage->plan, index, stage->features, SIZE_MAX,
+                                &stage->trainer, err);
     if (status == OK)
         status = stage_forget(stage, err);
     if (status != OK) {

@@ -224,7 +224,8 @@ static void sim_worker_act(struct sim_member *member)
                   &err);
         break;
     case ACTION_BACKWARD:
-        trainer_backward(stage->trainer, action.shard, stage->statistics);
+        sim_check(member->sim,
+                  trainer_backward(stage->trainer, action.shard, stage->statistics, &err), &err);
         break;
     case ACTION_PUSH_STATISTICS:
     case ACTION_PUSH_GRADIENTS:

@@ -125,7 +125,7 @@ static int setup(void **state)
     DO(decoder_open(job, manifest, &decoder, &err));
     DO(plan_create(model, &job->stages[0].live, &plan, &err));
     DO(features_create(job, manifest, plan, decoder, &progress, &features, &err));
-    DO(trainer_create(job, manifest, plan, 0, features, &trainer, &err));
+    DO(trainer_create(job, manifest, plan, 0, features, SIZE_MAX, &trainer, &err));
     DO(trainer_pseudo_labels(trainer, labels[TARGET], sizeof labels[TARGET], &err));
     assert_int_equal(plan->live_elements, LIVE);
     return 0;
@@ -359,7 +359,7 @@ static void run_step(uint32_t step, const float *live)
         DO(trainer_forward(trainer, shard, step, &err));
     finish_statistics(statistics, step);
     for (uint32_t shard = 0; shard < SHARDS; shard++)
-        trainer_backward(trainer, shard, statistics);
+        DO(trainer_backward(trainer, shard, statistics, &err));
     statistics_destroy(&statistics);
 }
 
