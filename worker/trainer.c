@@ -154,16 +154,25 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     return OK;
 }
 
+void trainer_rest(struct trainer *trainer)
+{
+    for (size_t i = 0; trainer->flights != NULL && i < flight_count(trainer); i++) {
+        struct flight *flight = &trainer->flights[i];
+        tape_destroy(&flight->tape);
+        memory_free(flight->features);
+        memory_free(flight->labels);
+        *flight = (struct flight){0};
+    }
+    if (trainer->head != NULL)
+        head_rest(trainer->head);
+}
+
 void trainer_destroy(struct trainer **trainer)
 {
     if (*trainer == NULL)
         return;
     struct trainer *t = *trainer;
-    for (size_t i = 0; t->flights != NULL && i < flight_count(t); i++) {
-        tape_destroy(&t->flights[i].tape);
-        memory_free(t->flights[i].features);
-        memory_free(t->flights[i].labels);
-    }
+    trainer_rest(t);
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
             reduction_destroy(&t->sums[s][slot]);

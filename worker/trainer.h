@@ -29,6 +29,9 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
                            size_t bytes_max, struct trainer **out, struct error *err) MUST_CHECK;
 void trainer_destroy(struct trainer **trainer);
 
+/* Gives back the micro-batches' memory until the next one is taken: another stage is in work. */
+void trainer_rest(struct trainer *trainer);
+
 /* Pseudo labels for the unlabelled domains of the stage, one after the other: per domain one number
  * per training sample, in manifest order, LABEL_NONE = takes no part. Copied. ERR_PEER when the
  * count does not fit. */

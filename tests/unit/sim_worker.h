@@ -49,7 +49,8 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
     if (worker->stages[task->stage] == NULL)
         sim_check(sim,
                   stage_open(world->job, world->worker_model, world->blind, task->stage,
-                             world->decoder, &worker->progress, &worker->stages[task->stage], &err),
+                             world->decoder, &worker->progress, SIZE_MAX,
+                             &worker->stages[task->stage], &err),
                   &err);
     worker->stage = worker->stages[task->stage];
     sim_worker_owners(member, task);

@@ -202,6 +202,12 @@ void head_destroy(struct head **head)
     *head = NULL;
 }
 
+void head_rest(struct head *head)
+{
+    memory_free(head->work);
+    head->work = NULL;
+}
+
 void head_set_weights(struct head *head, const float *live)
 {
     memcpy(head->live, live, head->plan->live_elements * sizeof *live);

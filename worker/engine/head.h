@@ -54,6 +54,9 @@ void head_set_weights(struct head *head, const float *live);
 enum status tape_create(struct head *head, struct tape **out, struct error *err) MUST_CHECK;
 void tape_destroy(struct tape **tape);
 
+/* Gives the working memory back; only without tapes. */
+void head_rest(struct head *head);
+
 /* features [count, boundary_elements], count ≤ batch_max; features must stay unchanged until the
  * backward, and as long as tape_hidden is read (with nothing pretrained live it points into them).
  * Errors: ERR_INPUT for an index outside its axis. */
