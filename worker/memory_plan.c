@@ -109,7 +109,7 @@ static void add_stage(struct planner *planner, size_t i)
     size_t vectors = sum_vectors(planner) * stage->domain_count;
     memory_sum_add(sum, false, feature_rows(planner, i) * plan->boundary_elements * sizeof(float),
                    "stage %.40s: features, mapped", stage->name);
-    memory_sum_add(sum, false, 4 * live, "stage %.40s: weights of two versions, in use, a gradient",
+    memory_sum_add(sum, false, 3 * live, "stage %.40s: weights of two versions, a gradient",
                    stage->name);
     memory_sum_add(sum, false, vectors * (live + statistics) + 2 * statistics,
                    "stage %.40s: sums of gradients and statistics", stage->name);
@@ -117,14 +117,15 @@ static void add_stage(struct planner *planner, size_t i)
         memory_sum_add(sum, false, 2 * d * d * sizeof(double), "stage %.40s: CORAL", stage->name);
 }
 
-/* Messages of a step: statistics and gradients leave while weights come. */
+/* Messages of a step: statistics and gradients leave, then weights come. */
 static size_t message_bytes(const struct planner *planner, size_t i)
 {
     const struct stage_config *stage = &planner->job->stages[i];
     const struct layout layout = layout_of(planner->plans[i], stage);
     size_t live = planner->plans[i]->live_elements * sizeof(float);
     size_t statistics = layout.statistic_elements * sizeof(double);
-    return sum_vectors(planner) * stage->domain_count * (live + statistics) + live;
+    size_t pushed = sum_vectors(planner) * stage->domain_count * (live + statistics);
+    return pushed > live ? pushed : live;
 }
 
 static enum status add_prepare(struct planner *planner, size_t i)
@@ -203,7 +204,7 @@ static enum status build(struct planner *planner)
                    "program, libraries, samples' names (measured)");
     memory_sum_add(sum, false, weights, "the model's weights");
     size_t engine = sum->count;
-    memory_sum_add(sum, false, 0, "operators, message buffers (measured)");
+    memory_sum_add(sum, false, 0, "operators, live weights in use (measured)");
     for (size_t i = 0; i < job->stage_count && status == OK; i++) {
         status =
             plan_create(planner->model, &job->stages[i].live, &planner->plans[i], planner->err);

@@ -80,7 +80,7 @@ static void with_the_last_block_live_only_its_operators_run(void **state)
     assert_int_equal(c.work.backwards, 3 + ENDS);
     /* Relu 1, batch norm 3 (x, scale, shift), convolution 2: none toward its input. */
     assert_int_equal(c.work.gradients, END_GRADIENTS + 1 + 3 + 2);
-    /* Read in backward: the convolution's input, the norm's input, Relu's input. */
+    /* Read in backward: the convolution's input, the norm's input, Relu's output. */
     assert_int_equal(c.bytes.tape, 3 * MAP + END_BYTES);
 }
 
@@ -91,9 +91,10 @@ static void each_live_block_more_costs_its_own_operators_and_bytes(void **state)
     assert_int_equal(two.work.forwards, one.work.forwards + 3);
     assert_int_equal(two.work.backwards, one.work.backwards + 3);
     assert_int_equal(two.work.gradients, one.work.gradients + 1 + 3 + 3);
-    assert_int_equal(two.bytes.tape, one.bytes.tape + 3 * MAP);
+    assert_int_equal(two.bytes.tape,
+                     one.bytes.tape + 2 * MAP); /* Relu's output is the next one's input */
     assert_int_equal(all.work.gradients, one.work.gradients + (BLOCKS - 1) * (1 + 3 + 3));
-    assert_int_equal(all.bytes.tape, one.bytes.tape + (BLOCKS - 1) * 3 * MAP);
+    assert_int_equal(all.bytes.tape, one.bytes.tape + (BLOCKS - 1) * 2 * MAP);
 }
 
 static void gradients_end_at_a_live_norm_in_the_middle(void **state)
@@ -105,7 +106,7 @@ static void gradients_end_at_a_live_norm_in_the_middle(void **state)
     assert_int_equal(c.work.backwards, 2 + 3 + ENDS);
     /* Toward data only above the norm, toward its scale alone in it. */
     assert_int_equal(c.work.gradients, END_GRADIENTS + 3 + 1 + 1);
-    /* The norm's input and both Relus': frozen convolutions and norms read no data in backward. */
+    /* The norm's input and both Relus' outputs: frozen convolutions and norms read no data in backward. */
     assert_int_equal(c.bytes.tape, 3 * MAP + END_BYTES);
 }
 
@@ -118,7 +119,7 @@ static void gradients_end_at_the_lowest_live_bias(void **state)
     assert_int_equal(c.work.backwards, 3 * 3 + ENDS);
     /* Each block: Relu, norm, bias; toward data in all convolutions but the lowest. */
     assert_int_equal(c.work.gradients, END_GRADIENTS + 3 * 3 + 2);
-    assert_int_equal(c.bytes.tape, 3 * MAP + END_BYTES); /* Relus' inputs */
+    assert_int_equal(c.bytes.tape, 3 * MAP + END_BYTES); /* Relus' outputs */
 }
 
 static void a_frozen_network_has_no_gradients_but_the_new_head_s(void **state)

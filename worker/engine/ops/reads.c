@@ -28,17 +28,16 @@ static bool reads_inputs(const struct op_site *site, size_t port)
 static bool by_output(enum op op)
 {
     return op == OP_SIGMOID || op == OP_TANH || op == OP_HARD_SIGMOID || op == OP_SOFTMAX ||
-           op == OP_LOG_SOFTMAX || op == OP_EXP || op == OP_SQRT;
+           op == OP_LOG_SOFTMAX || op == OP_EXP || op == OP_SQRT || op == OP_RELU || op == OP_CLIP;
 }
 
 /* … or of inputs alone. */
 static bool by_inputs(enum op op)
 {
-    return op == OP_CLIP || op == OP_RELU || op == OP_LEAKY_RELU || op == OP_HARD_SWISH ||
-           op == OP_ELU || op == OP_SOFTPLUS || op == OP_GELU || op == OP_ABS || op == OP_ERF ||
-           op == OP_LOG || op == OP_DIV || op == OP_POW || op == OP_PRELU || op == OP_LAYER_NORM ||
-           op == OP_INSTANCE_NORM || op == OP_GROUP_NORM || op == OP_MAX_POOL ||
-           op == OP_GLOBAL_MAX_POOL;
+    return op == OP_LEAKY_RELU || op == OP_HARD_SWISH || op == OP_ELU || op == OP_SOFTPLUS ||
+           op == OP_GELU || op == OP_ABS || op == OP_ERF || op == OP_LOG || op == OP_DIV ||
+           op == OP_POW || op == OP_PRELU || op == OP_LAYER_NORM || op == OP_INSTANCE_NORM ||
+           op == OP_GROUP_NORM || op == OP_MAX_POOL || op == OP_GLOBAL_MAX_POOL;
 }
 
 static bool by_gradient_alone(enum op op)
