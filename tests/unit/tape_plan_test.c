@@ -248,13 +248,14 @@ static void micro_batches_one_by_one_take_less(void **state)
     forget(&one);
 }
 
-/* Of n layers about 2·√n are kept, and one forward more is the price. */
+/* Of n kept values about 2·√n stay, beside the scratch memory of one convolution (14 maps: four channels
+ * are filled up to sixteen); the price is less than one forward. */
 static void checkpoints_save_memory_at_the_price_of_a_forward(void **state)
 {
     (void)state;
     struct result plain = train(chain_of(LONG), "*", (struct head_room){false, 1, SIZE_MAX});
     struct result least = train(chain_of(LONG), "*", (struct head_room){false, 1, 0});
-    assert_true(least.bytes.work < plain.bytes.work * 4 / 10);
+    assert_true(least.bytes.work < plain.bytes.work / 2);
     assert_true(least.bytes.forwards > plain.bytes.forwards);
     assert_true(least.bytes.forwards <= 2 * plain.bytes.forwards);
     forget(&plain);

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""What `graft inspect --memory` says before a run against what the processes took; limits and refusals. The demo's model and
+data, with an empty feature cache: with a full one less is needed."""
+import contextlib
+import os
+import re
+import sys
+
+from harness import CACHE, GRAFT, ROOT, Skip, directory, graft, main, started
+
+CONFIG = ROOT / "configs/demo.cfg"
+MIB = 1024 * 1024
+TOLERANCE = 0.10
+SANITIZED = "release" not in str(GRAFT)
+# The demo's two stages, an epoch each; and the whole network live on the 898 handwritten digits as if they were labelled.
+LAST_LAYER_LIVE = ("stages.source.epochs=1", "stages.adapt.epochs=1")
+WHOLE_NETWORK_LIVE = ("stages.source.epochs=1", "stages.adapt.epochs=1", 'stages.adapt.live=["*"]',
+                      "stages.adapt.losses.coral=0.0", "stages.adapt.losses.information=0.0", "cluster.workers=4")
+
+
+@contextlib.contextmanager
+def empty_cache():
+    if not (CACHE / "demo/stamp").exists():
+        raise Skip("the demo's model and data are not there: scripts/fetch-demo")
+    with directory() as path:
+        (path / "demo").symlink_to(CACHE / "demo", target_is_directory=True)
+        before = os.environ.get("GRAFT_CACHE")
+        os.environ["GRAFT_CACHE"] = str(path)
+        try:
+            yield path
+        finally:
+            os.environ.pop("GRAFT_CACHE")
+            if before is not None:
+                os.environ["GRAFT_CACHE"] = before
+
+
+def plan(sets):
+    """Bytes of a worker and of a server, as shown."""
+    got = graft("inspect", "--memory", CONFIG, *(part for item in sets for part in ("--set", item)))
+    assert got.returncode == 0, got.stderr
+    return [float(line.split()[1]) * MIB for line in got.stdout.splitlines() if line.split()[0] == "peak"]
+
+
+def took(run, program):
+    """The most that a member of the kind had in physical memory."""
+    logs = list((run.directory / "log").glob(f"{program}-*.log"))
+    peaks = [int(re.search(r"memory peak=(\d+)", log.read_text()).group(1)) for log in logs]
+    assert peaks, f"no log of {program}"
+    return max(peaks)
+
+
+def job(path, sets):
+    """Runs it; the hash, and what workers and servers took."""
+    with started(CONFIG, path, sets=sets) as run:
+        result = run.ok()
+        return result["weights_sha256"], took(run, "graft-worker"), took(run, "graft-server")
+
+
+def near(what, planned, taken):
+    print(f"     {what}: planned {planned / MIB:.1f} MiB, took {taken / MIB:.1f} MiB ({taken / planned - 1:+.1%})")
+    assert SANITIZED or abs(taken - planned) <= TOLERANCE * planned, f"{what}: planned {planned / MIB:.1f} MiB, " \
+                                                                     f"took {taken / MIB:.1f} MiB"
+
+
+def the_processes_take_what_was_planned_with_the_last_layer_live():
+    with empty_cache() as path:
+        planned = plan(LAST_LAYER_LIVE)
+        _, worker, server = job(path / "run", LAST_LAYER_LIVE)
+        near("worker", planned[0], worker)
+        near("server", planned[1], server)
+
+
+def with_the_whole_network_live_too_and_a_limit_changes_no_bit():
+    with empty_cache() as path:
+        planned = plan(WHOLE_NETWORK_LIVE)[0]
+        free, worker, _ = job(path / "free", WHOLE_NETWORK_LIVE)
+        near("without a limit", planned, worker)
+        least = int(graft("inspect", "--memory", CONFIG, *(p for s in WHOLE_NETWORK_LIVE for p in ("--set", s)), "--set",
+                          "cluster.memory_limit=1").stderr.split("a worker needs ")[1].split()[0])
+        assert least < 0.9 * planned, f"{least / MIB:.1f} MiB"
+        limit = int(least * 1.03)
+        limited = (*WHOLE_NETWORK_LIVE, f"cluster.memory_limit={limit}")
+        planned = plan(limited)[0]
+        assert planned <= limit
+        same, worker, _ = job(path / "limited", limited)
+        near("with a limit", planned, worker)
+        assert same == free, f"{same} with a limit, {free} without"
+
+
+def a_job_that_cannot_fit_is_refused_before_the_start_with_the_number():
+    with empty_cache() as path:
+        sets = (*LAST_LAYER_LIVE, "cluster.memory_limit=50000000")
+        with started(CONFIG, path / "run", sets=sets) as run:
+            line = run.refused("a worker needs", "cluster.memory_limit allows 50000000", "micro_batch")
+        assert int(re.search(r"needs (\d+) bytes", line).group(1)) > 50000000
+        assert not (path / "features").exists() or not list((path / "features").rglob("*.features")), "it began"
+        got = graft("check", CONFIG, "--set", "cluster.memory_limit=50000000")
+        assert got.returncode == 1 and "a worker needs" in got.stderr and "sound" not in got.stdout, got.stdout + got.stderr
+        got = graft("check", CONFIG, "--set", "cluster.memory_limit=2000000000")
+        assert got.returncode == 0 and "sound" in got.stdout, got.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main([
+        the_processes_take_what_was_planned_with_the_last_layer_live,
+        with_the_whole_network_live_too_and_a_limit_changes_no_bit,
+        a_job_that_cannot_fit_is_refused_before_the_start_with_the_number,
+    ]))
