@@ -68,20 +68,32 @@ static bool uses(const struct planner *planner, size_t stage, size_t domain)
     return false;
 }
 
-/* Rows of features of the worker's shards. Of domains that the stage does not learn from, the test samples
- * are asked for where it is evaluated. */
+/* Does the stage ask for features of the part? As the coordinator does (controller_tasks.c): to train, to
+ * judge epochs, and at both ends of the job to test. */
+static bool asks(const struct planner *planner, size_t stage, size_t domain, enum split split)
+{
+    const struct data_config *data = &planner->job->data;
+    size_t test = 0;
+    while (test + 1 < data->domain_count && data->domains[test].labelled)
+        test++;
+    if (split == SPLIT_TEST)
+        return domain == test && (stage == 0 || stage + 1 == planner->job->stage_count);
+    return uses(planner, stage, domain) && (split == SPLIT_TRAIN || data->domains[domain].labelled);
+}
+
+/* Rows of features of the worker's shards. */
 static size_t feature_rows(const struct planner *planner, size_t stage)
 {
     const struct cluster_config *cluster = &planner->job->cluster;
-    bool evaluated = stage == 0 || stage + 1 == planner->job->stage_count;
     size_t rows = 0;
     for (size_t domain = 0; domain < planner->job->data.domain_count; domain++)
-        for (int split = 0; split < SPLIT_COUNT; split++) {
+        for (int k = 0; k < SPLIT_COUNT; k++) {
+            enum split split = (enum split)k;
             size_t variants = split == SPLIT_TRAIN ? planner->job->data.augment.variants : 1;
-            bool asked = uses(planner, stage, domain) || (split == SPLIT_TEST && evaluated);
-            for (uint32_t s = 0; s < cluster->shards && asked; s += cluster->workers)
-                rows += variants * shard_count(planner->manifest, domain, (enum split)split,
-                                               cluster->shards, s);
+            for (uint32_t s = 0; s < cluster->shards && asks(planner, stage, domain, split);
+                 s += cluster->workers)
+                rows +=
+                    variants * shard_count(planner->manifest, domain, split, cluster->shards, s);
         }
     return rows;
 }
