@@ -24,9 +24,17 @@ bool size_add(size_t a, size_t b, size_t *out)
     return true;
 }
 
+static _Atomic size_t calls;
+
+size_t memory_calls(void)
+{
+    return calls;
+}
+
 void *memory_alloc(size_t count, size_t bytes)
 {
     size_t total;
+    calls++;
     if (!size_mul(count, bytes, &total) || !size_add(total, MEMORY_ALIGN - 1, &total))
         return NULL;
     total &= ~(size_t)(MEMORY_ALIGN - 1);

@@ -19,6 +19,9 @@ bool size_add(size_t a, size_t b, size_t *out);
 void *memory_alloc(size_t count, size_t bytes);
 void memory_free(void *memory);
 
+/* Calls of memory_alloc so far, of all threads. */
+size_t memory_calls(void);
+
 /* Call first in main: large pieces go back to the system as soon as they are freed, and do not stay with
  * the process for later. memory_trim: what small ones have left goes back, too (takes milliseconds). */
 void memory_prepare(void);

@@ -215,7 +215,7 @@ static void weight_backward(const struct op_site *site, const float *x, const fl
         depthwise_weight(site, x, dy, dw, db, scratch);
         return;
     }
-    float *spare = (float *)((char *)scratch + conv->weight.scratch_bytes);
+    float *spare = scratch + conv->weight.scratch_bytes / sizeof *scratch;
     const float *const data[] = {x, dy, dw, db == NULL ? spare : db};
     onednn_pass_run(&conv->weight, site->dnn, data, scratch);
 }
