@@ -12,9 +12,13 @@ static const struct command commands[] = {
     {"check", "CONFIG [--set PATH=VALUE]...",
      "Reads configuration, data and model, and says what the job will train and cost.", check_main},
     {"inspect",
-     "CONFIG [--set PATH=VALUE]... | MODEL.onnx [--input CxHxW] [--cut TENSOR] [--pool mean|none] "
+     "CONFIG [--memory] [--set PATH=VALUE]... | MODEL.onnx [--input CxHxW] [--cut TENSOR] [--pool "
+     "mean|none] "
      "[--classes N]",
-     "Prints a network's layers, shapes, parameters and possible freeze boundaries.", inspect_main},
+     "Prints a network's layers, shapes, parameters and possible freeze boundaries; or the memory "
+     "that "
+     "a job needs.",
+     inspect_main},
     {"cache", "list | prune [--max-bytes N[K|M|G]]",
      "Lists the feature cache, or removes what was unused longest.", cache_main},
     {"keys", "", "Prints the reference of all configuration keys.", keys_main},

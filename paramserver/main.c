@@ -2,15 +2,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/memory_sum.h"
 #include "common/base/platform.h"
 #include "common/net/channel.h"
 #include "common/net/lines.h"
 #include "common/net/member.h"
 #include "paramserver/server.h"
+#include "paramserver/server_memory.h"
 
 #define IDLE_MS (SERVER_READY_MS / 2)
 
@@ -122,6 +125,9 @@ int main(int argc, char **argv)
     struct member_options options;
     struct error err = {0};
     platform_prepare(argv);
+    memory_prepare();
+    if (argc > 1 && strcmp(argv[1], "--memory") == 0)
+        return server_memory_main(argc, argv);
     signal(SIGINT,
            SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
     enum status status = member_options_read(argc, argv, "graft-server", &options, &err);
@@ -137,6 +143,8 @@ int main(int argc, char **argv)
         if (driver != NULL)
             member_fail(&driver->member, &err);
     }
+    if (status == OK)
+        log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
     if (driver != NULL) {
         server_destroy(&driver->server);
         lines_close(&driver->servers);

@@ -13,7 +13,7 @@
 #include "worker/data/loader.h"
 #include "worker/engine/trunk.h"
 
-#define TRUNK_BATCH ((size_t)32)
+#define TRUNK_BATCH FEATURES_BATCH
 
 struct features {
     const struct job *job;
@@ -81,6 +81,15 @@ enum status features_create(const struct job *job, const struct manifest *manife
     return OK;
 }
 
+void features_rest(struct features *features)
+{
+    loader_destroy(&features->loader);
+    trunk_destroy(&features->trunk);
+    memory_free(features->inputs);
+    memory_free(features->outputs);
+    features->inputs = features->outputs = NULL;
+}
+
 void features_destroy(struct features **features)
 {
     if (*features == NULL)
@@ -91,10 +100,7 @@ void features_destroy(struct features **features)
         feature_cache_unmap(&f->held[i]);
     memory_free(f->held);
     feature_cache_close(&f->cache);
-    loader_destroy(&f->loader);
-    trunk_destroy(&f->trunk);
-    memory_free(f->inputs);
-    memory_free(f->outputs);
+    features_rest(f);
     memory_free(f);
     *features = NULL;
 }

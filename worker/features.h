@@ -14,6 +14,8 @@
 #include "common/net/link.h"
 #include "worker/data/decoder.h"
 
+#define FEATURES_BATCH ((size_t)32) /* samples that go through the trunk at once */
+
 struct features;
 
 struct features_rows {
@@ -29,6 +31,9 @@ enum status features_create(const struct job *job, const struct manifest *manife
                             struct link_progress *progress, struct features **out,
                             struct error *err) MUST_CHECK;
 void features_destroy(struct features **features);
+
+/* Gives back what computes features: the compiled trunk and the loader. The next miss makes them anew. */
+void features_rest(struct features *features);
 
 /* Rows of a shard; borrowed until features_destroy. Blocks while computing. Errors: ERR_STATE (data
  * changed), ERR_MEMORY, ERR_INPUT (the model cannot be compiled). Samples that could not be read

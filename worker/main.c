@@ -15,6 +15,7 @@
 #include "common/net/channel.h"
 #include "common/net/lines.h"
 #include "common/net/member.h"
+#include "worker/memory_plan.h"
 #include "worker/stage.h"
 #include "worker/worker.h"
 
@@ -31,6 +32,7 @@ struct driver {
     struct decoder *decoder;
     struct stage *stages[JOB_STAGES_MAX];
     struct stage *stage; /* of the current task */
+    size_t activations_max[JOB_STAGES_MAX];
     struct worker worker;
     struct lines servers;
     uint64_t peers[LINES_MAX]; /* positions in the view: push_route's servers */
@@ -103,9 +105,13 @@ static enum status open_stage(struct driver *driver, uint32_t index, struct erro
     enum status status = OK;
     if (*stage == NULL)
         status = stage_open(driver->member.job, driver->model, driver->manifest, index,
-                            driver->decoder, link_counters(driver->member.link), stage, err);
-    if (status == OK)
-        driver->stage = *stage;
+                            driver->decoder, link_counters(driver->member.link),
+                            driver->activations_max[index], stage, err);
+    if (status != OK)
+        return status;
+    if (driver->stage != NULL && driver->stage != *stage)
+        stage_rest(driver->stage, false);
+    driver->stage = *stage;
     return status;
 }
 
@@ -133,6 +139,13 @@ static enum status take_partitions(struct driver *driver, const struct message_t
     return OK;
 }
 
+/* Of the task before: features are computed before training and predicting. */
+static void give_back(struct driver *driver, const struct message_task *task)
+{
+    if (task->kind != TASK_PREPARE && task->kind != TASK_SHOW)
+        stage_rest(driver->stage, true);
+}
+
 static enum status take_task(struct driver *driver, struct error *err)
 {
     const struct message *message = &driver->received.message;
@@ -145,6 +158,8 @@ static enum status take_task(struct driver *driver, struct error *err)
     if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
         status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
                                        driver->received.frames[0].bytes, err);
+    if (status == OK)
+        give_back(driver, task);
     if (status == OK && message->generation != driver->worker.generation)
         status = stage_forget(driver->stage, err);
     if (status != OK)
@@ -329,11 +344,12 @@ static enum status forward(struct driver *driver, const struct worker_action *ac
     return trainer_forward(driver->stage->trainer, action->shard, step, err);
 }
 
-static void backward(struct driver *driver, const struct worker_action *action)
+static enum status backward(struct driver *driver, const struct worker_action *action,
+                            struct error *err)
 {
     const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
-    trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics);
     link_counters(driver->member.link)->samples += config->micro_batch * config->domain_count;
+    return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
 
 static enum status say_ready(struct driver *driver, struct error *err)
@@ -365,8 +381,7 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
     case ACTION_FORWARD:
         return forward(driver, action, err);
     case ACTION_BACKWARD:
-        backward(driver, action);
-        return OK;
+        return backward(driver, action, err);
     case ACTION_PUSH_STATISTICS:
         stage_push(driver->stage, false, &route, action->version, outbox);
         return OK;
@@ -415,6 +430,21 @@ static enum status work(struct driver *driver, struct error *err)
 
 /* ---- start and end ---- */
 
+static enum status plan_memory(struct driver *driver, struct error *err)
+{
+    const struct job *job = driver->member.job;
+    struct memory_plan plan;
+    for (size_t i = 0; i < JOB_STAGES_MAX; i++)
+        driver->activations_max[i] = SIZE_MAX;
+    memory_trim();
+    if (job->cluster.memory_limit == 0)
+        return OK;
+    enum status status =
+        memory_plan_make(job, driver->manifest, driver->model, job->cluster.servers, &plan, err);
+    memcpy(driver->activations_max, plan.activations_max, sizeof driver->activations_max);
+    return status;
+}
+
 static enum status open_job(struct driver *driver, struct error *err)
 {
     const struct job *job = driver->member.job;
@@ -422,6 +452,8 @@ static enum status open_job(struct driver *driver, struct error *err)
     if (status == OK)
         status = model_open(&job->model, &job->data.preprocess, job->data.class_count,
                             &driver->model, err);
+    if (status == OK)
+        status = plan_memory(driver, err);
     if (status == OK)
         status = decoder_open(job, driver->manifest, &driver->decoder, err);
     if (status != OK)
@@ -466,6 +498,9 @@ int main(int argc, char **argv)
     struct member_options options;
     struct error err = {0};
     platform_prepare(argv);
+    memory_prepare();
+    if (argc > 1 && strcmp(argv[1], "--memory") == 0)
+        return memory_plan_main(argc, argv);
     signal(SIGINT,
            SIG_IGN); /* Ctrl-C reaches the whole group; the coordinator decides and tells us */
     enum status status = member_options_read(argc, argv, "graft-worker", &options, &err);
@@ -481,6 +516,8 @@ int main(int argc, char **argv)
         if (driver != NULL)
             member_fail(&driver->member, &err);
     }
+    if (status == OK)
+        log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
     if (driver != NULL)
         close_driver(driver);
     return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -38,7 +38,8 @@ enum status stage_forget(struct stage *stage, struct error *err)
 
 enum status stage_open(const struct job *job, const struct model *model,
                        const struct manifest *manifest, size_t index, struct decoder *decoder,
-                       struct link_progress *progress, struct stage **out, struct error *err)
+                       struct link_progress *progress, size_t activations_max, struct stage **out,
+                       struct error *err)
 {
     const struct stage_config *config = &job->stages[index];
     struct stage *stage = memory_alloc(1, sizeof *stage);
@@ -55,8 +56,8 @@ enum status stage_open(const struct job *job, const struct model *model,
         status =
             features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
     if (status == OK)
-        status = trainer_create(job, manifest, stage->plan, index, stage->features, &stage->trainer,
-                                err);
+        status = trainer_create(job, manifest, stage->plan, index, stage->features, activations_max,
+                                &stage->trainer, err);
     if (status == OK)
         status = stage_forget(stage, err);
     if (status != OK) {
@@ -65,6 +66,14 @@ enum status stage_open(const struct job *job, const struct model *model,
     }
     *out = stage;
     return OK;
+}
+
+void stage_rest(struct stage *stage, bool prepared)
+{
+    features_rest(stage->features);
+    if (!prepared)
+        trainer_rest(stage->trainer);
+    memory_trim();
 }
 
 void stage_close(struct stage **stage)

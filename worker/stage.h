@@ -33,11 +33,14 @@ struct stage {
     struct push_slice metric_slice;
 };
 
-/* All pointers are borrowed. */
+/* All pointers are borrowed. activations_max: bytes (trainer.h). */
 enum status stage_open(const struct job *job, const struct model *model,
                        const struct manifest *manifest, size_t index, struct decoder *decoder,
-                       struct link_progress *progress, struct stage **out,
+                       struct link_progress *progress, size_t activations_max, struct stage **out,
                        struct error *err) MUST_CHECK;
+/* Another stage is in work, or (`prepared`) this one's features are all there: gives back what is not
+ * needed meanwhile. */
+void stage_rest(struct stage *stage, bool prepared);
 void stage_close(struct stage **stage);
 
 /* Forgets weights and statistics: the servers were loaded anew. */

@@ -45,7 +45,9 @@ struct trainer {
     struct coral *coral; /* NULL: off */
     bool coral_begun;
     size_t coral_source, coral_target; /* slots */
-    struct flight *flights;            /* [shard, slot], made on first use */
+    bool overlap; /* a loss looks at the whole step: all go forward before one goes back */
+    struct flight *flights; /* overlap: [shard, slot], else one; made on first use */
+    uint32_t step;
     struct mix_grid grid;
     struct reduction *sums[3][JOB_DOMAINS_MAX];
     uint32_t *scratch;   /* [largest shard] */
@@ -78,6 +80,11 @@ static enum status create_sums(struct trainer *trainer, struct error *err)
     return OK;
 }
 
+static size_t flight_count(const struct trainer *trainer)
+{
+    return trainer->overlap ? trainer->job->cluster.shards * trainer->stage->domain_count : 1;
+}
+
 static enum status create_room(struct trainer *trainer, struct error *err)
 {
     const struct stage_config *stage = trainer->stage;
@@ -101,8 +108,7 @@ static enum status create_room(struct trainer *trainer, struct error *err)
     trainer->dlogits = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
     trainer->dhidden = memory_alloc(batch * trainer->plan->model->feature_count, sizeof(float));
     trainer->moments = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
-    trainer->flights =
-        memory_alloc(trainer->job->cluster.shards * stage->domain_count, sizeof *trainer->flights);
+    trainer->flights = memory_alloc(flight_count(trainer), sizeof *trainer->flights);
     all &= trainer->scratch && trainer->positions && trainer->taken && trainer->targets &&
            trainer->gradient && trainer->dlogits && trainer->dhidden && trainer->moments &&
            trainer->flights;
@@ -122,9 +128,19 @@ static enum status create_coral(struct trainer *trainer, struct error *err)
                         &trainer->coral, err);
 }
 
+struct head_room trainer_head_room(const struct job *job, const struct layout *layout, size_t stage,
+                                   size_t bytes_max)
+{
+    size_t shards = (job->cluster.shards - 1) / job->cluster.workers + 1;
+    bool overlap = layout->statistic_count > 0;
+    return (struct head_room){.overlap = overlap,
+                              .tapes = overlap ? shards * job->stages[stage].domain_count : 1,
+                              .bytes_max = bytes_max};
+}
+
 enum status trainer_create(const struct job *job, const struct manifest *manifest,
                            const struct plan *plan, size_t stage, struct features *features,
-                           struct trainer **out, struct error *err)
+                           size_t bytes_max, struct trainer **out, struct error *err)
 {
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
     if (trainer == NULL)
@@ -136,6 +152,8 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     trainer->stage_index = stage;
     trainer->source = features;
     trainer->layout = layout_of(plan, trainer->stage);
+    trainer->overlap = trainer->layout.statistic_count > 0;
+    const struct head_room room = trainer_head_room(job, &trainer->layout, stage, bytes_max);
     for (size_t slot = 0; slot < trainer->stage->domain_count; slot++)
         trainer->domains[slot] = (size_t)job_domain_index(job, trainer->stage->domains[slot]);
     enum status status = create_room(trainer, err);
@@ -146,7 +164,7 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     if (status == OK)
         status = create_coral(trainer, err);
     if (status == OK)
-        status = head_create(plan, trainer->stage->micro_batch, &trainer->head, err);
+        status = head_create(plan, trainer->stage->micro_batch, &room, &trainer->head, err);
     if (status != OK) {
         trainer_destroy(&trainer);
         return status;
@@ -155,17 +173,25 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     return OK;
 }
 
+void trainer_rest(struct trainer *trainer)
+{
+    for (size_t i = 0; trainer->flights != NULL && i < flight_count(trainer); i++) {
+        struct flight *flight = &trainer->flights[i];
+        tape_destroy(&flight->tape);
+        memory_free(flight->features);
+        memory_free(flight->targets);
+        *flight = (struct flight){0};
+    }
+    if (trainer->head != NULL)
+        head_rest(trainer->head);
+}
+
 void trainer_destroy(struct trainer **trainer)
 {
     if (*trainer == NULL)
         return;
     struct trainer *t = *trainer;
-    size_t flights = t->job->cluster.shards * t->stage->domain_count;
-    for (size_t i = 0; t->flights != NULL && i < flights; i++) {
-        tape_destroy(&t->flights[i].tape);
-        memory_free(t->flights[i].features);
-        memory_free(t->flights[i].targets);
-    }
+    trainer_rest(t);
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
             reduction_destroy(&t->sums[s][slot]);
@@ -228,7 +254,8 @@ const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer
 static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t slot,
                                struct flight **out, struct error *err)
 {
-    struct flight *flight = &trainer->flights[shard * trainer->stage->domain_count + slot];
+    size_t at = trainer->overlap ? shard * trainer->stage->domain_count + slot : 0;
+    struct flight *flight = &trainer->flights[at];
     size_t batch = trainer->stage->micro_batch;
     *out = flight;
     if (flight->tape != NULL)
@@ -351,28 +378,35 @@ static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard,
     reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
 }
 
+static enum status forward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
+                                struct flight **out, struct error *err)
+{
+    struct features_rows rows;
+    enum status status = take_flight(trainer, shard, slot, out, err);
+    if (status == OK)
+        status =
+            features_get(trainer->source, trainer->domains[slot], SPLIT_TRAIN, shard, &rows, err);
+    if (status != OK)
+        return status;
+    struct flight *flight = *out;
+    size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index, slot,
+                                     shard, trainer->step, trainer->scratch, trainer->positions);
+    gather(trainer, slot, shard, trainer->step, &rows, count, flight);
+    return flight->count == 0
+               ? OK
+               : head_forward(trainer->head, flight->tape, flight->features, flight->count, err);
+}
+
 enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step,
                             struct error *err)
 {
-    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
+    trainer->step = step;
+    for (size_t slot = 0; trainer->overlap && slot < trainer->stage->domain_count; slot++) {
         struct flight *flight;
-        struct features_rows rows;
-        enum status status = take_flight(trainer, shard, slot, &flight, err);
-        if (status == OK)
-            status = features_get(trainer->source, trainer->domains[slot], SPLIT_TRAIN, shard,
-                                  &rows, err);
+        enum status status = forward_slot(trainer, shard, slot, &flight, err);
         if (status != OK)
             return status;
-        size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index,
-                                         slot, shard, step, trainer->scratch, trainer->positions);
-        gather(trainer, slot, shard, step, &rows, count, flight);
-        if (flight->count > 0)
-            status =
-                head_forward(trainer->head, flight->tape, flight->features, flight->count, err);
-        if (status != OK)
-            return status;
-        if (trainer->layout.statistic_count > 0)
-            add_statistics(trainer, slot, shard, flight);
+        add_statistics(trainer, slot, shard, flight);
     }
     return OK;
 }
@@ -457,26 +491,34 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_
     return trainer->dhidden;
 }
 
-void trainer_backward(struct trainer *trainer, uint32_t shard, const struct statistics *statistics)
+static void backward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
+                          const struct flight *flight, const struct statistics *statistics)
 {
+    double metrics[TERM_COUNT * METRIC_COUNT] = {0};
+    memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
+    if (flight->count > 0) {
+        output_losses(trainer, slot, flight, statistics, metrics);
+        const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
+        head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
+    }
+    reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count, trainer->gradient);
+    reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
+}
+
+enum status trainer_backward(struct trainer *trainer, uint32_t shard,
+                             const struct statistics *statistics, struct error *err)
+{
+    enum status status = OK;
     if (trainer->coral != NULL && !trainer->coral_begun)
         begin_coral(trainer, statistics);
-    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
-        const struct flight *flight =
-            &trainer->flights[shard * trainer->stage->domain_count + slot];
-        double metrics[TERM_COUNT * METRIC_COUNT] = {0};
-        CHECK(flight->tape != NULL);
-        memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
-        if (flight->count > 0) {
-            output_losses(trainer, slot, flight, statistics, metrics);
-            const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
-            head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits,
-                          trainer->gradient);
-        }
-        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count,
-                      trainer->gradient);
-        reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
+    for (size_t slot = 0; slot < trainer->stage->domain_count && status == OK; slot++) {
+        struct flight *flight;
+        status = trainer->overlap ? take_flight(trainer, shard, slot, &flight, err)
+                                  : forward_slot(trainer, shard, slot, &flight, err);
+        if (status == OK)
+            backward_slot(trainer, shard, slot, flight, statistics);
     }
+    return status;
 }
 
 /* ---- predict ---- */

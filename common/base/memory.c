@@ -1,6 +1,9 @@
 #include "common/base/memory.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 
 bool size_mul(size_t a, size_t b, size_t *out)
@@ -21,9 +24,17 @@ bool size_add(size_t a, size_t b, size_t *out)
     return true;
 }
 
+static _Atomic size_t calls;
+
+size_t memory_calls(void)
+{
+    return calls;
+}
+
 void *memory_alloc(size_t count, size_t bytes)
 {
     size_t total;
+    calls++;
     if (!size_mul(count, bytes, &total) || !size_add(total, MEMORY_ALIGN - 1, &total))
         return NULL;
     total &= ~(size_t)(MEMORY_ALIGN - 1);
@@ -38,6 +49,23 @@ void *memory_alloc(size_t count, size_t bytes)
 void memory_free(void *memory)
 {
     free(memory);
+}
+
+/* Above the blocks of a step's messages (1 MiB), which come and go all the time. */
+#define PIECE_OF_ITS_OWN (4 << 20)
+
+void memory_prepare(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, PIECE_OF_ITS_OWN);
+#endif
+}
+
+void memory_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 char *memory_dup_text(const char *text, size_t limit)

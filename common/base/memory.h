@@ -19,6 +19,14 @@ bool size_add(size_t a, size_t b, size_t *out);
 void *memory_alloc(size_t count, size_t bytes);
 void memory_free(void *memory);
 
+/* Calls of memory_alloc so far, of all threads. */
+size_t memory_calls(void);
+
+/* Call first in main: large pieces go back to the system as soon as they are freed, and do not stay with
+ * the process for later. memory_trim: what small ones have left goes back, too (takes milliseconds). */
+void memory_prepare(void);
+void memory_trim(void);
+
 /* Copy of at most `limit` characters of `text`, owned by the caller; NULL when memory is refused.
  */
 char *memory_dup_text(const char *text, size_t limit);

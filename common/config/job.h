@@ -43,6 +43,7 @@ struct cluster_config {
     uint32_t heartbeat_ms;
     uint32_t death_ms;     /* silence after which a member is declared dead */
     uint32_t join_seconds; /* how long to wait for the first view's members */
+    uint64_t memory_limit; /* bytes of one worker; 0 = none */
     bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
 };
 

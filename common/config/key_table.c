@@ -89,6 +89,11 @@ static const struct key keys[] = {
     WHOLE_LOCAL("cluster.threads", job, cluster.threads, 1, 256, "1",
                 "Compute threads of each worker. All workers must use the same number for bitwise "
                 "equal results."),
+    WHOLE_LOCAL("cluster.memory_limit", job, cluster.memory_limit, 0, BYTES_MAX, "0",
+                "Bytes of memory that a worker may plan with (`graft inspect --memory`; processes "
+                "take up to a tenth more or less); 0: no limit. What does not fit is dropped and "
+                "computed again in backward, with the same result; what cannot fit is refused "
+                "before the start."),
     WHOLE("cluster.shards", job, cluster.shards, 1, JOB_SHARDS_MAX, "8",
           "Fixed shares of the training data. Belongs to the job: results depend on it, but not on "
           "the number of workers. "

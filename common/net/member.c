@@ -22,6 +22,7 @@ enum status member_options_read(int argc, char **argv, const char *program,
                                             {"log", required_argument, NULL, 'l'},
                                             {NULL, 0, NULL, 0}};
     struct member_options got = {.bind = "127.0.0.1"};
+    bool known = true;
     int option;
     opterr = 0;
     while ((option = getopt_long(argc, argv, "c:b:l:", options, NULL)) != -1) {
@@ -32,9 +33,9 @@ enum status member_options_read(int argc, char **argv, const char *program,
         else if (option == 'l')
             got.log = optarg;
         else
-            got.coordinator = NULL, optind = argc + 1;
+            known = false;
     }
-    if (got.coordinator == NULL || optind != argc)
+    if (!known || got.coordinator == NULL || optind != argc)
         return error_set(err, ERR_INPUT,
                          "usage: %s --coordinator tcp://HOST:PORT [--bind HOST] [--log FILE]",
                          program);

@@ -158,7 +158,6 @@ static void print_all(const struct check *check)
     if (bytes > limit)
         printf("warning  the features do not fit: they will be computed anew in each epoch; raise "
                "cache.bytes_max\n");
-    printf("sound\n");
 }
 
 int check_main(int argc, char **argv)
@@ -170,8 +169,16 @@ int check_main(int argc, char **argv)
         if (cli_job_option(argc, argv, &at, &options, &err) != OK)
             return cli_misuse(argv[0], &err);
     enum status status = open_all(&check, &options, &err);
-    if (status == OK)
+    bool limited = false, fits = true;
+    if (status == OK) {
         print_all(&check);
+        limited = check.job->cluster.memory_limit > 0;
+    }
     close_all(&check);
-    return status == OK ? EXIT_SUCCESS : cli_fail(argv[0], &err);
+    fflush(stdout);
+    if (limited)
+        fits = cli_memory("graft-worker", &options) == 0;
+    if (status == OK && fits)
+        printf("sound\n");
+    return status != OK ? cli_fail(argv[0], &err) : fits ? EXIT_SUCCESS : CLI_FAILED;
 }

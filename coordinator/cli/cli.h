@@ -68,6 +68,9 @@ struct cli_job_options {
  * options. */
 enum status cli_job_option(int argc, char **argv, int *at, struct cli_job_options *options,
                            struct error *err) MUST_CHECK;
+/* Runs a member's program to print what memory it will need for the job (only it has the engine to say
+ * so). Its exit status; errors are printed. */
+int cli_memory(const char *program, const struct cli_job_options *options) MUST_CHECK;
 /* job_load of what was collected. ERR_INPUT without a file. */
 enum status cli_job_load(const struct cli_job_options *options, struct job **out,
                          struct error *err) MUST_CHECK;

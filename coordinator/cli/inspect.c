@@ -19,6 +19,7 @@ struct inspect {
     const char *cut;
     const char *pool;
     uint32_t classes;
+    bool memory;
     struct cli_job_options job;
 };
 
@@ -82,7 +83,12 @@ static enum status read_arguments(int argc, char **argv, struct inspect *inspect
 {
     enum status status = OK;
     for (int at = 1; at < argc && status == OK;) {
-        bool taken = false;
+        bool taken = strcmp(argv[at], "--memory") == 0;
+        if (taken) {
+            inspect->memory = true;
+            at++;
+            continue;
+        }
         status = take_option(argc, argv, &at, inspect, &taken, err);
         if (status == OK && !taken)
             status = cli_job_option(argc, argv, &at, &inspect->job, err);
@@ -201,6 +207,16 @@ int inspect_main(int argc, char **argv)
     if (read_arguments(argc, argv, &inspect, &err) != OK)
         return cli_misuse(argv[0], &err);
     bool bare = ends_with(inspect.job.config, ".onnx");
+    if (inspect.memory && bare)
+        return error_set(&err, ERR_INPUT,
+                         "--memory needs a configuration: batches and what is "
+                         "live are said there"),
+               cli_misuse(argv[0], &err);
+    if (inspect.memory)
+        return cli_memory("graft-worker", &inspect.job) != 0 ||
+                       cli_memory("graft-server", &inspect.job) != 0
+                   ? CLI_FAILED
+                   : EXIT_SUCCESS;
     enum status status =
         bare ? open_bare(&inspect, &model, &err) : open_configured(&inspect, &model, &err);
     if (status != OK && bare)

@@ -229,7 +229,7 @@ static void create(struct bench *b, char **argv, int live_count)
     must(model_open(&config, &sample, CLASSES, &b->model, &err));
     must(plan_create(b->model, &live, &b->plan, &err));
     must(trunk_create(b->plan, b->batch, &b->trunk, &err));
-    must(head_create(b->plan, b->batch, &b->head, &err));
+    must(head_create(b->plan, b->batch, NULL, &b->head, &err));
     must(tape_create(b->head, &b->tape, &err));
     size_t features = b->batch * b->plan->boundary_elements;
     b->inputs = floats(b->batch * b->model->input_elements);

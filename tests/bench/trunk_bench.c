@@ -90,7 +90,7 @@ static void time_head(const struct plan *plan, size_t batch)
 {
     struct head *head = NULL;
     struct tape *tape = NULL;
-    must(head_create(plan, batch, &head, &err));
+    must(head_create(plan, batch, NULL, &head, &err));
     must(tape_create(head, &tape, &err));
     float *live = calloc(plan->live_elements, sizeof *live),
           *gradient = calloc(plan->live_elements, sizeof *live);

@@ -72,7 +72,7 @@ static void open_training(struct training *t, struct model *model, const char *i
     float *samples = room(t->batch * model->input_elements, sizeof *samples);
     struct trunk *trunk = NULL;
     must(plan_create(model, everything, &t->plan, &err));
-    must(head_create(t->plan, t->batch, &t->head, &err));
+    must(head_create(t->plan, t->batch, NULL, &t->head, &err));
     must(tape_create(t->head, &t->tape, &err));
     must(trunk_create(t->plan, t->batch, &trunk, &err));
     transfer(inputs, "rb", samples, t->batch * model->input_elements * sizeof *samples);

@@ -49,7 +49,7 @@ static inline struct bench bench_on(struct model *model, const char *pattern, si
                     &(struct live_config){
                         .patterns = &pattern, .pattern_count = pattern != NULL, .last_blocks = 0},
                     &b.plan, &b.err) != OK ||
-        head_create(b.plan, batch_max, &b.head, &b.err) != OK ||
+        head_create(b.plan, batch_max, NULL, &b.head, &b.err) != OK ||
         tape_create(b.head, &b.tape, &b.err) != OK)
         fail_msg("%s", b.err.text);
     b.live = calloc(b.plan->live_elements, sizeof *b.live);

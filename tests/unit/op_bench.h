@@ -205,10 +205,21 @@ static inline struct bench *bench_of(enum op op, const struct attributes *attrib
     return bench;
 }
 
+/* What backward is said not to read is gone by then. */
+static inline void bench_forget(struct bench *bench)
+{
+    for (size_t k = 0; k < bench->site.input_count; k++)
+        for (size_t i = 0; i < bench->elements[k] && !op_reads(&bench->site, k); i++)
+            bench->x[k][i] = NAN;
+    for (size_t i = 0; i < bench->outputs && !op_reads(&bench->site, OP_OUTPUT); i++)
+        bench->y[i] = NAN;
+}
+
 /* Both directions, toward every input that a gradient passes to; takes the bench-> */
 static inline void bench_check(struct bench *bench)
 {
     check_forward(bench);
+    bench_forget(bench);
     if (op_kernel(bench->site.node->op)->backward != NULL)
         bench_backward(bench);
     for (size_t k = 0; k < bench->site.input_count; k++)

@@ -55,7 +55,8 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
     if (worker->stages[task->stage] == NULL)
         sim_check(sim,
                   stage_open(world->job, world->worker_model, world->blind, task->stage,
-                             world->decoder, &worker->progress, &worker->stages[task->stage], &err),
+                             world->decoder, &worker->progress, SIZE_MAX,
+                             &worker->stages[task->stage], &err),
                   &err);
     worker->stage = worker->stages[task->stage];
     sim_worker_owners(member, task);
@@ -249,7 +250,8 @@ static void sim_worker_act(struct sim_member *member)
                   &err);
         break;
     case ACTION_BACKWARD:
-        trainer_backward(stage->trainer, action.shard, stage->statistics);
+        sim_check(member->sim,
+                  trainer_backward(stage->trainer, action.shard, stage->statistics, &err), &err);
         break;
     case ACTION_PUSH_STATISTICS:
     case ACTION_PUSH_GRADIENTS:

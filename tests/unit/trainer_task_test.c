@@ -150,7 +150,7 @@ static void open_scene(const struct scene *scene)
     DO(decoder_open(job, manifest, &decoder, &err));
     DO(plan_create(model, &stage()->live, &plan, &err));
     DO(features_create(job, manifest, plan, decoder, &progress, &features, &err));
-    DO(trainer_create(job, manifest, plan, 0, features, &trainer, &err));
+    DO(trainer_create(job, manifest, plan, 0, features, SIZE_MAX, &trainer, &err));
     assert_int_equal(plan->live_elements, HEAD_LIVE + (scene->frozen ? 0 : INPUTS));
 }
 
@@ -389,7 +389,7 @@ static void run_step(uint32_t step, const float *live)
         DO(trainer_forward(trainer, shard, step, &err));
     take_statistics(&layout, statistics, step);
     for (uint32_t shard = 0; shard < SHARDS; shard++)
-        trainer_backward(trainer, shard, statistics);
+        DO(trainer_backward(trainer, shard, statistics, &err));
     statistics_destroy(&statistics);
 }
 

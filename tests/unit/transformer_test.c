@@ -74,7 +74,7 @@ static void what_cannot_learn_is_refused(void **state)
     assert_int_equal(plan_create(direct, &live, &plan, &err), ERR_INPUT);
     assert_non_null(strstr(err.text, "matches no parameter"));
     assert_int_equal(plan_create(through, &live, &plan, &err), OK);
-    assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_SUPPORT);
+    assert_int_equal(head_create(plan, BATCH, NULL, &head, &err), ERR_SUPPORT);
     assert_non_null(strstr(err.text, "threshold cannot learn"));
     plan_destroy(&plan);
     model_destroy(&direct);
@@ -188,7 +188,7 @@ static void whole_numbers_that_float32_cannot_hold_are_refused(void **state)
                 &(struct live_config){.patterns = &pattern, .pattern_count = 1, .last_blocks = 0},
                 &plan, &err),
             OK);
-        assert_int_equal(head_create(plan, BATCH, &head, &err), ERR_INPUT);
+        assert_int_equal(head_create(plan, BATCH, NULL, &head, &err), ERR_INPUT);
         assert_non_null(strstr(err.text, "constant constant holds"));
         plan_destroy(&plan);
         model_destroy(&model);

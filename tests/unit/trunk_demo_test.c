@@ -82,7 +82,7 @@ static void trunk_and_head_together_equal_the_plain_graph(void **state)
         struct error err;
         float *features = run_trunk(plan, inputs, 2),
               *live = calloc(plan->live_elements, sizeof *live);
-        assert_int_equal(head_create(plan, 2, &head, &err), OK);
+        assert_int_equal(head_create(plan, 2, NULL, &head, &err), OK);
         assert_int_equal(tape_create(head, &tape, &err), OK);
         plan_initial(plan, 1, live);
         head_set_weights(head, live);

@@ -7,7 +7,9 @@
 #ifndef GRAFT_WORKER_ENGINE_HEAD_H
 #define GRAFT_WORKER_ENGINE_HEAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/error.h"
 #include "common/model/plan.h"
@@ -15,17 +17,45 @@
 struct head;
 struct tape;
 
+/* What the head may do with memory. */
+struct head_room {
+    bool overlap; /* several tapes are between forward and backward at once; else one at a time */
+    size_t tapes; /* how many there will be */
+    size_t bytes_max; /* of head_bytes: work + tapes · tape */
+};
+
 /* Errors: ERR_MEMORY; ERR_SUPPORT for a live parameter that no gradient can reach; those of
- * constants.h. */
-enum status head_create(const struct plan *plan, size_t batch_max, struct head **out,
-                        struct error *err) MUST_CHECK;
+ * constants.h. `room` NULL: overlap, no limit. When bytes_max asks for it, values are computed again in
+ * backward (tape_plan.h), as few as possible; when even that does not fit, the head is the smallest
+ * possible one: the caller compares head_bytes. */
+enum status head_create(const struct plan *plan, size_t batch_max, const struct head_room *room,
+                        struct head **out, struct error *err) MUST_CHECK;
 void head_destroy(struct head **head);
+
+struct head_bytes {
+    size_t work;      /* activations, gradients, scratch of the micro-batch in work */
+    size_t tape;      /* what each tape keeps over the turn */
+    size_t weights;   /* the live ones */
+    size_t operators; /* that compute a value */
+    size_t forwards;  /* times that they do so in a micro-batch's forward and backward */
+};
+struct head_bytes head_bytes(const struct head *head);
+
+/* Counted since creation: kernels called forward and backward, gradients that they were asked for. */
+struct head_work {
+    uint64_t forwards, backwards, gradients;
+};
+struct head_work head_work(const struct head *head);
 
 /* Copies live[live_elements] in; later forwards use it. */
 void head_set_weights(struct head *head, const float *live);
 
-enum status tape_create(const struct head *head, struct tape **out, struct error *err) MUST_CHECK;
+/* The head's working memory is taken with the first tape. */
+enum status tape_create(struct head *head, struct tape **out, struct error *err) MUST_CHECK;
 void tape_destroy(struct tape **tape);
+
+/* Gives the working memory back; only without tapes. */
+void head_rest(struct head *head);
 
 /* features [count, boundary_elements], count ≤ batch_max; features must stay unchanged until the
  * backward, and as long as tape_hidden is read (with nothing pretrained live it points into them).
@@ -39,7 +69,7 @@ const float *tape_hidden(const struct tape *tape);
 const float *tape_logits(const struct tape *tape);
 
 /* dlogits [count, K] and dhidden [count, d] (either may be NULL = zero) are the gradients of a SUM
- * of losses. Accumulates: gradient[live_elements] += d(sum)/d(live). */
+ * of losses. Once for each forward, unless the room says overlap. Accumulates: gradient[live_elements] += d(sum)/d(live). */
 void head_backward(struct head *head, struct tape *tape, const float *dhidden, const float *dlogits,
                    float *gradient);
 

@@ -159,6 +159,12 @@ enum status onednn_init(struct onednn *out, struct error *err)
         status =
             onednn_check(dnnl_stream_create(&out->stream, out->engine, dnnl_stream_default_flags),
                          "a stream", err);
+    if (status == OK)
+        status = onednn_check(dnnl_primitive_attr_create(&out->frugal), "attributes", err);
+    if (status == OK)
+        status = onednn_check(
+            dnnl_primitive_attr_set_scratchpad_mode(out->frugal, dnnl_scratchpad_mode_user),
+            "attributes", err);
     return status;
 }
 
@@ -168,6 +174,8 @@ void onednn_deinit(struct onednn *dnn)
         next = layout->next;
         layout_destroy(layout);
     }
+    if (dnn->frugal != NULL)
+        dnnl_primitive_attr_destroy(dnn->frugal);
     if (dnn->stream != NULL)
         dnnl_stream_destroy(dnn->stream);
     if (dnn->engine != NULL)

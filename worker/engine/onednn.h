@@ -19,6 +19,7 @@
 struct onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    dnnl_primitive_attr_t frugal;  /* attributes: scratch memory is the caller's */
     struct onednn_layout *layouts; /* all that were made; the first is none, so that a const struct
                                       onednn can add */
 };

@@ -55,7 +55,8 @@ struct tile {
     float *arena, *scratch;
     size_t arena_bytes;
     void **owned; /* reordered weights */
-    size_t owned_count, owned_room;
+    size_t owned_count, owned_room, owned_bytes;
+    size_t scratch_bytes;
     void *program, *constants, *fusion; /* kept for the nodes and constants that steps point to */
 };
 

@@ -240,6 +240,7 @@ enum status tile_build_weights(struct tile_builder *builder, const struct onednn
         return no_memory(builder);
     }
     tile->owned[tile->owned_count++] = memory;
+    tile->owned_bytes += onednn_bytes(to);
     enum status status = onednn_call_reorder(&reorder, &tile->dnn, from, to, builder->err);
     if (status == OK) {
         onednn_call_set(&reorder, DNNL_ARG_FROM, data);
@@ -356,6 +357,7 @@ static enum status settle(struct tile *tile, struct error *err)
     for (size_t i = 0; i < tile->step_count; i++)
         if (tile->steps[i].site.scratch_elements > scratch)
             scratch = tile->steps[i].site.scratch_elements;
+    tile->scratch_bytes = scratch * sizeof *tile->scratch;
     tile->arena = memory_alloc(tile->arena_bytes, 1);
     tile->scratch = memory_alloc(scratch, sizeof *tile->scratch);
     if (tile->arena == NULL || tile->scratch == NULL)

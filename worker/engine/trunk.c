@@ -61,6 +61,12 @@ void trunk_destroy(struct trunk **trunk)
     *trunk = NULL;
 }
 
+struct trunk_bytes trunk_bytes(const struct trunk *trunk)
+{
+    const struct tile *tile = trunk->tile;
+    return (struct trunk_bytes){tile->arena_bytes + tile->scratch_bytes, tile->owned_bytes};
+}
+
 static enum status check(const struct tile *tile, struct error *err)
 {
     enum status status = OK;

@@ -21,6 +21,13 @@ enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **o
                          struct error *err) MUST_CHECK;
 void trunk_destroy(struct trunk **trunk);
 
+/* What it takes for itself. */
+struct trunk_bytes {
+    size_t work;    /* activations and scratch of the samples in work */
+    size_t weights; /* copies, as the kernels like them */
+};
+struct trunk_bytes trunk_bytes(const struct trunk *trunk);
+
 /* inputs [batch, input…] → features [batch, boundary_elements], overwritten. No heap call. Errors:
  * ERR_INPUT for an index outside its axis (a token that the network does not know). */
 enum status trunk_run(struct trunk *trunk, const float *inputs, float *features,

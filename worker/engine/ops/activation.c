@@ -11,8 +11,9 @@ static inline float bound(float v, float low, float high)
     return v > high || low > high ? high : v < low ? low : v;
 }
 
-UNARY_KERNEL(clip, bound(p, low, high), p > low && p < high ? 1.0f : 0.0f)
-UNARY_KERNEL(relu, p > 0 ? p : 0, p > 0 ? 1.0f : 0.0f)
+/* By the output where that tells as much: the next layer keeps it anyway, and the input can go. */
+UNARY_KERNEL(clip, bound(p, low, high), r > low && r < high ? 1.0f : 0.0f)
+UNARY_KERNEL(relu, p > 0 ? p : 0, r > 0 ? 1.0f : 0.0f)
 UNARY_KERNEL(leaky_relu, p > 0 ? p : alpha * p, p > 0 ? 1.0f : alpha)
 UNARY_KERNEL(sigmoid, curve_sigmoid(p), r *(1 - r))
 UNARY_KERNEL(tanh, curve_tanh(p), 1 - r * r)

@@ -6,6 +6,7 @@
 #include "worker/engine/onednn_pass.h"
 #include "worker/engine/ops/depthwise.h"
 #include "worker/engine/ops/op.h"
+#include "worker/engine/ops/sums.h"
 
 struct conv {
     struct onednn_pass forward, data, weight;
@@ -36,7 +37,7 @@ static enum status describe_pass(const struct op_site *site, const struct conv *
     struct onednn_operation operation =
         onednn_convolution(site->dnn, pass, &site->node->attributes, &x, &w, &y, conv->has_bias);
     operation.forward = forward;
-    return onednn_describe(site->dnn, &operation, NULL,
+    return onednn_describe(site->dnn, &operation, site->dnn->frugal,
                            forward == NULL ? "a convolution" : "a convolution's gradient", out,
                            err);
 }
@@ -82,8 +83,8 @@ static enum status create_pointwise_data(const struct op_site *site, struct conv
     const struct shape x = op_picture(&site->x_shape[0]), y = op_picture(&site->y_shape);
     const struct onednn_operation operation = onednn_convolution(
         site->dnn, dnnl_forward_inference, &site->node->attributes, &y, &turned, &x, false);
-    enum status status =
-        onednn_describe(site->dnn, &operation, NULL, "a convolution's gradient", &primitive, err);
+    enum status status = onednn_describe(site->dnn, &operation, site->dnn->frugal,
+                                         "a convolution's gradient", &primitive, err);
     if (status == OK)
         status = onednn_pass_init(&conv->data, site->dnn, primitive, operands, 3, err);
     return status;
@@ -121,9 +122,9 @@ static enum status create_weight(const struct op_site *site, struct conv *conv,
     return status;
 }
 
-static bool wants_weight(const struct op_site *site, const struct conv *conv)
+static bool wants_bias(const struct op_site *site, const struct conv *conv)
 {
-    return site->wanted[1] || (conv->has_bias && site->wanted[2]);
+    return conv->has_bias && site->wanted[2];
 }
 
 static enum status create_backward(const struct op_site *site, struct conv *conv, struct error *err)
@@ -135,7 +136,7 @@ static enum status create_backward(const struct op_site *site, struct conv *conv
     if (site->wanted[0])
         status = is_pointwise(site) ? create_pointwise_data(site, conv, err)
                                     : create_data(site, conv, forward, err);
-    if (status == OK && wants_weight(site, conv) && !depthwise_fits(site))
+    if (status == OK && site->wanted[1] && !depthwise_fits(site))
         status = create_weight(site, conv, forward, err);
     dnnl_primitive_desc_destroy(forward);
     return status;
@@ -167,40 +168,71 @@ static enum status conv_create(struct op_site *site, struct error *err)
     return status;
 }
 
-/* oneDNN gives weight and bias gradients together; the one that is not wanted goes to scratch. */
+/* The bias gradient that oneDNN gives beside the weight's, if nobody wants it. */
+static size_t spare_bias(const struct op_site *site)
+{
+    return (size_t)site->y_shape.dims[1] * sizeof(float) + MEMORY_ALIGN;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static size_t conv_scratch(const struct op_site *site)
 {
-    size_t gradients = op_elements(&site->x_shape[1]) + (size_t)site->y_shape.dims[1];
+    const struct conv *conv = site->state;
+    size_t bytes = larger(conv->forward.scratch_bytes, conv->data.scratch_bytes);
+    bytes = larger(bytes, conv->weight.scratch_bytes + spare_bias(site));
     size_t sums = depthwise_fits(site) ? depthwise_scratch(site) : 0;
-    return gradients > sums ? gradients : sums;
+    return larger(bytes / sizeof(float) + 1, sums);
 }
 
 OP_FORWARD(conv_forward)
 {
     struct conv *conv = site->state;
     const float *const data[] = {x[0], x[1], y, conv->has_bias ? x[2] : NULL};
-    (void)scratch;
-    onednn_pass_run(&conv->forward, site->dnn, data);
+    onednn_pass_run(&conv->forward, site->dnn, data, scratch);
+}
+
+static void bias_backward(const struct op_site *site, const float *dy, float *db)
+{
+    const struct shape y = op_picture(&site->y_shape);
+    size_t channels = (size_t)y.dims[1], n = (size_t)(y.dims[2] * y.dims[3]);
+    for (size_t c = 0; c < channels; c++) {
+        double sum = 0;
+        for (size_t s = 0; s < (size_t)y.dims[0]; s++)
+            sum += sums_row(dy + (s * channels + c) * n, n);
+        db[c] = (float)sum;
+    }
+}
+
+static void weight_backward(const struct op_site *site, const float *x, const float *dy, float *dw,
+                            float *db, float *scratch)
+{
+    struct conv *conv = site->state;
+    if (depthwise_fits(site)) {
+        depthwise_weight(site, x, dy, dw, db, scratch);
+        return;
+    }
+    float *spare = scratch + conv->weight.scratch_bytes / sizeof *scratch;
+    const float *const data[] = {x, dy, dw, db == NULL ? spare : db};
+    onednn_pass_run(&conv->weight, site->dnn, data, scratch);
 }
 
 OP_BACKWARD(conv_backward)
 {
     struct conv *conv = site->state;
+    float *db = wants_bias(site, conv) ? dx[2] : NULL;
     (void)y;
     if (site->wanted[0]) {
         const float *const data[] = {dy, x[1], dx[0]};
-        onednn_pass_run(&conv->data, site->dnn, data);
+        onednn_pass_run(&conv->data, site->dnn, data, scratch);
     }
-    if (wants_weight(site, conv) && depthwise_fits(site)) {
-        depthwise_weight(site, x[0], dy, site->wanted[1] ? dx[1] : NULL,
-                         conv->has_bias && site->wanted[2] ? dx[2] : NULL, scratch);
-    } else if (wants_weight(site, conv)) {
-        const float *dw = site->wanted[1] ? dx[1] : scratch;
-        const float *db =
-            conv->has_bias && site->wanted[2] ? dx[2] : scratch + op_elements(&site->x_shape[1]);
-        const float *const data[] = {x[0], dy, dw, db};
-        onednn_pass_run(&conv->weight, site->dnn, data);
-    }
+    if (site->wanted[1])
+        weight_backward(site, x[0], dy, dx[1], db, scratch);
+    else if (db != NULL)
+        bias_backward(site, dy, db);
 }
 
 const struct op_kernel op_conv = {.create = conv_create,

@@ -47,7 +47,8 @@ OP_BACKWARD(batch_norm_backward)
         for (size_t s = 0; s < p.samples; s++) {
             size_t at = (s * p.channels + c) * p.n;
             sum += sums_row(dy + at, p.n);
-            product += sums_product(dy + at, x[0] + at, p.n);
+            if (site->wanted[1])
+                product += sums_product(dy + at, x[0] + at, p.n);
             if (site->wanted[0])
                 row_affine(dy + at, x[1][c] * inverse, 0, p.n, dx[0] + at);
         }

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/error.h"
 #include "common/model/graph.h"
@@ -50,6 +51,11 @@ struct op_kernel {
 };
 
 const struct op_kernel *op_kernel(enum op op);
+
+/* Does backward of the site read this input's values, or those of OP_OUTPUT? What it does not read may
+ * be gone by then (its pointers still point somewhere). */
+#define OP_OUTPUT SIZE_MAX
+bool op_reads(const struct op_site *site, size_t port);
 
 /* Elements of a shape that is known. */
 size_t op_elements(const struct shape *shape);

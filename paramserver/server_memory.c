@@ -1,0 +1,108 @@
+#include "paramserver/server_memory.h"
+
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "common/base/memory_sum.h"
+#include "common/config/job.h"
+#include "common/config/optimizer_states.h"
+#include "common/model/layout.h"
+#include "common/model/model.h"
+#include "common/model/plan.h"
+#include "common/wire/codec.h"
+
+#define CHANNELS 4 /* three of link.c, one to all workers */
+
+/* Vectors that a sum over shards holds at most: every other shard has come, none has its neighbour yet. */
+static size_t sum_vectors(const struct job *job)
+{
+    return job->cluster.shards / 2 + 1;
+}
+
+/* The blocks are dealt evenly (placement.h), but for one. */
+static size_t share(const struct job *job, size_t elements)
+{
+    size_t each = (elements - 1) / job->cluster.servers + 1 + PLAN_BLOCK_ELEMENTS;
+    return elements < each ? elements : each;
+}
+
+static void add_stage(struct memory_sum *sum, const struct job *job, const struct plan *plan,
+                      const struct stage_config *stage)
+{
+    const struct layout layout = layout_of(plan, stage);
+    size_t vectors = sum_vectors(job) * stage->domain_count, pretrained = 0;
+    size_t live = share(job, plan->live_elements) * sizeof(float);
+    size_t statistics = share(job, layout.statistic_elements + 1) * sizeof(double);
+    for (size_t i = 0; i < plan->tensor_count; i++)
+        pretrained |= plan->tensors[i].pretrained;
+    size_t table = live * (2 + optimizer_states(&stage->optimizer) + pretrained);
+    size_t sums = vectors * (live + statistics) + stage->domain_count * statistics;
+    size_t messages = live * (job->cluster.workers + 2);
+    memory_sum_add(sum, true, table + sums + messages,
+                   "stage %.30s: table %.1f, sums %.1f, messages %.1f", stage->name,
+                   (double)table / MEMORY_MIB, (double)sums / MEMORY_MIB,
+                   (double)messages / MEMORY_MIB);
+}
+
+static enum status add_stages(struct memory_sum *sum, const struct job *job,
+                              const struct model *model, struct error *err)
+{
+    enum status status = OK;
+    for (size_t i = 0; i < job->stage_count && status == OK; i++) {
+        struct plan *plan = NULL;
+        status = plan_create(model, &job->stages[i].live, &plan, err);
+        if (status == OK)
+            add_stage(sum, job, plan, &job->stages[i]);
+        plan_destroy(&plan);
+    }
+    return status;
+}
+
+/* What the program takes for itself; the model is opened only to plan. */
+static enum status add_program(struct memory_sum *sum, struct error *err)
+{
+    struct codec *codecs[CHANNELS] = {NULL};
+    enum status status = OK;
+    for (size_t i = 0; i < CHANNELS && status == OK; i++)
+        status = codec_create(&codecs[i], err);
+    memory_sum_add(sum, false, memory_resident(), "program, libraries, message buffers (measured)");
+    for (size_t i = 0; i < CHANNELS; i++)
+        codec_destroy(&codecs[i]);
+    return status;
+}
+
+static enum status print(int argc, char **argv, struct error *err)
+{
+    struct job *job = NULL;
+    struct model *model = NULL;
+    struct memory_sum sum = {0};
+    enum status status =
+        job_load(argv[0], NULL, (const char *const *)argv + 1, (size_t)argc - 1, &job, err);
+    if (status == OK)
+        status = add_program(&sum, err);
+    if (status == OK)
+        status = model_open(&job->model, &job->data.preprocess, job->data.class_count, &model, err);
+    if (status == OK)
+        status = add_stages(&sum, job, model, err);
+    if (status == OK) {
+        char title[64];
+        snprintf(title, sizeof title, "each of %u servers", job->cluster.servers);
+        memory_sum_print(&sum, title, stdout);
+    }
+    model_destroy(&model);
+    job_destroy(&job);
+    return status;
+}
+
+int server_memory_main(int argc, char **argv)
+{
+    struct error err = {0};
+    if (argc < 3) {
+        fprintf(stderr, "usage: graft-server --memory CONFIG [PATH=VALUE]...\n");
+        return EXIT_FAILURE;
+    }
+    enum status status = print(argc - 2, argv + 2, &err);
+    if (status != OK)
+        fprintf(stderr, "graft-server: %s\n", err.text);
+    return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
