@@ -2,10 +2,13 @@
 
 #include <sodium.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/net/channel.h"
+#include "coordinator/cli/cli.h"
 #include "coordinator/watch/status.h"
 
 #define ANSWER_MS_MAX 5000
@@ -65,4 +68,16 @@ enum status ask_coordinator(const char *run_directory, const struct message_ask 
     channel_close(&channel);
     channel_context_destroy(context);
     return status;
+}
+
+int ask_and_say(const char *command, const char *run_directory, const struct message_ask *ask,
+                const char *done)
+{
+    struct error err = {0};
+    char *answer;
+    if (ask_coordinator(run_directory, ask, &answer, &err) != OK)
+        return cli_fail(command, &err);
+    puts(done);
+    memory_free(answer);
+    return EXIT_SUCCESS;
 }

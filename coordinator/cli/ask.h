@@ -11,4 +11,8 @@
 enum status ask_coordinator(const char *run_directory, const struct message_ask *ask, char **answer,
                             struct error *err) MUST_CHECK;
 
+/* The whole of a command that only asks: prints `done`, or why not; returns the exit status. */
+int ask_and_say(const char *command, const char *run_directory, const struct message_ask *ask,
+                const char *done);
+
 #endif

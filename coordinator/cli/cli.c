@@ -132,3 +132,13 @@ enum status cli_job_load(const struct cli_job_options *options, struct job **out
         return error_set(err, ERR_INPUT, "name a configuration file, such as configs/demo.cfg");
     return job_load(options->config, NULL, options->overrides, options->override_count, out, err);
 }
+
+bool cli_count(const char *text, uint32_t *out)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (end == text || *end != '\0' || value < 1 || value > CLI_COUNT_MAX)
+        return false;
+    *out = (uint32_t)value;
+    return true;
+}

@@ -3,6 +3,7 @@
 #ifndef GRAFT_COORDINATOR_CLI_CLI_H
 #define GRAFT_COORDINATOR_CLI_CLI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,10 @@ int cli_misuse(const char *name, const struct error *err);
 /* The value behind the option argv[*at] ("--input 3x48x48"), *at moved beyond both. NULL: none
  * there. */
 const char *cli_value(int argc, char **argv, int *at);
+
+/* "3": 1 to CLI_COUNT_MAX; false for anything else. */
+#define CLI_COUNT_MAX 1024
+bool cli_count(const char *text, uint32_t *out);
 
 /* "1500", "64K", "10M", "2G" (of 1024). Errors: ERR_INPUT. */
 enum status cli_bytes(const char *text, uint64_t *out, struct error *err) MUST_CHECK;
