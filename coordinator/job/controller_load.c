@@ -1,4 +1,5 @@
 /* Values into the servers. */
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/memory.h"
@@ -79,6 +80,10 @@ enum status controller_enter_load(struct controller *c, struct error *err)
     memset(c->partitions.synced, 0, sizeof c->partitions.synced);
     memcpy(c->loaded, c->partitions.empty, sizeof c->loaded);
     memset(c->load_part, 0, sizeof c->load_part);
+    char text[96];
+    snprintf(text, sizeof text, "generation %u, epoch %u, step %llu of the stage", c->generation,
+             c->current->epoch, (unsigned long long)c->current->stage_step);
+    c->ports.event(c->ports.driver, "load", text);
     controller_send_loads(c);
     return OK;
 }
