@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench simulate conformance install clean
+.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench simulate chaos conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -128,6 +128,7 @@ format: ## Format the tree as .clang-format says
 
 FUZZ_SECONDS ?= 60
 FUZZ_CC := clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS)
+FUZZ_safetensors := $(wildcard common/base/*.c common/tensor/*.c)
 FUZZ_message := $(wildcard common/base/*.c common/wire/*.c)
 FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest.c \
 	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c,$(wildcard common/model/onnx/*.c)) \
@@ -161,6 +162,9 @@ simulate: deps ## Random lives of a simulated cluster, SIMULATE_SEEDS of them (S
 $(BUILD)/simulate: $(call obj,tests/simulate/simulate.c) $(OBJ_common) $(OBJ_worker) $(OBJ_paramserver) $(OBJ_coordinator)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) $(shell pkg-config --libs $(TEST_PACKAGES)) -o $@
+
+chaos: all ## The demo job on three hosts while processes and the network fail, CHAOS_FAULTS times (CHAOS_SEED); as root
+	@tests/chaos/chaos.py $(or $(CHAOS_FAULTS),100) $(or $(CHAOS_SEED),1)
 
 conformance: deps ## The ONNX project's own tests of the operators: passed, not supported, failed
 	@scripts/setup referee

@@ -1,8 +1,10 @@
 /* Every message there and back; nothing from outside gets past a limit. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -406,6 +408,32 @@ static void another_protocol_or_an_unknown_type_is_refused(void **state)
     assert_string_equal(message_name(MESSAGE_PUSH), "PUSH");
 }
 
+/* What the fuzzer starts from must be messages of today. */
+static void every_seed_of_the_fuzzer_is_a_message(void **state)
+{
+    DIR *seeds = opendir("tests/fuzz/corpus/message");
+    struct dirent *entry;
+    size_t count = 0;
+    (void)state;
+    assert_non_null(seeds);
+    while ((entry = readdir(seeds)) != NULL) {
+        char path[512];
+        uint8_t bytes[4096];
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "tests/fuzz/corpus/message/%s", entry->d_name);
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        size_t size = fread(bytes, 1, sizeof bytes, file);
+        fclose(file);
+        if (decode_copy(bytes, size) != OK)
+            fail_msg("%s: %s", entry->d_name, err.text);
+        count++;
+    }
+    closedir(seeds);
+    assert_true(count >= 21);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_count_without_its_elements_takes_no_memory),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(another_protocol_or_an_unknown_type_is_refused),
+        cmocka_unit_test(every_seed_of_the_fuzzer_is_a_message),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
