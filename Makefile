@@ -3,7 +3,7 @@ VARIANT ?= release
 BUILD := build/$(VARIANT)
 # Newer distributions call the C library msgpack-c.
 MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
-PACKAGES := libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
+PACKAGES := libutf8proc libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
 TEST_PACKAGES := cmocka
 ifeq ($(origin CC),default)
 CC := gcc
@@ -117,7 +117,7 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
-units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train $(BUILD)/encode
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
@@ -168,6 +168,10 @@ conformance: deps ## The ONNX project's own tests of the operators: passed, not 
 	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
 
 $(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/encode: $(call obj,tests/text/encode.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -424,7 +424,7 @@ static enum status open_job(struct driver *driver, struct error *err)
         status = model_open(&job->model, &job->data.preprocess, job->data.class_count,
                             &driver->model, err);
     if (status == OK)
-        status = decoder_open(job, driver->manifest, &driver->decoder, err);
+        status = decoder_open(job, driver->manifest, driver->model, &driver->decoder, err);
     if (status != OK)
         return status;
     struct message ready = {.type = MESSAGE_READY};

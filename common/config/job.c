@@ -96,6 +96,11 @@ enum status job_path(const char *path, char *out, struct error *err)
     return file_path(out, err, "%s/.cache/graft/%s", home, path + prefix);
 }
 
+bool job_is_text(const struct preprocess_config *preprocess)
+{
+    return preprocess->text.vocabulary != NULL && preprocess->text.vocabulary[0] != '\0';
+}
+
 int job_domain_index(const struct job *job, const char *name)
 {
     for (size_t i = 0; i < job->data.domain_count; i++) {

@@ -11,8 +11,8 @@
 
 #define CLI_OVERRIDES_MAX 256
 #define CLI_PREDICT_USAGE                                                                          \
-    "MODEL.onnx INPUT... [--labels] [--label-column N] [--header] [--size WxH[xC]] "               \
-    "[--value-max X] [--logits] [--threads N]"
+    "MODEL.onnx INPUT... [--labels] [--label-column N] [--text-column N] [--header] "              \
+    "[--size WxH[xC]] [--value-max X] [--logits] [--threads N]"
 #define CLI_FAILED 1
 #define CLI_MISUSED 2
 

@@ -23,7 +23,7 @@ static void write_model(const char *note)
     net_node(&net, OP_MATMUL, "y", NULL, 2, net.graph->input, weight);
     NET_OK(&net, shape_infer(net.graph, &net.err));
     fixture_path(path, "m.onnx");
-    if (onnx_writer_save(net.graph, NULL, note, path, &err) != OK)
+    if (onnx_writer_save(net.graph, NULL, &(struct onnx_saving){.note = note}, path, &err) != OK)
         fail_msg("%s", err.text);
     graph_destroy(&net.graph);
 }

@@ -9,11 +9,16 @@
 
 #define ONNX_WRITER_OPSET_MIN 9
 
+/* All zero: as loaded, nothing in the metadata. */
+struct onnx_saving {
+    const char *note, *vocabulary; /* for the metadata (onnx/metadata.h); NULL: none */
+};
+
 /* The graph must have passed shape inference. `replaced[v]`: the data to write for value v in place
- * of its own, or NULL. `description`: kept in the file's metadata (onnx/metadata.h), NULL for none. Atomic. Errors: ERR_IO, ERR_MEMORY, ERR_SUPPORT (beyond protobuf's 2 GiB).
- */
+ * of its own, or NULL. `saving` may be NULL. Atomic. Errors: ERR_IO, ERR_MEMORY, ERR_SUPPORT
+ * (beyond protobuf's 2 GiB). */
 enum status onnx_writer_save(const struct graph *graph, const float *const *replaced,
-                             const char *description, const char *path,
+                             const struct onnx_saving *saving, const char *path,
                              struct error *err) MUST_CHECK;
 
 #endif
