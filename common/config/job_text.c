@@ -202,8 +202,8 @@ enum status job_text_open_note(const char *note, size_t sources, struct job **ou
     fprintf(to, "data = {\n%sdomains = ( { name = \"input\"; divide = [1, 0, 0]; sources = (",
             note);
     for (size_t i = 0; i < sources; i++)
-        fprintf(to, "%s{ format = \"%s\"; path = \".\"; }", i > 0 ? ", " : " ",
-                texts ? "text" : "folder");
+        fprintf(to, "%s{ format = %s; path = \".\"; }", i > 0 ? ", " : " ",
+                texts ? "\"text\"; label_column = 1" : "\"folder\"");
     fputs(" ); } ); };\nstages = ( { name = \"input\"; domains = [\"input\"]; } );\n", to);
     enum status status = fclose(to) == 0 ? job_load(NULL, text, NULL, 0, out, err)
                                          : error_set(err, ERR_MEMORY, "no memory for a job");
