@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench simulate conformance install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench simulate conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -100,6 +100,11 @@ emoji: ## The same for the emoji job, a larger one: 150 MB and PyTorch to fetch,
 	@$(SUBMAKE) all
 	@SEEDS=$(or $(SEEDS),1) scripts/demo emoji
 
+reviews: ## The same for the reviews job, on texts: 85 MB and PyTorch to fetch
+	@scripts/setup emoji
+	@$(SUBMAKE) all
+	@SEEDS=$(or $(SEEDS),1) scripts/demo reviews
+
 emoji-test: all ## The tests of the emoji job, which `make test` leaves out; they skip without its model and data
 	@GRAFT_BUILD=$(CURDIR)/$(BUILD) python3 tests/integration/emoji_test.py
 
@@ -130,7 +135,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_CC := clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS)
 FUZZ_message := $(wildcard common/base/*.c common/wire/*.c)
 FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest.c \
-	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c,$(wildcard common/model/onnx/*.c)) \
+	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c common/model/onnx/external.c common/model/onnx/opset.c,$(wildcard common/model/onnx/*.c)) \
 	$(addprefix common/model/,graph.c op_table.c window_rules.c flops_rules.c gradient_rules.c dtype_rules.c) $(wildcard common/model/shape_*.c)
 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)

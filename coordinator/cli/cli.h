@@ -38,6 +38,7 @@ int status_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
 int predict_main(int argc, char **argv);
 int evaluate_main(int argc, char **argv);
+int export_main(int argc, char **argv);
 
 /* ---- for the commands ---- */
 

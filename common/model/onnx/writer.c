@@ -5,7 +5,9 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/model/onnx/external.h"
 #include "common/model/onnx/metadata.h"
+#include "common/model/onnx/opset.h"
 #include "common/model/onnx/types.h"
 #include "common/model/onnx/writing.h"
 
@@ -199,10 +201,13 @@ static enum status pack(struct onnx_writing *writing, const struct onnx_saving *
     model.metadata_props = notes;
     add_note(&model, &entries[0], ONNX_METADATA_DATA, saving->note);
     add_note(&model, &entries[1], ONNX_METADATA_VOCABULARY, saving->vocabulary);
+    if (saving->external || onnx__model_proto__get_packed_size(&model) > FILE_BYTES_MAX) {
+        enum status moved = onnx_external_move(writing, path);
+        if (moved != OK)
+            return moved;
+    }
     size_t bytes = onnx__model_proto__get_packed_size(&model);
-    if (bytes > FILE_BYTES_MAX)
-        return error_set(writing->err, ERR_SUPPORT,
-                         "%s: %zu bytes exceed what one ONNX file may hold", path, bytes);
+    CHECK(bytes <= FILE_BYTES_MAX);
     uint8_t *packed = memory_alloc(bytes, 1);
     if (packed == NULL)
         return onnx_writing_no_memory(writing);
@@ -217,13 +222,17 @@ enum status onnx_writer_save(const struct graph *graph, const float *const *repl
                              struct error *err)
 {
     static const struct onnx_saving plain;
-    struct onnx_writing writing = {
-        .graph = graph, .replaced = replaced, .opset = least_opset(graph), .err = err};
-    enum status status = graph_create(&writing.arena, err);
+    struct onnx_writing writing = {.graph = graph, .replaced = replaced, .err = err};
+    if (saving == NULL)
+        saving = &plain;
+    writing.opset = saving->opset != 0 ? saving->opset : least_opset(graph);
+    enum status status = onnx_opset_check(graph, writing.opset, err);
+    if (status == OK)
+        status = graph_create(&writing.arena, err);
     if (status == OK)
         status = fill_graph(&writing);
     if (status == OK)
-        status = pack(&writing, saving != NULL ? saving : &plain, path);
+        status = pack(&writing, saving, path);
     graph_destroy(&writing.arena);
     return status;
 }
