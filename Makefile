@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench simulate conformance install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench simulate conformance state-dict install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -171,6 +171,10 @@ conformance: deps ## The ONNX project's own tests of the operators: passed, not 
 	@scripts/setup referee
 	@$(SUBMAKE) $(BUILD)/conformance
 	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
+
+state-dict: all ## graft export against PyTorch: load_state_dict(strict) of what both of its ONNX exporters wrote
+	@scripts/setup bench
+	build/venv/bin/python tests/networks/state_dict.py $(BUILD)/graft
 
 $(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"

@@ -286,7 +286,8 @@ static enum status answer_all(struct predictor *predictor, struct group *group, 
 static enum status open_group(struct predictor *predictor, const struct predict_inputs *inputs,
                               struct group *group, struct error *err)
 {
-    enum status status = predict_job_create(predictor->options->model, predictor->note, inputs, &group->job, err);
+    enum status status =
+        predict_job_create(predictor->options->model, predictor->note, inputs, &group->job, err);
     if (status == OK && predictor->model == NULL)
         status = open_network(predictor, group->job, err);
     if (status == OK)

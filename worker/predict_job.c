@@ -57,8 +57,9 @@ static enum status fill_sources(const struct predict_inputs *inputs, struct job 
     return status;
 }
 
-enum status predict_job_create(const char *model, const char *note, const struct predict_inputs *inputs,
-                               struct job **out, struct error *err)
+enum status predict_job_create(const char *model, const char *note,
+                               const struct predict_inputs *inputs, struct job **out,
+                               struct error *err)
 {
     struct job *job = NULL;
     enum status status = job_text_open_note(note, inputs->count, &job, err);

@@ -28,7 +28,8 @@ struct predict_inputs {
 
 /* `note` is that of the file `model`, which has the vocabulary too. The job borrows the paths.
  * Errors: ERR_INPUT (the note is no configuration, an input does not exist), ERR_MEMORY. */
-enum status predict_job_create(const char *model, const char *note, const struct predict_inputs *inputs,
-                               struct job **out, struct error *err) MUST_CHECK;
+enum status predict_job_create(const char *model, const char *note,
+                               const struct predict_inputs *inputs, struct job **out,
+                               struct error *err) MUST_CHECK;
 
 #endif

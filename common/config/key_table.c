@@ -135,10 +135,11 @@ static const struct key keys[] = {
          1e-6, 1e9, 1, 4, "1.0", "Then divides: one number, or one a channel."),
     SWITCH("data.preprocess.invert", job, data.preprocess.invert, "false",
            "v = 255 - v before all that (dark on light)."),
-    GROUP("data.preprocess.text",
-          "Texts become token ids as BERT does it: cleaned, split at blanks, punctuation and Chinese "
-          "characters, cut into the longest pieces of the vocabulary (WordPiece), between [CLS] and "
-          "[SEP], filled up with [PAD]. The model's inputs get them by name: ids, mask, types."),
+    GROUP(
+        "data.preprocess.text",
+        "Texts become token ids as BERT does it: cleaned, split at blanks, punctuation and Chinese "
+        "characters, cut into the longest pieces of the vocabulary (WordPiece), between [CLS] and "
+        "[SEP], filled up with [PAD]. The model's inputs get them by name: ids, mask, types."),
     TEXT("data.preprocess.text.vocabulary", 0, job, data.preprocess.text.vocabulary, "\"\"",
          "vocab.txt, or a model that graft wrote. Empty: the samples are no texts."),
     WHOLE("data.preprocess.text.length", job, data.preprocess.text.length, 3, 65536, "128",

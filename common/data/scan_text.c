@@ -15,8 +15,8 @@ struct text_scan {
     struct scan *scan;
     struct error *err;
     enum text_form form;
-    size_t line;  /* the row's first, from 1 */
-    char *field;  /* [room] */
+    size_t line; /* the row's first, from 1 */
+    char *field; /* [room] */
     size_t room;
 };
 
@@ -68,8 +68,8 @@ static enum status scan_row(struct text_scan *text, const struct text_row *row)
     size_t length;
     int32_t label = LABEL_NONE;
     if (row->open)
-        return error_set(text->err, ERR_INPUT, "%s:%zu: a quote is not closed",
-                         text->request->path, text->line);
+        return error_set(text->err, ERR_INPUT, "%s:%zu: a quote is not closed", text->request->path,
+                         text->line);
     enum status status = make_room(text, row->length);
     if (status == OK)
         status = take_field(text, row, text->request->source->text_column, &length);

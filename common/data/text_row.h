@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 enum text_form {
-    TEXT_LINES,  /* a line is the only field */
-    TEXT_TABS,   /* fields between tabs, as they stand (TSV) */
+    TEXT_LINES, /* a line is the only field */
+    TEXT_TABS,  /* fields between tabs, as they stand (TSV) */
     TEXT_COMMAS, /* RFC 4180: a field in double quotes may hold commas, line ends and doubled quotes */
 };
 

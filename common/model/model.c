@@ -104,8 +104,8 @@ static bool text_input_of(const char *name, enum text_input *out)
     static const struct {
         const char *part;
         enum text_input input;
-    } parts[] = {{"mask", TEXT_MASK}, {"type", TEXT_TYPES}, {"segment", TEXT_TYPES},
-                 {"ids", TEXT_IDS}};
+    } parts[] = {
+        {"mask", TEXT_MASK}, {"type", TEXT_TYPES}, {"segment", TEXT_TYPES}, {"ids", TEXT_IDS}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         *out = parts[i].input;
         if (strstr(name, parts[i].part) != NULL && strstr(name, "position") == NULL)
@@ -126,8 +126,8 @@ static enum status bind_text(const struct binding *binding, struct value *value,
                          "the model's input %.100s: of texts graft makes inputs whose names hold "
                          "ids, mask or type",
                          value->name);
-    if (wants->rank != 0 && (wants->rank != 2 || (wants->dims[1] != -1 &&
-                                                  wants->dims[1] != bound.dims[1])))
+    if (wants->rank != 0 &&
+        (wants->rank != 2 || (wants->dims[1] != -1 && wants->dims[1] != bound.dims[1])))
         return misfit(value, &bound, err);
     for (size_t i = 0; i < model->text_input_count; i++)
         if (model->text_inputs[i] == kind)

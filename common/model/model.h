@@ -24,10 +24,10 @@ struct model {
     size_t input_elements;
     enum text_input text_inputs[MODEL_TEXT_INPUTS]; /* [length] each, side by side in a sample */
     size_t text_input_count;                        /* 0: samples are no texts */
-    size_t feature_count; /* d */
-    size_t class_count;   /* K */
-    size_t adapter_nodes; /* at the front of the graph (lora.h) */
-    struct digest digest; /* of the model file(s) */
+    size_t feature_count;                           /* d */
+    size_t class_count;                             /* K */
+    size_t adapter_nodes;                           /* at the front of the graph (lora.h) */
+    struct digest digest;                           /* of the model file(s) */
 };
 
 /* Reads and checks everything (operators, shapes, sizes, cycles, missing initialisers): after OK

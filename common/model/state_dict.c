@@ -92,8 +92,8 @@ static const struct value *bias_after(const struct graph *graph, const struct no
 static const char *recovered(struct state_dict *dict, const struct node *node, size_t k,
                              bool *turned)
 {
-    bool linear = node->op == OP_MATMUL && k == 1 &&
-                  dict->graph->values[node->inputs[1]].shape.rank == 2;
+    bool linear =
+        node->op == OP_MATMUL && k == 1 && dict->graph->values[node->inputs[1]].shape.rank == 2;
     bool convolution = (node->op == OP_CONV || node->op == OP_CONV_TRANSPOSE) && k > 0;
     const struct value *bias = linear ? bias_after(dict->graph, node) : NULL;
     *turned = linear;
@@ -146,7 +146,8 @@ static enum status add_numbered(struct state_dict *dict, struct safetensor tenso
 static enum status add_input(struct state_dict *dict, const struct node *node, size_t k, bool *seen)
 {
     uint32_t index = node->inputs[k];
-    const struct value *value = &dict->graph->values[index], *output = &dict->graph->values[node->output];
+    const struct value *value = &dict->graph->values[index],
+                       *output = &dict->graph->values[node->output];
     struct safetensor tensor = {value->name, value->dtype, value->shape, value->data};
     bool copy = node->op == OP_IDENTITY && output->name[0] != '/' && !is_number(output->name);
     if (copy)

@@ -23,7 +23,7 @@ struct command {
     int (*main)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-/* Runs the command of `commands` that argv[1] names; prints the list for none, help, --help, and a
+/* Runs the command of `commands` that argv[1] names; prints the version for --version, the list for none, help, --help, and a
  * command's usage after `graft help NAME` or when it returns CLI_MISUSED. */
 int cli_main(int argc, char **argv, const struct command *commands, size_t count);
 

@@ -16,7 +16,8 @@
 
 #define OPSET 17
 
-struct export {
+struct export
+{
     const char *from, *onnx, *safetensors;
     bool external;
     char model[PATH_BYTES];

@@ -143,8 +143,8 @@ def run(program, suite, written, opset):
             results[found.group(2)] = (found.group(1), found.group(3) or "")
     unsaid = [line for line in got.stderr.splitlines() if line.startswith("unsaid ")]
     if unsaid:
-        print(f"{len(unsaid)} outputs that opset {opset} can not say: "
-              + ", ".join(sorted({re.search(r"for (.*)|: (.*)", line.split(") ", 1)[-1]).group(0) + " " + re.search(r"[(](.*?)[)]", line).group(0) for line in unsaid})))
+        words = sorted({re.sub(r".*[(](\w+)[)].* for ", r"\1: ", line) for line in unsaid})
+        print(f"{len(unsaid)} outputs that opset {opset} has no words for ({', '.join(words)})")
     if len(unsaid) < got.stderr.count("\n"):
         print(got.stderr.strip()[-2000:])
     for folder in suite.folders:

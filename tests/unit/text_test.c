@@ -15,7 +15,11 @@
 
 #define LENGTH 8
 
-static const char vocabulary[] = "[PAD]\012[UNK]\012[CLS]\012[SEP]\012[MASK]\012the\012un\012##aff\012##able\012##s\012cafe\012a\012b\012##b\012c\012#\012\346\235\261\012\344\272\254\012\341\204\222\012##\341\205\241\012##\341\206\253\012\317\203\012##\316\277\012##\317\203\012i\012!\012Caf\303\251\012THE\012hello\012,\012##a";
+static const char vocabulary[] =
+    "[PAD]\012[UNK]\012[CLS]\012[SEP]\012[MASK]\012the\012un\012##aff\012##able\012##"
+    "s\012cafe\012a\012b\012##b\012c\012#\012\346\235\261\012\344\272\254\012\341\204\222\012##"
+    "\341\205\241\012##\341\206\253\012\317\203\012##\316\277\012##\317\203\012i\012!"
+    "\012Caf\303\251\012THE\012hello\012,\012##a";
 
 static const struct {
     const char *text;
@@ -23,34 +27,34 @@ static const struct {
     uint32_t ids[LENGTH];
 } encoded[] = {
     /* What Hugging Face's tokenizers 0.23.3 make of these texts with this vocabulary. */
-        {"The unaffable, cafes!", true, {2, 5, 6, 7, 8, 29, 10, 3}},
-        {"Caf\303\251 CAFE\314\201S", true, {2, 10, 10, 9, 3, 0, 0, 0}},
-        {"\346\235\261\344\272\254the\346\235\261 \344\272\254", true, {2, 16, 17, 5, 16, 17, 3, 0}},
-        {"\355\225\234", true, {2, 18, 19, 20, 3, 0, 0, 0}},
-        {"\316\243\316\237\316\243", true, {2, 21, 22, 23, 3, 0, 0, 0}},
-        {"a\342\200\213b\357\277\275", true, {2, 11, 13, 3, 0, 0, 0, 0}},
-        {"a\302\240b\342\200\203c\342\200\250a\015\012", true, {2, 11, 12, 14, 11, 3, 0, 0}},
-        {"the#b##a", true, {2, 5, 15, 12, 15, 15, 11, 3}},
-        {"[CLS]the[SEP]x[MASK]", true, {2, 2, 5, 3, 1, 4, 3, 0}},
-        {"[cls]", true, {2, 1, 1, 1, 3, 0, 0, 0}},
-        {"hello hellos", true, {2, 28, 28, 9, 3, 0, 0, 0}},
-        {"   ", true, {2, 3, 0, 0, 0, 0, 0, 0}},
-        {"a\314\201b", true, {2, 11, 13, 3, 0, 0, 0, 0}},
-        {"I\314\207 \304\260", true, {2, 24, 24, 3, 0, 0, 0, 0}},
-        {"The unaffable, cafes!", false, {2, 1, 6, 7, 8, 29, 10, 3}},
-        {"Caf\303\251 CAFE\314\201S", false, {2, 26, 1, 3, 0, 0, 0, 0}},
-        {"\346\235\261\344\272\254the\346\235\261 \344\272\254", false, {2, 16, 17, 5, 16, 17, 3, 0}},
-        {"\355\225\234", false, {2, 1, 3, 0, 0, 0, 0, 0}},
-        {"\316\243\316\237\316\243", false, {2, 1, 3, 0, 0, 0, 0, 0}},
-        {"a\342\200\213b\357\277\275", false, {2, 11, 13, 3, 0, 0, 0, 0}},
-        {"a\302\240b\342\200\203c\342\200\250a\015\012", false, {2, 11, 12, 14, 11, 3, 0, 0}},
-        {"the#b##a", false, {2, 5, 15, 12, 15, 15, 11, 3}},
-        {"[CLS]the[SEP]x[MASK]", false, {2, 2, 5, 3, 1, 4, 3, 0}},
-        {"[cls]", false, {2, 1, 1, 1, 3, 0, 0, 0}},
-        {"hello hellos", false, {2, 28, 28, 9, 3, 0, 0, 0}},
-        {"   ", false, {2, 3, 0, 0, 0, 0, 0, 0}},
-        {"a\314\201b", false, {2, 1, 3, 0, 0, 0, 0, 0}},
-        {"I\314\207 \304\260", false, {2, 1, 1, 3, 0, 0, 0, 0}},
+    {"The unaffable, cafes!", true, {2, 5, 6, 7, 8, 29, 10, 3}},
+    {"Caf\303\251 CAFE\314\201S", true, {2, 10, 10, 9, 3, 0, 0, 0}},
+    {"\346\235\261\344\272\254the\346\235\261 \344\272\254", true, {2, 16, 17, 5, 16, 17, 3, 0}},
+    {"\355\225\234", true, {2, 18, 19, 20, 3, 0, 0, 0}},
+    {"\316\243\316\237\316\243", true, {2, 21, 22, 23, 3, 0, 0, 0}},
+    {"a\342\200\213b\357\277\275", true, {2, 11, 13, 3, 0, 0, 0, 0}},
+    {"a\302\240b\342\200\203c\342\200\250a\015\012", true, {2, 11, 12, 14, 11, 3, 0, 0}},
+    {"the#b##a", true, {2, 5, 15, 12, 15, 15, 11, 3}},
+    {"[CLS]the[SEP]x[MASK]", true, {2, 2, 5, 3, 1, 4, 3, 0}},
+    {"[cls]", true, {2, 1, 1, 1, 3, 0, 0, 0}},
+    {"hello hellos", true, {2, 28, 28, 9, 3, 0, 0, 0}},
+    {"   ", true, {2, 3, 0, 0, 0, 0, 0, 0}},
+    {"a\314\201b", true, {2, 11, 13, 3, 0, 0, 0, 0}},
+    {"I\314\207 \304\260", true, {2, 24, 24, 3, 0, 0, 0, 0}},
+    {"The unaffable, cafes!", false, {2, 1, 6, 7, 8, 29, 10, 3}},
+    {"Caf\303\251 CAFE\314\201S", false, {2, 26, 1, 3, 0, 0, 0, 0}},
+    {"\346\235\261\344\272\254the\346\235\261 \344\272\254", false, {2, 16, 17, 5, 16, 17, 3, 0}},
+    {"\355\225\234", false, {2, 1, 3, 0, 0, 0, 0, 0}},
+    {"\316\243\316\237\316\243", false, {2, 1, 3, 0, 0, 0, 0, 0}},
+    {"a\342\200\213b\357\277\275", false, {2, 11, 13, 3, 0, 0, 0, 0}},
+    {"a\302\240b\342\200\203c\342\200\250a\015\012", false, {2, 11, 12, 14, 11, 3, 0, 0}},
+    {"the#b##a", false, {2, 5, 15, 12, 15, 15, 11, 3}},
+    {"[CLS]the[SEP]x[MASK]", false, {2, 2, 5, 3, 1, 4, 3, 0}},
+    {"[cls]", false, {2, 1, 1, 1, 3, 0, 0, 0}},
+    {"hello hellos", false, {2, 28, 28, 9, 3, 0, 0, 0}},
+    {"   ", false, {2, 3, 0, 0, 0, 0, 0, 0}},
+    {"a\314\201b", false, {2, 1, 3, 0, 0, 0, 0, 0}},
+    {"I\314\207 \304\260", false, {2, 1, 1, 3, 0, 0, 0, 0}},
 };
 
 static struct wordpiece *open_wordpiece(bool lower_case)
@@ -79,7 +83,8 @@ static void ids_are_those_of_the_reference(void **state)
 static void bytes_that_are_no_text_are_left_out(void **state)
 {
     (void)state;
-    static const char text[] = "the\xFF\xE6\x9D \xC0\x80 a\0\xED\xA0\x80" "b";
+    static const char text[] = "the\xFF\xE6\x9D \xC0\x80 a\0\xED\xA0\x80"
+                               "b";
     uint32_t ids[LENGTH];
     struct wordpiece *wordpiece = open_wordpiece(true);
     assert_int_equal(wordpiece_encode(wordpiece, text, sizeof text - 1, ids, LENGTH), 5);
@@ -108,7 +113,8 @@ static void a_vocabulary_without_its_special_tokens_is_refused(void **state)
     (void)state;
     struct wordpiece *wordpiece = NULL;
     struct error err;
-    assert_int_equal(wordpiece_create("[PAD]\n[UNK]\n[CLS]\nthe\n", true, &wordpiece, &err), ERR_INPUT);
+    assert_int_equal(wordpiece_create("[PAD]\n[UNK]\n[CLS]\nthe\n", true, &wordpiece, &err),
+                     ERR_INPUT);
     fixture_contains(err.text, "[SEP]");
     fixture_text("v.txt", "[PAD]\n\xFF\n");
     char path[PATH_BYTES], *text = NULL;
@@ -125,7 +131,8 @@ static void expect_rows(enum text_form form, const char *data, const char *expec
     struct text_row row;
     while (text_row_next(form, data, strlen(data), &offset, &row)) {
         size_t length;
-        for (size_t column = 0; (length = text_row_copy(form, &row, column, field)) != SIZE_MAX; column++) {
+        for (size_t column = 0; (length = text_row_copy(form, &row, column, field)) != SIZE_MAX;
+             column++) {
             assert_true(length <= row.length);
             snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s|", (int)length, field);
         }
@@ -137,7 +144,8 @@ static void expect_rows(enum text_form form, const char *data, const char *expec
 static void rows_and_fields_are_those_of_the_form(void **state)
 {
     (void)state;
-    expect_rows(TEXT_COMMAS, "a,\"b,\"\"c\"\"\"\r\n\"two\nlines\",,x\n", "a|b,\"c\"|;two\nlines||x|;");
+    expect_rows(TEXT_COMMAS, "a,\"b,\"\"c\"\"\"\r\n\"two\nlines\",,x\n",
+                "a|b,\"c\"|;two\nlines||x|;");
     expect_rows(TEXT_COMMAS, "in\"ner,\"\"\n\"q\"tail,z", "in\"ner||;q|z|;");
     expect_rows(TEXT_COMMAS, "a\n\"open\nb,c", "a|;open\nb,c|open;");
     expect_rows(TEXT_COMMAS, "\"", "|open;");
@@ -176,10 +184,12 @@ static void write_files(const char *texts)
 static void a_sample_is_what_the_models_inputs_want(void **state)
 {
     (void)state;
-    static const struct model model = {.text_inputs = {TEXT_MASK, TEXT_IDS, TEXT_TYPES}, .text_input_count = 3};
+    static const struct model model = {.text_inputs = {TEXT_MASK, TEXT_IDS, TEXT_TYPES},
+                                       .text_input_count = 3};
     static const float expected[18] = {1, 1, 1, 1, 0, 0, 2, 5, 11, 3, 0, 0};
     char texts[6000];
-    snprintf(texts, sizeof texts, "label,text\ngood,\"%5000sthe\n a\"\nbad,b\n", ""); /* beyond the first buffer */
+    snprintf(texts, sizeof texts, "label,text\ngood,\"%5000sthe\n a\"\nbad,b\n",
+             ""); /* beyond the first buffer */
     write_files(texts);
     struct job *job = open_job(NULL, 0);
     struct manifest *manifest = fixture_manifest(job, MANIFEST_WORKER);

@@ -24,7 +24,7 @@ struct decoder {
     const struct job *job;
     const struct manifest *manifest;
     struct source sources[JOB_DOMAINS_MAX][JOB_SOURCES_MAX];
-    struct preprocess *preprocess;    /* NULL for texts */
+    struct preprocess *preprocess;   /* NULL for texts */
     struct text_sample *text_sample; /* NULL for all else */
     struct source_bytes image_file;
     struct image image;
@@ -93,9 +93,9 @@ static enum status make_buffers(struct decoder *decoder, struct error *err)
 static enum status open_all(struct decoder *decoder, const struct model *model, struct error *err)
 {
     const struct preprocess_config *config = &decoder->job->data.preprocess;
-    enum status status =
-        job_is_text(config) ? text_sample_create(&config->text, model, &decoder->text_sample, err)
-                            : preprocess_create(config, &decoder->preprocess, err);
+    enum status status = job_is_text(config)
+                             ? text_sample_create(&config->text, model, &decoder->text_sample, err)
+                             : preprocess_create(config, &decoder->preprocess, err);
     for (size_t d = 0; d < decoder->job->data.domain_count; d++) {
         for (size_t i = 0; i < decoder->job->data.domains[d].source_count && status == OK; i++)
             status = open_source(decoder, d, i, err);

@@ -8,7 +8,8 @@
 
 size_t rune_read(const char *text, size_t bytes, int32_t *out)
 {
-    utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, out);
+    utf8proc_ssize_t used =
+        utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, out);
     if (used > 0)
         return (size_t)used;
     *out = REPLACEMENT;

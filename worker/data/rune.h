@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RUNE_PARTS_MAX 4   /* of a canonical decomposition */
-#define RUNE_BYTES_MAX 4   /* of a code point in UTF-8 */
+#define RUNE_PARTS_MAX 4 /* of a canonical decomposition */
+#define RUNE_BYTES_MAX 4 /* of a code point in UTF-8 */
 
 /* The code point at the front of text[bytes], bytes > 0: its length. What is no UTF-8 is one byte
  * and U+FFFD. */

@@ -85,9 +85,10 @@ static enum status find_special(struct wordpiece *wordpiece, struct error *err)
     for (size_t i = 0; i < SPECIAL_COUNT; i++) {
         wordpiece->special[i] = find(wordpiece, special_names[i], strlen(special_names[i]));
         if (wordpiece->special[i] == ABSENT && i != MASKED)
-            return error_set(err, ERR_INPUT,
-                             "the vocabulary has no token %s; graft knows WordPiece (vocab.txt) only",
-                             special_names[i]);
+            return error_set(
+                err, ERR_INPUT,
+                "the vocabulary has no token %s; graft knows WordPiece (vocab.txt) only",
+                special_names[i]);
     }
     return OK;
 }
@@ -208,7 +209,8 @@ static void append(struct encoding *encoding, int32_t rune)
         return;
     }
     unsigned class = encoding->wordpiece->lower_case ? rune_class(rune) : 0;
-    for (; class > 0 && at > encoding->word_fixed && rune_class(encoding->word[at - 1]) > class; at--)
+    for (; class > 0 && at > encoding->word_fixed && rune_class(encoding->word[at - 1]) > class;
+         at--)
         encoding->word[at] = encoding->word[at - 1];
     encoding->word[at] = encoding->wordpiece->lower_case ? rune_lower(rune) : rune;
     encoding->word_length++;

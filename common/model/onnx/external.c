@@ -47,8 +47,8 @@ static enum status write_all(struct onnx_writing *writing, const char *location,
             continue;
         status = file_aside_write(file, zeros, gap, writing->err);
         if (status == OK)
-            status = file_aside_write(file, tensor->raw_data.data, tensor->raw_data.len,
-                                      writing->err);
+            status =
+                file_aside_write(file, tensor->raw_data.data, tensor->raw_data.len, writing->err);
         if (status == OK)
             status = point(writing, tensor, location, offset + gap);
         offset += gap + tensor->raw_data.len;

@@ -99,7 +99,8 @@ enum status onnx_metadata_find(const char *path, const char *key, char **out, st
     if (status != OK)
         return status;
     const uint8_t *bytes = map.data;
-    status = find((struct walk){bytes, bytes + map.bytes}, key, &found, err);
+    status = map.bytes == 0 ? error_set(err, ERR_INPUT, "the file is empty")
+                            : find((struct walk){bytes, bytes + map.bytes}, key, &found, err);
     file_unmap(&map);
     if (status == OK)
         *out = found;
@@ -112,6 +113,8 @@ enum status onnx_metadata_read(const char *path, char **out, struct error *err)
 {
     char *found = NULL;
     enum status status = onnx_metadata_find(path, ONNX_METADATA_DATA, &found, err);
+    if (status == ERR_IO)
+        error_prefix(err, "the trained model (a run leaves adapted.onnx)");
     if (status == OK && found == NULL)
         status = error_set(err, ERR_INPUT,
                            "%s: the file does not say how its samples are made; only models that "

@@ -57,7 +57,8 @@ enum status onnx_opset_check(const struct graph *graph, int64_t opset, struct er
     for (size_t i = 0; i < graph->node_count; i++) {
         const struct node *node = &graph->nodes[i];
         const char *type = op_table_row(node->op)->type;
-        const char *word = first_opset(node->op) > opset ? "this operator" : missing_word(graph, node, opset);
+        const char *word =
+            first_opset(node->op) > opset ? "this operator" : missing_word(graph, node, opset);
         if (word != NULL)
             return error_set(err, ERR_SUPPORT, "node %.100s (%s): opset %lld has no word for %s",
                              node->name, type, (long long)opset, word);

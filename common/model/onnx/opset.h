@@ -6,6 +6,7 @@
 #include "common/model/graph.h"
 
 /* The graph must have passed shape inference. Errors: ERR_SUPPORT, naming the node. */
-enum status onnx_opset_check(const struct graph *graph, int64_t opset, struct error *err) MUST_CHECK;
+enum status onnx_opset_check(const struct graph *graph, int64_t opset,
+                             struct error *err) MUST_CHECK;
 
 #endif

@@ -218,8 +218,7 @@ static enum status pack(struct onnx_writing *writing, const struct onnx_saving *
 }
 
 enum status onnx_writer_save(const struct graph *graph, const float *const *replaced,
-                             const struct onnx_saving *saving, const char *path,
-                             struct error *err)
+                             const struct onnx_saving *saving, const char *path, struct error *err)
 {
     static const struct onnx_saving plain;
     struct onnx_writing writing = {.graph = graph, .replaced = replaced, .err = err};

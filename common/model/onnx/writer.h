@@ -11,8 +11,8 @@
 
 /* All zero: as loaded, nothing in the metadata, weights within unless they are too large. */
 struct onnx_saving {
-    int64_t opset; /* 0, or ONNX_WRITER_OPSET_MIN to ONNX_OPSET_MAX */
-    bool external; /* weights beside (onnx/external.h) */
+    int64_t opset;                 /* 0, or ONNX_WRITER_OPSET_MIN to ONNX_OPSET_MAX */
+    bool external;                 /* weights beside (onnx/external.h) */
     const char *note, *vocabulary; /* for the metadata (onnx/metadata.h); NULL: none */
 };
 
