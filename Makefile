@@ -138,6 +138,8 @@ FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest
 	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c common/model/onnx/external.c common/model/onnx/opset.c,$(wildcard common/model/onnx/*.c)) \
 	$(addprefix common/model/,graph.c op_table.c window_rules.c flops_rules.c gradient_rules.c dtype_rules.c) $(wildcard common/model/shape_*.c)
 
+FUZZ_text := $(wildcard common/base/*.c) common/data/text_row.c worker/data/wordpiece.c worker/data/rune.c
+
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)
 	@scripts/setup lint
 	@$(MAKE) --no-print-directory $(patsubst tests/fuzz/%_fuzz.c,fuzz-%,$(wildcard tests/fuzz/*_fuzz.c))
