@@ -153,21 +153,26 @@ static void large_weights_lie_beside_and_come_back(void **state)
     uint32_t first = net_constant(&net, "first", net_shape(2, 40, 30), 0, 1);
     uint32_t small = net_constant(&net, "small", net_shape(1, 30), 0, 1);
     uint32_t second = net_constant(&net, "second", net_shape(2, 30, 20), 0, 1);
+    uint32_t third = net_constant(&net, "third", net_shape(2, 20, 20), 0, 1);
     uint32_t y = net_node(&net, OP_MATMUL, "a", NULL, 2, net.graph->input, first);
     y = net_node(&net, OP_ADD, "b", NULL, 2, y, small);
-    net_node(&net, OP_MATMUL, "y", NULL, 2, y, second);
+    y = net_node(&net, OP_MATMUL, "c", NULL, 2, y, second);
+    net_node(&net, OP_MATMUL, "y", NULL, 2, y, third);
     NET_OK(&net, shape_infer(net.graph, &net.err));
     fixture_path(path, "m.onnx");
     fixture_path(beside, "m.onnx.data");
     NET_OK(&net, onnx_writer_save(net.graph, NULL, &saving, path, &net.err));
     NET_OK(&net, file_map(beside, 1 << 20, &map, &net.err));
-    assert_int_equal(map.bytes,
-                     2 * ONNX_EXTERNAL_ALIGN + 30 * 20 * 4); /* 4800 bytes, to the page */
+    /* 4800 and 2400 bytes, each to the page, then 1600. */
+    assert_int_equal(map.bytes, 3 * ONNX_EXTERNAL_ALIGN + 1600);
     assert_memory_equal(map.data + 2 * ONNX_EXTERNAL_ALIGN, data_of(&net, "second"), 2400);
+    assert_memory_equal(map.data + 3 * ONNX_EXTERNAL_ALIGN, data_of(&net, "third"), 1600);
     file_unmap(&map);
     NET_OK(&net, onnx_reader_open(path, &all, &again, &net.err));
     assert_memory_equal(again->values[graph_find(again, "first")].data, data_of(&net, "first"),
                         4800);
+    assert_memory_equal(again->values[graph_find(again, "third")].data, data_of(&net, "third"),
+                        1600);
     assert_memory_equal(again->values[graph_find(again, "small")].data, data_of(&net, "small"),
                         120);
     graph_destroy(&again);
