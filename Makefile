@@ -3,7 +3,7 @@ VARIANT ?= release
 BUILD := build/$(VARIANT)
 # Newer distributions call the C library msgpack-c.
 MSGPACK := $(shell pkg-config --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
-PACKAGES := libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
+PACKAGES := libutf8proc libzmq $(MSGPACK) openblas libconfig libprotobuf-c sqlite3 libjpeg libpng jansson libsodium
 TEST_PACKAGES := cmocka
 ifeq ($(origin CC),default)
 CC := gcc
@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench simulate chaos conformance install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench simulate chaos conformance state-dict install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -100,6 +100,11 @@ emoji: ## The same for the emoji job, a larger one: 150 MB and PyTorch to fetch,
 	@$(SUBMAKE) all
 	@SEEDS=$(or $(SEEDS),1) scripts/demo emoji
 
+reviews: ## The same for the reviews job, on texts: 85 MB and PyTorch to fetch
+	@scripts/setup emoji
+	@$(SUBMAKE) all
+	@SEEDS=$(or $(SEEDS),1) scripts/demo reviews
+
 emoji-test: all ## The tests of the emoji job, which `make test` leaves out; they skip without its model and data
 	@GRAFT_BUILD=$(CURDIR)/$(BUILD) python3 tests/integration/emoji_test.py
 
@@ -117,7 +122,7 @@ test: ## Install what is missing, build, run every test
 asan tsan: ## The same tests under the address (and undefined behaviour) or thread sanitizer
 	@$(MAKE) --no-print-directory test VARIANT=$@
 
-units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train
+units: $(UNIT) $(BUILD)/trunk_bench $(BUILD)/engine_bench $(BUILD)/conformance $(BUILD)/forward $(BUILD)/train $(BUILD)/encode
 
 lint: ## Format, static analysis, include rules, names, lengths
 	@scripts/setup lint
@@ -131,8 +136,10 @@ FUZZ_CC := clang -std=c17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-saniti
 FUZZ_safetensors := $(wildcard common/base/*.c common/tensor/*.c)
 FUZZ_message := $(wildcard common/base/*.c common/wire/*.c)
 FUZZ_onnx := $(wildcard common/base/*.c common/tensor/*.c) common/config/nearest.c \
-	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c,$(wildcard common/model/onnx/*.c)) \
+	$(filter-out common/model/onnx/writer.c common/model/onnx/writing.c common/model/onnx/external.c common/model/onnx/opset.c,$(wildcard common/model/onnx/*.c)) \
 	$(addprefix common/model/,graph.c op_table.c window_rules.c flops_rules.c gradient_rules.c dtype_rules.c) $(wildcard common/model/shape_*.c)
+
+FUZZ_text := $(wildcard common/base/*.c) common/data/text_row.c worker/data/wordpiece.c worker/data/rune.c
 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS each (corpus: tests/fuzz/corpus)
 	@scripts/setup lint
@@ -171,7 +178,15 @@ conformance: deps ## The ONNX project's own tests of the operators: passed, not 
 	@$(SUBMAKE) $(BUILD)/conformance
 	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
 
+state-dict: all ## graft export against PyTorch: load_state_dict(strict) of what both of its ONNX exporters wrote
+	@scripts/setup bench
+	build/venv/bin/python tests/networks/state_dict.py $(BUILD)/graft
+
 $(BUILD)/conformance: $(call obj,tests/conformance/conformance.c tests/conformance/executor.c) $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/encode: $(call obj,tests/text/encode.c) $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -29,6 +29,10 @@ static const struct command commands[] = {
      "or "
      "CSV with --label-column (of labels or values the first).",
      evaluate_main},
+    {"export", "RUN | MODEL.onnx [--onnx FILE [--external]] [--safetensors FILE]",
+     "Writes a network as ONNX of opset 17, weights within or beside, or its weights by PyTorch's "
+     "names.",
+     export_main},
     {"compare", "RUN...", "Shows results side by side, with mean and standard deviation.",
      compare_main},
     {"status", "RUN_DIRECTORY", "Says what a running job is doing, as JSON.", status_main},

@@ -7,6 +7,8 @@
 #include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/config/job_text.h"
+#include "common/model/onnx/writer.h"
+#include "common/model/vocabulary.h"
 #include "common/tensor/safetensors.h"
 #include "coordinator/job/checkpoint.h"
 #include "coordinator/job/result.h"
@@ -105,21 +107,40 @@ static enum status export_logits(const struct work *work, const char *path, stru
     return status;
 }
 
+static enum status read_vocabulary(const struct job *job, char **out, struct error *err)
+{
+    char path[PATH_BYTES];
+    if (!job_is_text(&job->data.preprocess))
+        return OK;
+    enum status status = job_path(job->data.preprocess.text.vocabulary, path, err);
+    return status == OK ? vocabulary_read(path, out, err) : status;
+}
+
+static enum status export_onnx(const struct work *work, const char *path, struct error *err)
+{
+    char *note = NULL, *vocabulary = NULL;
+    enum status status = job_text_note(work->outputs->job, &note, err);
+    if (status == OK)
+        status = read_vocabulary(work->outputs->job, &vocabulary, err);
+    const struct onnx_saving saving = {.note = note, .vocabulary = vocabulary};
+    if (status == OK)
+        status = model_export(work->outputs->model, work->outcome.last->plan, work->live, &saving,
+                              path, err);
+    free(note);
+    memory_free(vocabulary);
+    return status;
+}
+
 static enum status export_model(struct work *work, struct error *err)
 {
     char path[PATH_BYTES];
     const struct outputs *outputs = work->outputs;
     double began = clock_seconds();
     enum status status = file_path(path, err, "%s/adapted.onnx", outputs->job->run.directory);
-    char *description = NULL;
-    if (status == OK)
-        status = job_text_note(outputs->job, &description, err);
     if (status == OK)
         status = make_live(work, err);
     if (status == OK)
-        status = model_export(outputs->model, work->outcome.last->plan, work->live, description,
-                              path, err);
-    free(description);
+        status = export_onnx(work, path, err);
     if (status == OK)
         status = file_path(path, err, "%s/adapted.safetensors", outputs->job->run.directory);
     if (status == OK)

@@ -47,6 +47,15 @@ static enum status handle(struct driver *driver, uint64_t peer, struct error *er
                          driver->received.frames, driver->received.frame_count, err);
 }
 
+/* Do servers talk to each other in this view? */
+static bool has_backups(const struct message_view *view)
+{
+    for (size_t i = 0; i < view->partition_count; i++)
+        if (view->partitions[i].backup != WIRE_NOBODY)
+            return true;
+    return false;
+}
+
 /* True when the coordinator told us to stop. */
 static enum status drain_coordinator(struct driver *driver, bool *stop, struct error *err)
 {
@@ -57,7 +66,8 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
             log_event(LOG_INFO, "stop", "why=\"%s\"", driver->received.message.body.reason.text);
             *stop = true;
         } else {
-            if (driver->received.message.type == MESSAGE_VIEW)
+            if (driver->received.message.type == MESSAGE_VIEW &&
+                has_backups(&driver->received.message.body.view))
                 status = lines_follow(&driver->servers, &driver->received.message.body.view, err);
             if (status == OK)
                 status = handle(driver, PEER_COORDINATOR, err);

@@ -5,9 +5,9 @@
 #include "common/base/check.h"
 
 void partition_init(struct partition *partition, uint32_t id, const struct job *job,
-                    struct outbox outbox)
+                    struct update_room *room, struct outbox outbox)
 {
-    *partition = (struct partition){.id = id, .job = job, .outbox = outbox};
+    *partition = (struct partition){.id = id, .job = job, .room = room, .outbox = outbox};
 }
 
 void partition_deinit(struct partition *partition)
@@ -257,7 +257,7 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
     if (loads) {
         status = table_load_part(partition->table, load, payloads, count, err);
         if (status == OK && ++partition->load_part == partition->load_parts)
-            status = table_ready(partition->table, err);
+            status = table_ready(partition->table, partition->room, err);
     }
     if (status != OK)
         return status;

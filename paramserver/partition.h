@@ -37,6 +37,7 @@ struct partition {
     uint32_t generation;                  /* of the table */
     uint32_t fill, load_part, load_parts; /* of the LOAD that it came by */
     struct table *table;                  /* NULL: not loaded */
+    struct update_room *room;
     bool take_pending;
     uint64_t take_version;
     /* primary with a backup */
@@ -48,8 +49,9 @@ struct partition {
     bool finished, statistics_finished;
 };
 
+/* `job` and `room` are borrowed. */
 void partition_init(struct partition *partition, uint32_t id, const struct job *job,
-                    struct outbox outbox);
+                    struct update_room *room, struct outbox outbox);
 void partition_deinit(struct partition *partition);
 
 /* Usable: all parts of its LOAD are here. */

@@ -18,7 +18,8 @@ struct server {
     int64_t ready_ms; /* when READY was last said; 0: never */
     struct partition partitions[WIRE_PARTITIONS_MAX];
     size_t partition_count;
-    uint64_t *workers; /* incarnations in the view */
+    struct update_room room; /* of all partitions */
+    uint64_t *workers;       /* incarnations in the view */
     size_t worker_count;
     uint64_t *subscribers; /* workers that sent PULL in this generation */
     size_t subscriber_count;
@@ -49,6 +50,7 @@ void server_destroy(struct server **server)
         return;
     for (size_t i = 0; i < (*server)->partition_count; i++)
         partition_deinit(&(*server)->partitions[i]);
+    update_room_deinit(&(*server)->room);
     memory_free((*server)->workers);
     memory_free((*server)->subscribers);
     memory_free(*server);
@@ -196,7 +198,7 @@ static struct partition *partition_of(struct server *server, uint32_t id)
 {
     while (server->partition_count <= id) {
         uint32_t next = (uint32_t)server->partition_count++;
-        partition_init(&server->partitions[next], next, server->job,
+        partition_init(&server->partitions[next], next, server->job, &server->room,
                        (struct outbox){server, send_in_view});
     }
     return &server->partitions[id];

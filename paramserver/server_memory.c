@@ -11,7 +11,9 @@
 #include "common/model/plan.h"
 #include "common/wire/codec.h"
 
-#define CHANNELS 4 /* three of link.c, one to all workers */
+/* Three of link.c, one to all workers; with backups one to each other server. */
+#define CHANNELS 4
+#define CHANNELS_MAX (CHANNELS + 64)
 
 /* Vectors that a sum over shards holds at most: every other shard has come, none has its neighbour yet. */
 static size_t sum_vectors(const struct job *job)
@@ -35,7 +37,8 @@ static void add_stage(struct memory_sum *sum, const struct job *job, const struc
     size_t statistics = share(job, layout.statistic_elements + 1) * sizeof(double);
     for (size_t i = 0; i < plan->tensor_count; i++)
         pretrained |= plan->tensors[i].pretrained;
-    size_t table = live * (2 + optimizer_states(&stage->optimizer) + pretrained);
+    size_t table =
+        live * (2 + optimizer_states(&stage->optimizer) + pretrained) * (1 + job->cluster.replicas);
     size_t sums = vectors * (live + statistics) + stage->domain_count * statistics;
     size_t messages = live * (job->cluster.workers + 2);
     memory_sum_add(sum, true, table + sums + messages,
@@ -59,14 +62,15 @@ static enum status add_stages(struct memory_sum *sum, const struct job *job,
 }
 
 /* What the program takes for itself; the model is opened only to plan. */
-static enum status add_program(struct memory_sum *sum, struct error *err)
+static enum status add_program(struct memory_sum *sum, const struct job *job, struct error *err)
 {
-    struct codec *codecs[CHANNELS] = {NULL};
+    struct codec *codecs[CHANNELS_MAX] = {NULL};
+    size_t channels = CHANNELS + (job->cluster.replicas > 0 ? job->cluster.servers - 1 : 0);
     enum status status = OK;
-    for (size_t i = 0; i < CHANNELS && status == OK; i++)
+    for (size_t i = 0; i < channels && status == OK; i++)
         status = codec_create(&codecs[i], err);
     memory_sum_add(sum, false, memory_resident(), "program, libraries, message buffers (measured)");
-    for (size_t i = 0; i < CHANNELS; i++)
+    for (size_t i = 0; i < channels; i++)
         codec_destroy(&codecs[i]);
     return status;
 }
@@ -79,7 +83,7 @@ static enum status print(int argc, char **argv, struct error *err)
     enum status status =
         job_load(argv[0], NULL, (const char *const *)argv + 1, (size_t)argc - 1, &job, err);
     if (status == OK)
-        status = add_program(&sum, err);
+        status = add_program(&sum, job, err);
     if (status == OK)
         status = model_open(&job->model, &job->data.preprocess, job->data.class_count, &model, err);
     if (status == OK)

@@ -455,7 +455,7 @@ static enum status open_job(struct driver *driver, struct error *err)
     if (status == OK)
         status = plan_memory(driver, err);
     if (status == OK)
-        status = decoder_open(job, driver->manifest, &driver->decoder, err);
+        status = decoder_open(job, driver->manifest, driver->model, &driver->decoder, err);
     if (status != OK)
         return status;
     worker_init(&driver->worker, job->cluster.shards);

@@ -92,8 +92,12 @@ static bool read_valued(const char *option, const char *value, struct options *o
         out->threads = (int)number;
         return true;
     }
-    if (strcmp(option, "--label-column") == 0 && read_number(value, 0, 1 << 24, &number)) {
+    if (strcmp(option, "--label-column") == 0 && read_number(value, 0, 1 << 20, &number)) {
         out->inputs.label_column = (int)number;
+        return true;
+    }
+    if (strcmp(option, "--text-column") == 0 && read_number(value, 0, 1 << 20, &number)) {
+        out->inputs.text_column = (uint32_t)number;
         return true;
     }
     return false;
@@ -199,7 +203,7 @@ static json_t *begin_line(const struct group *group, uint32_t id)
     const char *path = manifest_path(group->manifest, group->job, id);
     json_t *name = json_string(path);
     json_object_set_new(line, "input", name != NULL ? name : json_string("(not UTF-8)"));
-    if (format == FORMAT_IDX || format == FORMAT_CSV) {
+    if (format == FORMAT_IDX || format == FORMAT_CSV || format == FORMAT_TEXT) {
         uint32_t first = id;
         while (first > 0 && group->manifest->samples[first - 1].source == sample->source)
             first--;
@@ -306,13 +310,14 @@ static enum status answer_all(struct predictor *predictor, struct group *group, 
 static enum status open_group(struct predictor *predictor, const struct predict_inputs *inputs,
                               struct group *group, struct error *err)
 {
-    enum status status = predict_job_create(predictor->note, inputs, &group->job, err);
+    enum status status =
+        predict_job_create(predictor->options->model, predictor->note, inputs, &group->job, err);
     if (status == OK && predictor->model == NULL)
         status = open_network(predictor, group->job, err);
     if (status == OK)
         status = manifest_build(group->job, MANIFEST_WORKER, &group->manifest, err);
     if (status == OK)
-        status = decoder_open(group->job, group->manifest, &group->decoder, err);
+        status = decoder_open(group->job, group->manifest, predictor->model, &group->decoder, err);
     if (status == OK)
         status = loader_create(group->decoder, BATCH, &group->loader, err);
     return status;

@@ -22,7 +22,15 @@ static enum status fill_source(const struct predict_inputs *inputs, const char *
     out->path = path;
     out->split = SPLIT_TRAIN;
     out->format = FORMAT_FOLDER;
-    if (!S_ISDIR(info.st_mode) && (ends_with(path, ".csv") || ends_with(path, ".tsv"))) {
+    if (job_is_text(sample)) {
+        if (S_ISDIR(info.st_mode))
+            return error_set(err, ERR_INPUT,
+                             "%s: a folder; the model reads texts, from .csv, .tsv or lines", path);
+        out->format = FORMAT_TEXT;
+        out->header = inputs->header;
+        out->label_column = inputs->label_column;
+        out->text_column = inputs->text_column;
+    } else if (!S_ISDIR(info.st_mode) && (ends_with(path, ".csv") || ends_with(path, ".tsv"))) {
         out->format = FORMAT_CSV;
         out->width = inputs->width > 0 ? inputs->width : sample->width;
         out->height = inputs->height > 0 ? inputs->height : sample->height;
@@ -52,11 +60,14 @@ static enum status fill_sources(const struct predict_inputs *inputs, struct job 
     return status;
 }
 
-enum status predict_job_create(const char *note, const struct predict_inputs *inputs,
-                               struct job **out, struct error *err)
+enum status predict_job_create(const char *model, const char *note,
+                               const struct predict_inputs *inputs, struct job **out,
+                               struct error *err)
 {
     struct job *job = NULL;
     enum status status = job_text_open_note(note, inputs->count, &job, err);
+    if (status == OK && job_is_text(&job->data.preprocess))
+        job->data.preprocess.text.vocabulary = model;
     if (status == OK)
         status = fill_sources(inputs, job, err);
     if (status == OK)

@@ -10,7 +10,8 @@
 #include "common/config/job.h"
 
 /* A directory is a `folder` source, NAME.csv and NAME.tsv are `csv` (a header line or not, by
- * `header`), NAME.list is `list`, NAME-ubyte and NAME.idx are `idx`, all else is a picture.
+ * `header`), NAME.list is `list`, NAME-ubyte and NAME.idx are `idx`, all else is a picture. For a
+ * model of texts every input is `text`.
  *
  * `labelled`: the inputs carry labels: folders by class, lists, CSV in column `label_column` (or as
  * many from it on as there are labels or values). A CSV row is one picture of width x height x channels numbers, `value_max` = white; 0: as the network's input,
@@ -20,13 +21,15 @@ struct predict_inputs {
     size_t count; /* ≤ JOB_SOURCES_MAX */
     bool labelled, header;
     int label_column; /* negative: none */
+    uint32_t text_column;
     uint32_t width, height, channels;
     double value_max;
 };
 
-/* `note` is the model's. The job borrows the paths. Errors: ERR_INPUT (the note is no
- * configuration, an input does not exist), ERR_MEMORY. */
-enum status predict_job_create(const char *note, const struct predict_inputs *inputs,
-                               struct job **out, struct error *err) MUST_CHECK;
+/* `note` is that of the file `model`, which has the vocabulary too. The job borrows the paths.
+ * Errors: ERR_INPUT (the note is no configuration, an input does not exist), ERR_MEMORY. */
+enum status predict_job_create(const char *model, const char *note,
+                               const struct predict_inputs *inputs, struct job **out,
+                               struct error *err) MUST_CHECK;
 
 #endif

@@ -108,6 +108,11 @@ double job_labelled_loss(const struct data_config *data, const struct loss_confi
     return data->task == DATA_REGRESSION ? losses->squared_error : losses->cross_entropy;
 }
 
+bool job_is_text(const struct preprocess_config *preprocess)
+{
+    return preprocess->text.vocabulary != NULL && preprocess->text.vocabulary[0] != '\0';
+}
+
 int job_domain_index(const struct job *job, const char *name)
 {
     for (size_t i = 0; i < job->data.domain_count; i++) {

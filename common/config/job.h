@@ -64,14 +64,22 @@ struct model_config {
     struct lora_config lora;
 };
 
+/* Texts as token ids; worker/data/wordpiece.h. */
+struct text_config {
+    const char *vocabulary; /* "" = the samples are no texts */
+    uint32_t length;        /* tokens of a sample, [CLS] and [SEP] among them */
+    bool lower_case;        /* and without accents */
+};
+
 struct preprocess_config {
     uint32_t width, height, channels;
     double mean[4], std[4];       /* per channel, of pixel values 0…255: x = (v - mean) / std */
     size_t mean_count, std_count; /* as written: 1 (then repeated for all channels) or channels */
     bool invert;                  /* v = 255 - v before */
+    struct text_config text;
 };
 
-enum source_format { FORMAT_IDX, FORMAT_FOLDER, FORMAT_CSV, FORMAT_LIST };
+enum source_format { FORMAT_IDX, FORMAT_FOLDER, FORMAT_CSV, FORMAT_LIST, FORMAT_TEXT };
 enum split { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_DIVIDE };
 #define SPLIT_COUNT 3
 
@@ -80,11 +88,12 @@ struct source_config {
     enum split split;     /* SPLIT_DIVIDE: divided by the domain's fractions */
     const char *path;     /* images file, folder, CSV or list file */
     const char *labels;   /* IDX labels file, "" = none */
-    int32_t label_column; /* CSV: 0-based, negative = none; the first of job_label_columns */
+    int32_t label_column; /* CSV, text: 0-based, negative = none; the first of job_label_columns */
+    uint32_t text_column; /* text: 0-based */
     uint32_t width, height,
         channels;     /* CSV: shape of the pixel columns, row-major, channels last */
     double value_max; /* CSV: the value that stands for white (255) */
-    bool header;      /* CSV, list: skip the first line */
+    bool header;      /* CSV, list, text: skip the first line */
 };
 
 struct domain_config {
@@ -231,6 +240,9 @@ size_t job_label_columns(const struct data_config *data, const struct source_con
 
 /* Weight of the loss on labelled domains, whichever the task has. */
 double job_labelled_loss(const struct data_config *data, const struct loss_config *losses);
+
+/* Are the samples texts? */
+bool job_is_text(const struct preprocess_config *preprocess);
 
 /* Index of a domain or class by name; -1 when there is none. */
 int job_domain_index(const struct job *job, const char *name);

@@ -89,6 +89,13 @@ static enum status check_classes(const struct checked *c)
 static enum status check_preprocess(const struct checked *c)
 {
     const struct preprocess_config *p = &c->job->data.preprocess;
+    if (!job_is_text(p) && (p->width == 0 || p->height == 0))
+        return refuse(c, "data.preprocess.%s: missing; only texts (data.preprocess.text) need none",
+                      p->width == 0 ? "width" : "height");
+    if (job_is_text(p) && p->width + p->height > 0)
+        return refuse(c, "data.preprocess: texts have no width and height; leave them out");
+    if (job_is_text(p) && c->job->model.file[0] == '\0')
+        return refuse(c, "data.preprocess.text: texts need a network, but model.file is empty");
     if ((uint64_t)p->width * p->height * p->channels > INPUT_ELEMENTS_MAX)
         return refuse(c, "data.preprocess: %u x %u x %u numbers a sample, the limit is %llu",
                       p->width, p->height, p->channels, (unsigned long long)INPUT_ELEMENTS_MAX);
@@ -105,6 +112,8 @@ static enum status check_augment(const struct checked *c)
 {
     const struct augment_config *a = &c->job->data.augment;
     bool changes = a->crop > 0 || a->flip || a->jitter > 0 || a->erase > 0;
+    if (a->variants > 1 && job_is_text(&c->job->data.preprocess))
+        return refuse(c, "data.augment.variants: %u, but texts are not changed", a->variants);
     if (changes && a->variants == 1)
         return refuse(c, "data.augment: variants is 1, so nothing is ever changed; set it to 2 or "
                          "more");
@@ -142,16 +151,30 @@ static enum status check_targets(const struct checked *c, const struct domain_co
                                  const struct source_config *s, const char *where)
 {
     if (c->job->data.task == DATA_CLASSIFICATION || s->format == FORMAT_CSV ||
-        s->format == FORMAT_LIST)
+        s->format == FORMAT_LIST || s->format == FORMAT_TEXT)
         return OK;
     if (domain->labelled)
         return refuse(c,
                       "%s.format: %s of a labelled domain tell one class a sample; for this "
-                      "data.task use csv or list",
+                      "data.task use csv, list or text",
                       where, s->format == FORMAT_IDX ? "idx files" : "folders");
     if (s->labels[0] != '\0')
         return refuse(c, "%s.labels: idx labels are classes, not what this data.task asks for",
                       where);
+    return OK;
+}
+
+/* All sources are texts, or none. */
+static enum status check_text(const struct checked *c, const struct source_config *s,
+                              const char *where)
+{
+    if (s->format != FORMAT_TEXT)
+        return refuse(c, "%s.format: data.preprocess.text has a vocabulary: all are \"text\"",
+                      where);
+    if (!job_is_text(&c->job->data.preprocess))
+        return refuse(c, "%s: texts need data.preprocess.text.vocabulary, a vocab.txt", where);
+    if (s->label_column == (int32_t)s->text_column)
+        return refuse(c, "%s.label_column: %d is the text's column", where, s->label_column);
     return OK;
 }
 
@@ -160,21 +183,25 @@ static enum status check_source(const struct checked *c, const struct domain_con
 {
     const struct source_config *s = &domain->sources[index];
     uint32_t wanted = c->job->data.preprocess.channels;
+    bool texts = job_is_text(&c->job->data.preprocess);
     char where[160];
     snprintf(where, sizeof where, "data.domains.%s.sources.[%zu]", domain->name, index);
     if (s->path[0] == '\0')
         return refuse(c, "%s.path: empty", where);
     if (s->labels[0] != '\0' && s->format != FORMAT_IDX)
         return refuse(c, "%s.labels: only idx has a labels file", where);
-    if (s->label_column >= 0 && s->format != FORMAT_CSV)
-        return refuse(c, "%s.label_column: only csv has label columns", where);
+    if (s->label_column >= 0 && s->format != FORMAT_CSV && s->format != FORMAT_TEXT)
+        return refuse(c, "%s.label_column: only csv and text have label columns", where);
     if (check_targets(c, domain, s, where) != OK)
         return ERR_INPUT;
     if (domain->labelled && s->format == FORMAT_IDX && s->labels[0] == '\0')
         return refuse(c, "%s.labels: missing, and domain '%s' is labelled", where, domain->name);
-    if (domain->labelled && s->format == FORMAT_CSV && s->label_column < 0)
+    if (domain->labelled && (s->format == FORMAT_CSV || s->format == FORMAT_TEXT) &&
+        s->label_column < 0)
         return refuse(c, "%s.label_column: missing, and domain '%s' is labelled", where,
                       domain->name);
+    if (texts || s->format == FORMAT_TEXT)
+        return check_text(c, s, where);
     if (s->format == FORMAT_CSV)
         return check_csv(c, s, where);
     if (wanted != 1 && wanted != 3)

@@ -170,12 +170,15 @@ enum status job_text_note(const struct job *job, char **out, struct error *err)
     size_t count, bytes = 0;
     const struct key *keys = key_table(&count);
     char *text = NULL;
+    struct job noted = *job;
     struct writer writer = {open_memstream(&text, &bytes), false};
+    if (job_is_text(&job->data.preprocess))
+        noted.data.preprocess.text.vocabulary = JOB_TEXT_VOCABULARY;
     for (size_t i = 0; i < count && writer.to != NULL; i++)
         if (strcmp(keys[i].path, "data.task") == 0 || strcmp(keys[i].path, "data.classes") == 0 ||
             strcmp(keys[i].path, "data.preprocess") == 0) {
             fprintf(writer.to, "%s = ", key_name(&keys[i]));
-            write_value(&writer, &keys[i], (void *)(uintptr_t)job, 0); /* reads it only */
+            write_value(&writer, &keys[i], &noted, 0);
             fputs(";\n", writer.to);
         }
     if (writer.to != NULL && fclose(writer.to) == 0) {
@@ -191,13 +194,16 @@ enum status job_text_open_note(const char *note, size_t sources, struct job **ou
 {
     char *text = NULL;
     size_t bytes = 0;
+    bool texts = strstr(note, "\"" JOB_TEXT_VOCABULARY "\"") != NULL;
     FILE *to = open_memstream(&text, &bytes);
     if (to == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the model's note");
+    fprintf(to, "model = { file = \"%s\"; };\n", texts ? JOB_TEXT_VOCABULARY : "");
     fprintf(to, "data = {\n%sdomains = ( { name = \"input\"; divide = [1, 0, 0]; sources = (",
             note);
     for (size_t i = 0; i < sources; i++)
-        fprintf(to, "%s{ format = \"list\"; path = \".\"; }", i > 0 ? ", " : " ");
+        fprintf(to, "%s{ format = %s; path = \".\"; }", i > 0 ? ", " : " ",
+                texts ? "\"text\"; label_column = 1" : "\"list\"");
     fputs(" ); } ); };\nstages = ( { name = \"input\"; domains = [\"input\"]; } );\n", to);
     enum status status = fclose(to) == 0 ? job_load(NULL, text, NULL, 0, out, err)
                                          : error_set(err, ERR_MEMORY, "no memory for a job");

@@ -11,6 +11,9 @@
  * JOB_CONFIG_BYTES_MAX. */
 enum status job_text_resolve(struct job *job, struct error *err) MUST_CHECK;
 
+/* In place of a vocabulary's path in a note: it lies beside, in the model's metadata. */
+#define JOB_TEXT_VOCABULARY "graft.vocabulary"
+
 /* A model's note (onnx/metadata.h): data.classes and data.preprocess as they stand in the group
  * `data`, which is what somebody must know who feeds the trained network. Owned by the caller
  * (free()). Errors: ERR_MEMORY. */

@@ -53,7 +53,7 @@
 static const char *const securities[] = {"curve", "none", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
-static const char *const formats[] = {"idx", "folder", "csv", "list", NULL};
+static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
 static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
@@ -138,10 +138,10 @@ static const struct key keys[] = {
     GROUP("data.preprocess",
           "Every sample is brought to this form: resized (bilinear), then x = (v - mean) / std, "
           "where v is a pixel value from 0 to 255."),
-    WHOLE("data.preprocess.width", job, data.preprocess.width, 1, 65536, NULL,
-          "Width of the network's input."),
-    WHOLE("data.preprocess.height", job, data.preprocess.height, 1, 65536, NULL,
-          "Height of the network's input."),
+    WHOLE("data.preprocess.width", job, data.preprocess.width, 0, 65536, "0",
+          "Width of the network's input. Needed unless samples are texts."),
+    WHOLE("data.preprocess.height", job, data.preprocess.height, 0, 65536, "0",
+          "Height of the network's input. Likewise."),
     WHOLE("data.preprocess.channels", job, data.preprocess.channels, 1, 4, "3",
           "Channels. Gray is repeated to 3, colour becomes gray (ITU-R 601) for 1."),
     MANY("data.preprocess.mean", KEY_REALS, job, data.preprocess.mean, data.preprocess.mean_count,
@@ -150,6 +150,17 @@ static const struct key keys[] = {
          1e-6, 1e9, 1, 4, "1.0", "Then divides: one number, or one a channel."),
     SWITCH("data.preprocess.invert", job, data.preprocess.invert, "false",
            "v = 255 - v before all that (dark on light)."),
+    GROUP(
+        "data.preprocess.text",
+        "Texts become token ids as BERT does it: cleaned, split at blanks, punctuation and Chinese "
+        "characters, cut into the longest pieces of the vocabulary (WordPiece), between [CLS] and "
+        "[SEP], filled up with [PAD]. The model's inputs get them by name: ids, mask, types."),
+    TEXT("data.preprocess.text.vocabulary", 0, job, data.preprocess.text.vocabulary, "\"\"",
+         "vocab.txt, or a model that graft wrote. Empty: the samples are no texts."),
+    WHOLE("data.preprocess.text.length", job, data.preprocess.text.length, 3, 65536, "128",
+          "Tokens of every sample; longer texts lose their end."),
+    SWITCH("data.preprocess.text.lower_case", job, data.preprocess.text.lower_case, "true",
+           "Lower case without accents (\"uncased\" models)."),
     REAL("data.unreadable_share_max", job, data.unreadable_share_max, 0, 1, "0.01",
          "Share of samples that may fail to decode (they are skipped and counted) before the run "
          "stops."),
@@ -182,7 +193,8 @@ static const struct key keys[] = {
     CHOICE("data.domains[].sources[].format", 0, source_config, format, formats, NULL,
            "\"idx\" (MNIST's), \"folder\" (one folder a class), \"csv\" (one line a sample), "
            "\"list\" (lines of path, label, domain; multilabel: names joined by '|', or nothing; "
-           "regression: numbers joined by '|')."),
+           "regression: numbers joined by '|'), \"text\" (NAME.csv with quotes as in RFC 4180, "
+           "NAME.tsv without; any other file: a text a line)."),
     CHOICE("data.domains[].sources[].split", 0, source_config, split, splits, "\"divide\"",
            "What its samples are for; \"divide\": by the domain's shares."),
     TEXT("data.domains[].sources[].path", 0, source_config, path, NULL,
@@ -190,8 +202,11 @@ static const struct key keys[] = {
     TEXT("data.domains[].sources[].labels", 0, source_config, labels, "\"\"",
          "idx: the labels file. Empty: none."),
     WHOLE("data.domains[].sources[].label_column", source_config, label_column, -1, 1048575, "-1",
-          "csv: the label's column, counted from 0. -1: none. multilabel, regression: the first of "
-          "as many columns as data.classes has names, with 0 or 1, or numbers."),
+          "csv, text: the label's column, counted from 0. -1: none. csv of multilabel, regression: "
+          "the "
+          "first of as many columns as data.classes has names, with 0 or 1, or numbers."),
+    WHOLE("data.domains[].sources[].text_column", source_config, text_column, 0, 1048575, "0",
+          "text: the text's column, counted from 0."),
     WHOLE("data.domains[].sources[].width", source_config, width, 0, 65536, "0",
           "csv: width of the picture in a line."),
     WHOLE("data.domains[].sources[].height", source_config, height, 0, 65536, "0",
@@ -201,7 +216,7 @@ static const struct key keys[] = {
     REAL("data.domains[].sources[].value_max", source_config, value_max, 1e-9, 1e9, "255.0",
          "csv: the number that stands for white (v = 255)."),
     SWITCH("data.domains[].sources[].header", source_config, header, "false",
-           "csv, list: skip the first line."),
+           "csv, list, text: skip the first line."),
 
     GROUP("cache", "The feature cache: outputs of the frozen part, kept on disk."),
     VALUE("cache.bytes_max", KEY_WHOLE, KEY_LOCAL, job, cache.bytes_max, 0, BYTES_MAX, "8589934592",

@@ -110,11 +110,33 @@ static enum status run_scanner(const struct scan_request *request, struct scan *
         return scan_csv(request, scan, err);
     case FORMAT_LIST:
         return scan_list(request, scan, err);
+    case FORMAT_TEXT:
+        return scan_text(request, scan, err);
     }
     check_failed("a source format", __FILE__, __LINE__);
 }
 
-/* Everything about a source's form on which pixel values depend. */
+/* What token ids depend on beside the text; nothing where samples are no texts. */
+static enum status digest_text(const struct preprocess_config *preprocess,
+                               struct digest_stream *stream, struct error *err)
+{
+    const struct text_config *text = &preprocess->text;
+    char path[PATH_BYTES];
+    struct digest vocabulary;
+    if (!job_is_text(preprocess))
+        return OK;
+    enum status status = job_path(text->vocabulary, path, err);
+    if (status == OK)
+        status = digest_of_file(path, &vocabulary, err);
+    if (status != OK)
+        return error_prefix(err, "data.preprocess.text.vocabulary");
+    digest_add(stream, vocabulary.bytes, sizeof vocabulary.bytes);
+    digest_add_u64(stream, text->length);
+    digest_add_u64(stream, text->lower_case);
+    return OK;
+}
+
+/* Everything about a source's form on which pixel values or tokens depend. */
 static void digest_form(struct digest_stream *stream, const struct source_config *source)
 {
     uint64_t white;
@@ -127,6 +149,8 @@ static void digest_form(struct digest_stream *stream, const struct source_config
         digest_add_u64(stream, source->channels);
         digest_add_u64(stream, white);
     }
+    if (source->format == FORMAT_TEXT)
+        digest_add_u64(stream, source->text_column);
 }
 
 static enum status add_source(struct build *build, size_t domain, size_t source,
@@ -172,6 +196,7 @@ static enum status add_domain(struct build *build, size_t domain)
     enum status status = OK;
     digest_init(&stream);
     digest_add_text(&stream, "graft-domain-1");
+    status = digest_text(&build->job->data.preprocess, &stream, build->err);
     for (size_t i = 0; i < build->job->data.domains[domain].source_count && status == OK; i++)
         status = add_source(build, domain, i, &stream);
     if (status == OK)

@@ -26,7 +26,7 @@ struct sample {
     uint8_t split;   /* enum split, never SPLIT_DIVIDE */
     int32_t label;   /* class (multilabel, regression: 0, see manifest_targets), or LABEL_NONE */
     uint64_t
-        index; /* IDX: image number; CSV: byte offset of the line; folder and list: entry number */
+        index; /* IDX: image number; CSV, text: byte offset of the line; folder and list: entry number */
 };
 
 /* Who builds it: a worker never learns the labels of an unlabelled domain (they are not even

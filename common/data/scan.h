@@ -64,6 +64,8 @@ enum status scan_csv(const struct scan_request *request, struct scan *scan,
                      struct error *err) MUST_CHECK;
 enum status scan_folder(const struct scan_request *request, struct scan *scan,
                         struct error *err) MUST_CHECK;
+enum status scan_text(const struct scan_request *request, struct scan *scan,
+                      struct error *err) MUST_CHECK;
 enum status scan_list(const struct scan_request *request, struct scan *scan,
                       struct error *err) MUST_CHECK;
 

@@ -99,9 +99,62 @@ static enum status bind_several(const struct binding *binding, struct graph *gra
     return OK;
 }
 
+static bool text_input_of(const char *name, enum text_input *out)
+{
+    static const struct {
+        const char *part;
+        enum text_input input;
+    } parts[] = {
+        {"mask", TEXT_MASK}, {"type", TEXT_TYPES}, {"segment", TEXT_TYPES}, {"ids", TEXT_IDS}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *out = parts[i].input;
+        if (strstr(name, parts[i].part) != NULL && strstr(name, "position") == NULL)
+            return true;
+    }
+    return false;
+}
+
+/* One of a text's rows: [N, length], by the input's name. */
+static enum status bind_text(const struct binding *binding, struct value *value, struct error *err)
+{
+    struct model *model = binding->model;
+    struct shape bound = {.rank = 2, .dims = {-1, binding->sample->text.length}};
+    const struct shape *wants = &value->shape;
+    enum text_input kind = TEXT_IDS;
+    if (!text_input_of(value->name, &kind))
+        return error_set(err, ERR_SUPPORT,
+                         "the model's input %.100s: of texts graft makes inputs whose names hold "
+                         "ids, mask or type",
+                         value->name);
+    if (wants->rank != 0 &&
+        (wants->rank != 2 || (wants->dims[1] != -1 && wants->dims[1] != bound.dims[1])))
+        return misfit(value, &bound, err);
+    for (size_t i = 0; i < model->text_input_count; i++)
+        if (model->text_inputs[i] == kind)
+            return error_set(err, ERR_SUPPORT, "the model's input %.100s: a second one of its kind",
+                             value->name);
+    value->shape = bound;
+    model->text_inputs[model->text_input_count++] = kind;
+    model->input_elements += binding->sample->text.length;
+    return OK;
+}
+
+static enum status bind_texts(const struct binding *binding, struct graph *graph, struct error *err)
+{
+    enum status status = OK;
+    binding->model->input_elements = 0;
+    for (size_t i = 0; i < graph->input_count && status == OK; i++)
+        status = bind_text(binding, &graph->values[graph->inputs[i]], err);
+    binding->model->input =
+        (struct shape){.rank = 1, .dims = {(int64_t)binding->model->input_elements}};
+    return status;
+}
+
 static enum status bind_inputs(void *context, struct graph *graph, struct error *err)
 {
     const struct binding *binding = context;
+    if (job_is_text(binding->sample))
+        return bind_texts(binding, graph, err);
     return graph->input_count == 1 ? bind_one(binding, &graph->values[graph->input], err)
                                    : bind_several(binding, graph, err);
 }
@@ -242,6 +295,8 @@ enum status model_open(const struct model_config *config, const struct preproces
 {
     struct shape sample = {.rank = 3, .dims = {input->channels, input->height, input->width}};
     size_t elements;
+    if (job_is_text(input))
+        sample = (struct shape){.rank = 1, .dims = {input->text.length}};
     if (!shape_elements(&sample, &elements) || elements == 0 || classes == 0)
         return error_set(err, ERR_INPUT, "samples of %u x %u x %u or %zu classes make no model",
                          input->channels, input->height, input->width, classes);

@@ -14,14 +14,20 @@
 
 struct graph;
 
+/* What an input of a network on texts gets; by its name. */
+enum text_input { TEXT_IDS, TEXT_MASK, TEXT_TYPES };
+#define MODEL_TEXT_INPUTS 3
+
 struct model {
     struct graph *graph; /* input → … → features → logits; all shapes inferred with batch -1 */
     struct shape input; /* of one sample, without the batch axis, e.g. [3, 48, 48] */
     size_t input_elements;
-    size_t feature_count; /* d */
-    size_t class_count;   /* K */
-    size_t adapter_nodes; /* at the front of the graph (lora.h) */
-    struct digest digest; /* of the model file(s) */
+    enum text_input text_inputs[MODEL_TEXT_INPUTS]; /* [length] each, side by side in a sample */
+    size_t text_input_count;                        /* 0: samples are no texts */
+    size_t feature_count;                           /* d */
+    size_t class_count;                             /* K */
+    size_t adapter_nodes;                           /* at the front of the graph (lora.h) */
+    struct digest digest;                           /* of the model file(s) */
 };
 
 /* Reads and checks everything (operators, shapes, sizes, cycles, missing initialisers): after OK
@@ -31,11 +37,13 @@ enum status model_open(const struct model_config *config, const struct preproces
 void model_destroy(struct model **model);
 
 /* Writes the graph with `live` values (one entry per live tensor of the plan, flat in plan order)
- * in place of the loaded ones: adapted.onnx, inference mode, dynamic batch, opset as loaded (≥ 9),
- * with `description` (or NULL) in its metadata; atomic. */
+ * in place of the loaded ones: adapted.onnx, inference mode, dynamic batch, as `saving` says
+ * (onnx/writer.h; may be NULL); atomic. */
 struct plan;
+struct onnx_saving;
 enum status model_export(const struct model *model, const struct plan *plan, const float *live,
-                         const char *description, const char *path, struct error *err) MUST_CHECK;
+                         const struct onnx_saving *saving, const char *path,
+                         struct error *err) MUST_CHECK;
 
 /* Prints layers, shapes, parameters, FLOPs, activation sizes and the possible freeze boundaries to
  * `fd`. */

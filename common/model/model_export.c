@@ -6,7 +6,7 @@
 #include "common/model/plan.h"
 
 enum status model_export(const struct model *model, const struct plan *plan, const float *live,
-                         const char *description, const char *path, struct error *err)
+                         const struct onnx_saving *saving, const char *path, struct error *err)
 {
     const float **replaced = memory_alloc(model->graph->value_count, sizeof *replaced);
     struct graph *arena = NULL, merged;
@@ -18,7 +18,7 @@ enum status model_export(const struct model *model, const struct plan *plan, con
     if (status == OK)
         status = lora_merge(model, replaced, arena, &merged, err);
     if (status == OK)
-        status = onnx_writer_save(&merged, replaced, description, path, err);
+        status = onnx_writer_save(&merged, replaced, saving, path, err);
     graph_destroy(&arena);
     memory_free(replaced);
     return status;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/platform.h"
+
 static const struct command *find(const char *name, const struct command *commands, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -26,7 +28,8 @@ static int print_list(FILE *to, const struct command *commands, size_t count)
         to);
     for (size_t i = 0; i < count; i++)
         fprintf(to, "  graft %-8s %s\n", commands[i].name, commands[i].help);
-    fputs("  graft help     this list; graft help COMMAND says how it is used\n", to);
+    fputs("  graft help     this list; graft help COMMAND says how it is used; graft --version\n",
+          to);
     return to == stdout ? EXIT_SUCCESS : CLI_MISUSED;
 }
 
@@ -47,6 +50,8 @@ int cli_main(int argc, char **argv, const struct command *commands, size_t count
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
         strcmp(argv[1], "-h") == 0)
         return help(argc, argv, commands, count);
+    if (strcmp(argv[1], "--version") == 0)
+        return puts("graft " GRAFT_VERSION) >= 0 ? EXIT_SUCCESS : CLI_FAILED;
     const struct command *command = find(argv[1], commands, count);
     if (command == NULL) {
         fprintf(stderr, "graft: no command \"%s\"; graft help lists them\n", argv[1]);

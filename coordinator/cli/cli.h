@@ -12,8 +12,8 @@
 
 #define CLI_OVERRIDES_MAX 256
 #define CLI_PREDICT_USAGE                                                                          \
-    "MODEL.onnx INPUT... [--labels] [--label-column N] [--header] [--size WxH[xC]] "               \
-    "[--value-max X] [--logits] [--threads N]"
+    "MODEL.onnx INPUT... [--labels] [--label-column N] [--text-column N] [--header] "              \
+    "[--size WxH[xC]] [--value-max X] [--logits] [--threads N]"
 #define CLI_FAILED 1
 #define CLI_MISUSED 2
 
@@ -24,7 +24,7 @@ struct command {
     int (*main)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
-/* Runs the command of `commands` that argv[1] names; prints the list for none, help, --help, and a
+/* Runs the command of `commands` that argv[1] names; prints the version for --version, the list for none, help, --help, and a
  * command's usage after `graft help NAME` or when it returns CLI_MISUSED. */
 int cli_main(int argc, char **argv, const struct command *commands, size_t count);
 
@@ -41,6 +41,7 @@ int drain_main(int argc, char **argv);
 int scale_main(int argc, char **argv);
 int predict_main(int argc, char **argv);
 int evaluate_main(int argc, char **argv);
+int export_main(int argc, char **argv);
 
 /* ---- for the commands ---- */
 

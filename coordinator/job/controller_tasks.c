@@ -200,7 +200,8 @@ void controller_enter_show(struct controller *c)
     size_t domain = controller_test_domain(c);
     size_t count = c->job->data.task == DATA_CLASSIFICATION ? c->adapted->count : 0;
     c->shown_count = 0;
-    for (int changed = 1; changed >= 0; changed--)
+    bool pictures = !job_is_text(&c->job->data.preprocess);
+    for (int changed = 1; changed >= 0 && pictures; changed--)
         for (size_t i = 0; i < count && c->shown_count < CONTROLLER_SHOWN_MAX; i++) {
             bool differs = predictions_class(c->adapted, i) != predictions_class(c->source_only, i);
             /* Three quarters for changes where there are enough, the rest for what stayed. */

@@ -22,7 +22,7 @@ struct table {
     uint32_t steps_per_epoch;
     size_t open[3]; /* blocks of each kind that are not complete in the open step */
     size_t total[3];
-    struct update_room room;
+    struct update_room *room; /* borrowed */
 };
 
 enum status table_create(const struct stage_config *stage, const struct message_load *load,
@@ -52,7 +52,6 @@ void table_destroy(struct table **table)
         return;
     for (size_t i = 0; i < (*table)->block_count; i++)
         block_deinit(&(*table)->blocks[i]);
-    update_room_deinit(&(*table)->room);
     memory_free((*table)->blocks);
     memory_free(*table);
     *table = NULL;
@@ -160,14 +159,15 @@ static void open_step(struct table *table)
     memcpy(table->open, table->total, sizeof table->open);
 }
 
-enum status table_ready(struct table *table, struct error *err)
+enum status table_ready(struct table *table, struct update_room *room, struct error *err)
 {
     size_t elements_max = 1;
     for (size_t i = 0; i < table->block_count; i++)
         if (table->blocks[i].kind == BLOCK_PARAMETER && table->blocks[i].elements > elements_max)
             elements_max = table->blocks[i].elements;
     open_step(table);
-    return update_room_init(&table->room, table->domains, elements_max, err);
+    table->room = room;
+    return update_room_reserve(room, table->domains, elements_max, err);
 }
 
 uint64_t table_version(const struct table *table)
@@ -260,7 +260,7 @@ enum status table_advance(struct table *table, struct error *err)
         enum status status = OK;
         if (block->kind == BLOCK_PARAMETER)
             status =
-                update_block(block, table->stage, &table->room, table->version,
+                update_block(block, table->stage, table->room, table->version,
                              table->version - table->stage_version, table->steps_per_epoch, err);
         else if (block->kind == BLOCK_METRIC)
             add_metric(table, block);

@@ -13,6 +13,7 @@
 #include "common/wire/message.h"
 #include "common/wire/outbox.h"
 #include "paramserver/table/block.h"
+#include "paramserver/table/update.h"
 
 #define TABLE_ELEMENTS_MAX ((uint64_t)1 << 22) /* of one block; parameters have at most 2^18 */
 
@@ -29,8 +30,9 @@ void table_destroy(struct table **table);
 enum status table_load_part(struct table *table, const struct message_load *load,
                             const struct frame *payloads, size_t count,
                             struct error *err) MUST_CHECK;
-/* After the last part: makes room for updates. */
-enum status table_ready(struct table *table, struct error *err) MUST_CHECK;
+/* After the last part: makes room for updates in `room`, which is borrowed. */
+enum status table_ready(struct table *table, struct update_room *room,
+                        struct error *err) MUST_CHECK;
 
 uint64_t table_version(const struct table *table);
 /* False until the first update after a LOAD. */

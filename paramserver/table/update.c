@@ -8,17 +8,25 @@
 #include "paramserver/optim/anchor.h"
 #include "paramserver/optim/schedule.h"
 
-enum status update_room_init(struct update_room *room, size_t domains, size_t elements_max,
-                             struct error *err)
+enum status update_room_reserve(struct update_room *room, size_t domains, size_t elements,
+                                struct error *err)
 {
-    *room = (struct update_room){.merged = memory_alloc(elements_max, sizeof(float))};
+    if (domains <= room->domains && elements <= room->elements)
+        return OK;
+    domains = domains > room->domains ? domains : room->domains;
+    elements = elements > room->elements ? elements : room->elements;
+    update_room_deinit(room);
+    room->merged = memory_alloc(elements, sizeof(float));
     bool all = room->merged != NULL;
     for (size_t d = 0; d < domains; d++)
-        all &= (room->gradients[d] = memory_alloc(elements_max, sizeof(float))) != NULL;
-    if (all)
-        return OK;
-    update_room_deinit(room);
-    return error_set(err, ERR_MEMORY, "no memory for gradients of %zu values", elements_max);
+        all &= (room->gradients[d] = memory_alloc(elements, sizeof(float))) != NULL;
+    if (!all) {
+        update_room_deinit(room);
+        return error_set(err, ERR_MEMORY, "no memory for the gradients of %zu values", elements);
+    }
+    room->domains = domains;
+    room->elements = elements;
+    return OK;
 }
 
 void update_room_deinit(struct update_room *room)

@@ -9,14 +9,16 @@
 #include "common/config/job.h"
 #include "paramserver/table/block.h"
 
-/* Room for the gradients of the largest block; made once per load. */
+/* Room for the gradients of the largest block, shared by a server's tables; starts zeroed. */
 struct update_room {
+    size_t domains, elements; /* that it has room for */
     float *gradients[JOB_DOMAINS_MAX];
     float *merged;
 };
 
-enum status update_room_init(struct update_room *room, size_t domains, size_t elements_max,
-                             struct error *err) MUST_CHECK;
+/* Makes it at least so large. */
+enum status update_room_reserve(struct update_room *room, size_t domains, size_t elements,
+                                struct error *err) MUST_CHECK;
 void update_room_deinit(struct update_room *room);
 
 /* Reads weights[version % 2], writes weights[(version + 1) % 2]. stage_step: 0-based step of the

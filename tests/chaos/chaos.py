@@ -220,6 +220,8 @@ def torment(cluster, faults, chance):
 
 
 def main(faults=100, seed=1):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
     if not (CACHE / "demo/stamp").exists():
         print("SKIP the demo's model and data are not there: scripts/fetch-demo")
         return 0

@@ -1,9 +1,9 @@
 /* Tests of the ONNX project in its own form (a folder with model.onnx and test_data_set_*, each
  * with input_*.pb and output_*.pb) through graft's reader, shape rules and kernels.
- *     conformance [--write FOLDER]      names of tests' folders come through stdin, one a line
+ *     conformance [--write FOLDER [OPSET]]      names of tests' folders come through stdin, one a line
  * A line for each: "ok NAME", "refused NAME: why" (the reader does not take it, and says node and
  * reason), "partly NAME: why" (so are further outputs, but the first is right) or "FAIL NAME: why". With --write each model that is read is written to
- * FOLDER/NAME.OUTPUT.onnx, for another runtime to run.
+ * FOLDER/NAME.OUTPUT.onnx, for another runtime to run; with OPSET, or it is "unsaid" on standard error.
  *
  * A test feeds everything, also what graft must know while it reads (axes, targets, sizes): such
  * inputs become constants of the model first. Every test has a process of its own. */
@@ -39,6 +39,7 @@ struct tensor {
 
 struct test {
     const char *folder, *name, *write;
+    int64_t opset; /* to write; 0: as read */
     Onnx__ModelProto *model;
     struct graph *memory; /* the tensors' */
     struct tensor inputs[TENSORS_MAX], outputs[TENSORS_MAX];
@@ -224,7 +225,11 @@ static enum verdict write_back(struct test *test, const struct graph *graph, siz
         return PASSED;
     if (file_path(path, &test->err, "%s/%s.%zu.onnx", test->write, test->name, output) != OK)
         return FAILED;
-    return onnx_writer_save(graph, NULL, NULL, path, &test->err) == OK ? PASSED : FAILED;
+    const struct onnx_saving saving = {.opset = test->opset};
+    enum status status = onnx_writer_save(graph, NULL, &saving, path, &test->err);
+    if (status == ERR_SUPPORT && test->opset != 0)
+        fprintf(stderr, "unsaid %s: %s\n", test->name, test->err.text);
+    return status == OK || (status == ERR_SUPPORT && test->opset != 0) ? PASSED : FAILED;
 }
 
 static enum verdict check_output(struct test *test, const uint8_t *model, size_t bytes,
@@ -313,9 +318,10 @@ static bool has_set(struct test *test, int set)
            access(path, R_OK) == 0;
 }
 
-static enum verdict run_test(const char *folder, const char *write)
+static enum verdict run_test(const char *folder, const char *write, int64_t opset)
 {
-    struct test test = {.folder = folder, .name = strrchr(folder, '/') + 1, .write = write};
+    struct test test = {
+        .folder = folder, .name = strrchr(folder, '/') + 1, .write = write, .opset = opset};
     enum verdict worst = PASSED;
     if (graph_create(&test.memory, &test.err) != OK || !has_set(&test, 0))
         return say(&test, FAILED, "it has no data");
@@ -327,17 +333,18 @@ static enum verdict run_test(const char *folder, const char *write)
 int main(int argc, char **argv)
 {
     char line[PATH_BYTES];
-    const char *write = argc == 3 && strcmp(argv[1], "--write") == 0 ? argv[2] : NULL;
+    const char *write = argc >= 3 && strcmp(argv[1], "--write") == 0 ? argv[2] : NULL;
+    int64_t opset = argc == 4 ? strtoll(argv[3], NULL, 10) : 0;
     bool failed = false;
-    if (argc != 1 && write == NULL)
-        return fprintf(stderr, "usage: conformance [--write FOLDER] < FOLDERS\n"), 2;
+    if ((argc != 1 && write == NULL) || argc > 4)
+        return fprintf(stderr, "usage: conformance [--write FOLDER [OPSET]] < FOLDERS\n"), 2;
     while (fgets(line, sizeof line, stdin) != NULL) {
         int status = 0;
         line[strcspn(line, "\n")] = '\0';
         fflush(stdout);
         pid_t child = fork();
         if (child == 0) {
-            enum verdict verdict = run_test(line, write);
+            enum verdict verdict = run_test(line, write, opset);
             fflush(stdout);
             _exit((int)verdict);
         }

@@ -18,6 +18,11 @@ def pack(value):
     return bytes([0x90 + len(value)]) + b"".join(pack(item) for item in value)
 
 
+def each(*numbers):
+    """A list of numbers, as the codec writes it: every element is a struct."""
+    return [[number] for number in numbers]
+
+
 def header(kind, frames, body):
     return pack([PROTOCOL, kind, 2**63 + 5, 7, 1, 2, 3, frames, body])
 
@@ -29,16 +34,16 @@ SEEDS = {
     "heartbeat": header(4, [], [1, 2, 3]),
     "loaded": header(5, [], [3, 0, 1, 2]),
     "snapshot": header(6, [8, 8], [9, 0, 1, [[0, 1]]]),
-    "view": header(34, [], [[[1, 5, "tcp://a:1"]], [[2, 6, ""], [3, 7, ""]], [2, 3, 2, 3], [[0, 1], [1, NOBODY]]]),
+    "view": header(34, [], [[[1, 5, "tcp://a:1"]], [[2, 6, ""], [3, 7, ""]], each(2, 3, 2, 3), [[0, 1], [1, NOBODY]]]),
     "viewed": header(10, [], []),
     "synced": header(11, [], [3, 77]),
     "load": header(35, [400, 400], [3, 0, 0, 8, 2, 1, 1, 7, 0, 1, [[0, 0, 100, 0, 1], [1, 2, 12, 0, 0]]]),
     "take": header(36, [], [3, 9]),
-    "task": header(37, [4000], [3, 1, 1, 2, 30, 1, 7, [1, 2], [0, 1, 0], [0, 7]]),
+    "task": header(37, [4000], [3, 1, 1, 2, 30, 1, 7, each(1, 2), each(0, 1, 0), each(0, 7)]),
     "pull": header(64, [], [7, 1]),
     "push": header(65, [400, 400], [9, 4, 2, [[0, 0, 16], [0, 1, 16]]]),
-    "weights": header(66, [400], [10, [0]]),
-    "wanted": header(68, [], [7, [0, 3], [1]]),
+    "weights": header(66, [400], [10, each(0)]),
+    "wanted": header(68, [], [7, each(0, 3), each(1)]),
     "replicate": header(69, [400], [3, 1, 9, [[0, 0, 16]]]),
     "ack": header(70, [], [3, 1, 9]),
     "ask": header(96, [], [4, 0, 3, 2]),

@@ -4,6 +4,7 @@ import array
 import atexit
 import json
 import pathlib
+import re
 import shutil
 import struct
 import sys
@@ -117,13 +118,20 @@ def what_cannot_be_answered_is_one_line():
         (path / "cut.onnx").write_bytes(model.read_bytes()[:5000])
         (path / "text.csv").write_text("1,2,3\n")
         refused("no such file", "predict", model, path / "missing.png")
-        refused("No such file", "predict", path / "missing.onnx", path / "p.png")
+        refused("the trained model (a run leaves adapted.onnx): " + str(path / "missing.onnx"), "predict", path / "missing.onnx", path / "p.png")
+        (path / "empty.onnx").touch()
+        refused("empty.onnx: the file is empty", "evaluate", path / "empty.onnx", path / "p.png")
         refused("truncated", "predict", path / "cut.onnx", path / "p.png")
         refused("does not say how its samples are made", "predict", CACHE / "demo/ch_PP-OCRv4_rec_infer.onnx", path / "p.png")
         refused("text.csv:1: 3 columns", "predict", model, path / "text.csv")
         refused("not clear", "predict", model, path / "p.png", "--size", "0x8")
         refused("not clear", "predict", model, path / "p.png", "--nonsense", "1")
         refused("no labelled input", "evaluate", model, path / "p.png")
+
+
+def the_version_is_one_line():
+    done = graft("--version")
+    assert done.returncode == 0 and re.fullmatch(r"graft \d+\.\d+\.\d+\n", done.stdout), done.stdout
 
 
 def a_model_that_graft_wrote_can_be_adapted_again():
@@ -143,5 +151,6 @@ if __name__ == "__main__":
         pictures_folders_and_many_inputs_are_answered_in_order,
         an_unreadable_picture_is_named_and_the_others_are_answered,
         what_cannot_be_answered_is_one_line,
+        the_version_is_one_line,
         a_model_that_graft_wrote_can_be_adapted_again,
     ]))

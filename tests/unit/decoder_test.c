@@ -36,7 +36,7 @@ static struct opened open_domain(const char *domain, const char *const *override
     struct opened o = {fixture_job(domain, "\"d\"", overrides, count), NULL, NULL};
     struct error err;
     o.manifest = fixture_manifest(o.job, MANIFEST_WORKER);
-    if (decoder_open(o.job, o.manifest, &o.decoder, &err) != OK)
+    if (decoder_open(o.job, o.manifest, NULL, &o.decoder, &err) != OK)
         fail_msg("%s", err.text);
     return o;
 }
@@ -205,7 +205,7 @@ static void a_file_replaced_by_fewer_pictures_is_noticed(void **state)
     struct opened o = open_domain(IDX_DOMAIN, NULL, 0);
     struct decoder *decoder = NULL;
     fixture_idx_images("i", 3, 2);
-    assert_int_equal(decoder_open(o.job, o.manifest, &decoder, &err), OK);
+    assert_int_equal(decoder_open(o.job, o.manifest, NULL, &decoder, &err), OK);
     assert_int_equal(decoder_read(decoder, 4, 0, out, &err), ERR_STATE);
     decoder_close(&decoder);
     close_domain(&o);

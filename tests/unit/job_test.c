@@ -341,7 +341,7 @@ static void what_a_task_does_not_have_is_refused_with_its_line(void **state)
     refused(
         TASK("multilabel") DOMAINS ADAPT(""), NULL,
         "job text:2: data.domains.src.sources.[0].format: folders of a labelled domain tell one "
-        "class a sample; for this data.task use csv or list");
+        "class a sample; for this data.task use csv, list or text");
 }
 
 static void mixing_is_refused_where_it_makes_no_sense(void **state)

@@ -42,6 +42,7 @@ static struct gathering gathering;
 static struct table *tables[SERVERS];
 static uint32_t parts_seen[SERVERS], parts_announced[SERVERS];
 static struct error err;
+static struct update_room room;
 
 static int setup(void **state)
 {
@@ -76,6 +77,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    update_room_deinit(&room);
     values_destroy(&values);
     values_destroy(&back);
     for (size_t i = 0; i < SERVERS; i++)
@@ -113,7 +115,7 @@ static void load_all(void)
                                     .stage_version = 1};
     for (uint32_t i = 0; i < SERVERS; i++) {
         loading_send(&loading, i, 0, 50 + i, (struct outbox){NULL, take_load});
-        assert_int_equal(table_ready(tables[i], &err), OK);
+        assert_int_equal(table_ready(tables[i], &room, &err), OK);
     }
 }
 

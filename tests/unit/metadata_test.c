@@ -23,7 +23,7 @@ static void write_model(const char *note)
     net_node(&net, OP_MATMUL, "y", NULL, 2, net.graph->input, weight);
     NET_OK(&net, shape_infer(net.graph, &net.err));
     fixture_path(path, "m.onnx");
-    if (onnx_writer_save(net.graph, NULL, note, path, &err) != OK)
+    if (onnx_writer_save(net.graph, NULL, &(struct onnx_saving){.note = note}, path, &err) != OK)
         fail_msg("%s", err.text);
     graph_destroy(&net.graph);
 }
@@ -54,10 +54,38 @@ static void the_note_comes_back_as_a_job(void **state)
     assert_int_equal(back->data.class_count, 3);
     for (size_t k = 0; k < 3; k++)
         assert_string_equal(back->data.classes[k], job->data.classes[k]);
-    assert_memory_equal(&back->data.preprocess, &job->data.preprocess, sizeof job->data.preprocess);
+    assert_memory_equal(&back->data.preprocess, &job->data.preprocess,
+                        offsetof(struct preprocess_config, text)); /* numbers; then comes a path */
+    assert_string_equal(back->data.preprocess.text.vocabulary, "");
     assert_int_equal(back->data.domains[0].source_count, 2);
     free(text);
     memory_free(note);
+    job_destroy(&back);
+    job_destroy(&job);
+}
+
+/* Texts: not where the vocabulary lay, but that it lies in the model. */
+static void the_note_of_texts_names_no_path(void **state)
+{
+    static const char text_job[] =
+        "model = { file = \"x\"; };\ndata = { classes = [\"a\", \"b\"]; preprocess = { text = { "
+        "vocabulary = \"/home/me/v.txt\"; length = 9; lower_case = false; }; };\ndomains = ( { "
+        "name = "
+        "\"d\"; sources = ( { format = \"text\"; path = \"t\"; label_column = 1; } ); } ); };\n"
+        "stages = ( { name = \"s\"; domains = [\"d\"]; } );\n";
+    struct job *job = NULL, *back = NULL;
+    char *note = NULL;
+    struct error err;
+    (void)state;
+    assert_int_equal(job_load(NULL, text_job, NULL, 0, &job, &err), OK);
+    assert_int_equal(job_text_note(job, &note, &err), OK);
+    assert_null(strstr(note, "/home"));
+    if (job_text_open_note(note, 3, &back, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(back->data.preprocess.text.vocabulary, JOB_TEXT_VOCABULARY);
+    assert_int_equal(back->data.preprocess.text.length, 9);
+    assert_false(back->data.preprocess.text.lower_case);
+    free(note);
     job_destroy(&back);
     job_destroy(&job);
 }
@@ -125,6 +153,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_note_comes_back_as_a_job),
+        TEST(the_note_of_texts_names_no_path),
         TEST(a_model_without_a_note_says_so),
         TEST(a_truncated_file_is_no_file),
         TEST(lengths_beyond_the_file_are_refused),

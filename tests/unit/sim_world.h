@@ -86,7 +86,7 @@ static int setup(void **state)
     world.manifest = fixture_manifest(world.job, MANIFEST_COORDINATOR);
     world.blind = fixture_manifest(world.job, MANIFEST_WORKER);
     world.model = world.worker_model = make_model(0);
-    if (decoder_open(world.job, world.blind, &world.decoder, &err) != OK)
+    if (decoder_open(world.job, world.blind, NULL, &world.decoder, &err) != OK)
         fail_msg("%s", err.text);
     struct sim_plan plan = {.seed = 1, .workers = 1, .servers = 1, CALM};
     calm = sim_run(&world, &plan);

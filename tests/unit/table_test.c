@@ -27,10 +27,12 @@ static const struct message_load head = {
     .shards = 2, .domains = 2, .version = VERSION, .stage_version = 1, .steps_per_epoch = 4};
 static struct table *table;
 static struct error err;
+static struct update_room room;
 
 static int teardown(void **state)
 {
     (void)state;
+    update_room_deinit(&room);
     table_destroy(&table);
     return 0;
 }
@@ -63,7 +65,7 @@ static void fill(uint32_t parameters)
         {.block = 2 * parameters, .kind = BLOCK_STATISTIC, .elements = 1},
         {.block = 2 * parameters + 1, .kind = BLOCK_METRIC, .elements = 1}};
     assert_int_equal(load(rest, 2, NULL, 0), OK);
-    assert_int_equal(table_ready(table, &err), OK);
+    assert_int_equal(table_ready(table, &room, &err), OK);
 }
 
 static enum reduction_result add(uint32_t block, uint32_t domain, uint32_t first, uint32_t log2,
@@ -147,7 +149,7 @@ static void large_blocks_fill_a_message_sooner(void **state)
         const struct load_block block = {.block = i, .kind = BLOCK_PARAMETER, .elements = elements};
         assert_int_equal(load(&block, 1, &frame, 1), OK);
     }
-    assert_int_equal(table_ready(table, &err), OK);
+    assert_int_equal(table_ready(table, &room, &err), OK);
     assert_int_equal(table_weights_part(table, VERSION, &at, blocks, payloads), 8);
     assert_int_equal(table_weights_part(table, VERSION, &at, blocks, payloads), 8);
     assert_int_equal(table_weights_part(table, VERSION, &at, blocks, payloads), 4);
@@ -277,7 +279,7 @@ static void a_filled_table_goes_on_like_its_origin(void **state)
     load.block_count = table_fill_part(table, &at, blocks, payloads, &frames);
     assert_int_equal(load.block_count, 5);
     assert_int_equal(table_load_part(other, &load, payloads, frames, &err), OK);
-    assert_int_equal(table_ready(other, &err), OK);
+    assert_int_equal(table_ready(other, &room, &err), OK);
     assert_true(table_version(other) == VERSION + 1 && !table_has_previous(other));
     for (int round = 0; round < 2; round++) {
         struct frame mine[WIRE_FRAMES_MAX], theirs[WIRE_FRAMES_MAX];

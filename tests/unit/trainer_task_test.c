@@ -147,7 +147,7 @@ static void open_scene(const struct scene *scene)
         scale_targets();
     manifest = fixture_manifest(job, MANIFEST_WORKER);
     model = make_model();
-    DO(decoder_open(job, manifest, &decoder, &err));
+    DO(decoder_open(job, manifest, model, &decoder, &err));
     DO(plan_create(model, &stage()->live, &plan, &err));
     DO(features_create(job, manifest, plan, decoder, &progress, &features, &err));
     DO(trainer_create(job, manifest, plan, 0, features, SIZE_MAX, &trainer, &err));

@@ -122,7 +122,7 @@ static int setup(void **state)
     DO(job_load(NULL, job_text, NULL, 0, &job, &err));
     manifest = fixture_manifest(job, MANIFEST_WORKER);
     model = make_model();
-    DO(decoder_open(job, manifest, &decoder, &err));
+    DO(decoder_open(job, manifest, NULL, &decoder, &err));
     DO(plan_create(model, &job->stages[0].live, &plan, &err));
     DO(features_create(job, manifest, plan, decoder, &progress, &features, &err));
     DO(trainer_create(job, manifest, plan, 0, features, SIZE_MAX, &trainer, &err));

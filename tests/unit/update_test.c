@@ -30,7 +30,7 @@ static int setup(void **state)
                                   .epochs = 10,
                                   .optimizer = {.kind = OPTIMIZER_SGD, .rate = 0.5},
                                   .domain_weights = {1, 1}};
-    return update_room_init(&room, 2, ELEMENTS, &err) == OK ? 0 : -1;
+    return update_room_reserve(&room, 2, ELEMENTS, &err) == OK ? 0 : -1;
 }
 
 static int teardown(void **state)

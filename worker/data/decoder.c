@@ -10,6 +10,7 @@
 #include "worker/data/preprocess.h"
 #include "worker/data/source_bytes.h"
 #include "worker/data/source_file.h"
+#include "worker/data/text_sample.h"
 
 #define IDX_FILE_BYTES_MAX ((size_t)1 << 40)
 
@@ -23,7 +24,8 @@ struct decoder {
     const struct job *job;
     const struct manifest *manifest;
     struct source sources[JOB_DOMAINS_MAX][JOB_SOURCES_MAX];
-    struct preprocess *preprocess;
+    struct preprocess *preprocess;   /* NULL for texts */
+    struct text_sample *text_sample; /* NULL for all else */
     struct source_bytes image_file;
     struct image image;
     uint8_t *bytes; /* one IDX picture */
@@ -57,6 +59,7 @@ static enum status open_source(struct decoder *decoder, size_t domain, size_t in
         return status == OK ? source_file_open(path, &source->file, err) : status;
     }
     case FORMAT_CSV:
+    case FORMAT_TEXT:
         return source_file_open(path, &source->file, err);
     case FORMAT_FOLDER:
     case FORMAT_LIST:
@@ -87,10 +90,12 @@ static enum status make_buffers(struct decoder *decoder, struct error *err)
     return OK;
 }
 
-static enum status open_all(struct decoder *decoder, struct error *err)
+static enum status open_all(struct decoder *decoder, const struct model *model, struct error *err)
 {
-    enum status status =
-        preprocess_create(&decoder->job->data.preprocess, &decoder->preprocess, err);
+    const struct preprocess_config *config = &decoder->job->data.preprocess;
+    enum status status = job_is_text(config)
+                             ? text_sample_create(&config->text, model, &decoder->text_sample, err)
+                             : preprocess_create(config, &decoder->preprocess, err);
     for (size_t d = 0; d < decoder->job->data.domain_count; d++) {
         for (size_t i = 0; i < decoder->job->data.domains[d].source_count && status == OK; i++)
             status = open_source(decoder, d, i, err);
@@ -99,14 +104,14 @@ static enum status open_all(struct decoder *decoder, struct error *err)
 }
 
 enum status decoder_open(const struct job *job, const struct manifest *manifest,
-                         struct decoder **out, struct error *err)
+                         const struct model *model, struct decoder **out, struct error *err)
 {
     struct decoder *decoder = memory_alloc(1, sizeof *decoder);
     if (decoder == NULL)
         return error_set(err, ERR_MEMORY, "no memory for decoding");
     decoder->job = job;
     decoder->manifest = manifest;
-    enum status status = open_all(decoder, err);
+    enum status status = open_all(decoder, model, err);
     if (status == OK)
         *out = decoder;
     else
@@ -123,6 +128,7 @@ void decoder_close(struct decoder **decoder)
                 source_file_close(&old->sources[d][i].file);
         }
         preprocess_destroy(&old->preprocess);
+        text_sample_destroy(&old->text_sample);
         source_bytes_deinit(&old->image_file);
         image_deinit(&old->image);
         memory_free(old->bytes);
@@ -134,7 +140,8 @@ void decoder_close(struct decoder **decoder)
 
 size_t decoder_elements(const struct decoder *decoder)
 {
-    return preprocess_elements(decoder->preprocess);
+    return decoder->text_sample != NULL ? text_sample_elements(decoder->text_sample)
+                                        : preprocess_elements(decoder->preprocess);
 }
 
 static enum status read_idx(struct decoder *decoder, const struct source *source, uint64_t index,
@@ -194,6 +201,21 @@ static enum status read_image(struct decoder *decoder, const char *path, struct 
     return OK;
 }
 
+static enum status read_text(struct decoder *decoder, struct source *source,
+                             const struct source_config *config, uint64_t offset, float *out,
+                             struct error *err)
+{
+    struct text_row row;
+    enum text_form form = text_row_form(source->file.path);
+    enum status status = source_file_row(&source->file, form, offset, &row, err);
+    if (status != OK)
+        return status;
+    status = text_sample_make(decoder->text_sample, form, &row, config->text_column, out, err);
+    if (status != OK)
+        error_prefix(err, "%s: row at byte %llu", source->file.path, (unsigned long long)offset);
+    return status;
+}
+
 enum status decoder_read(struct decoder *decoder, uint32_t sample_id, uint32_t variant, float *out,
                          struct error *err)
 {
@@ -204,6 +226,8 @@ enum status decoder_read(struct decoder *decoder, uint32_t sample_id, uint32_t v
         &decoder->job->data.domains[sample->domain].sources[sample->source];
     struct picture picture;
     enum status status;
+    if (config->format == FORMAT_TEXT)
+        return read_text(decoder, source, config, sample->index, out, err);
     if (config->format == FORMAT_IDX)
         status = read_idx(decoder, source, sample->index, &picture, err);
     else if (config->format == FORMAT_CSV)

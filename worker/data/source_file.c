@@ -79,27 +79,34 @@ static enum status grow(struct source_file *file, struct error *err)
     return OK;
 }
 
-enum status source_file_line(struct source_file *file, uint64_t offset, const char **line,
-                             size_t *length, struct error *err)
+/* The row is whole when something of the file stands behind it, or the file ends. */
+enum status source_file_row(struct source_file *file, enum text_form form, uint64_t offset,
+                            struct text_row *out, struct error *err)
 {
     enum status status = file->room == 0 ? grow(file, err) : OK;
     size_t got = 0;
-    const char *end = NULL;
+    bool found = false;
     while (status == OK) {
+        uint64_t end = 0;
         status = read_some(file, offset, file->line, file->room, &got, err);
-        end = status == OK ? memchr(file->line, '\n', got) : NULL;
-        if (end != NULL || got < file->room)
+        found = status == OK && text_row_next(form, file->line, got, &end, out);
+        if (status != OK || end < got || got < file->room)
             break;
         status = grow(file, err);
     }
-    if (status != OK)
-        return status;
-    if (got == 0)
-        return changed(file, offset + 1, err);
-    size_t count = end != NULL ? (size_t)(end - file->line) : got;
-    if (count > 0 && file->line[count - 1] == '\r')
-        count--;
-    *line = file->line;
-    *length = count;
-    return OK;
+    if (status == OK && !found)
+        status = changed(file, offset + 1, err);
+    return status;
+}
+
+enum status source_file_line(struct source_file *file, uint64_t offset, const char **line,
+                             size_t *length, struct error *err)
+{
+    struct text_row row;
+    enum status status = source_file_row(file, TEXT_LINES, offset, &row, err);
+    if (status == OK) {
+        *line = row.text;
+        *length = row.length;
+    }
+    return status;
 }

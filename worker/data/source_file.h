@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
+#include "common/data/text_row.h"
 
 #define SOURCE_FILE_LINE_BYTES_MAX ((size_t)64 << 20)
 
@@ -31,5 +32,9 @@ enum status source_file_read(const struct source_file *file, uint64_t offset, vo
  */
 enum status source_file_line(struct source_file *file, uint64_t offset, const char **line,
                              size_t *length, struct error *err) MUST_CHECK;
+
+/* The same for a row of texts that begins at `offset`, which may have several lines. */
+enum status source_file_row(struct source_file *file, enum text_form form, uint64_t offset,
+                            struct text_row *out, struct error *err) MUST_CHECK;
 
 #endif

@@ -58,7 +58,8 @@ static bool take_field(struct walk *walk, uint64_t *number, struct walk *content
 }
 
 /* OK with *out NULL: another entry. */
-static enum status read_entry(const struct walk *content, char **out, struct error *err)
+static enum status read_entry(const struct walk *content, const char *key, char **out,
+                              struct error *err)
 {
     size_t bytes = (size_t)(content->end - content->at);
     if (bytes > ONNX_METADATA_BYTES_MAX)
@@ -67,7 +68,7 @@ static enum status read_entry(const struct walk *content, char **out, struct err
         onnx__string_string_entry_proto__unpack(NULL, bytes, content->at);
     enum status status = OK;
     if (entry != NULL && entry->key != NULL && entry->value != NULL &&
-        strcmp(entry->key, ONNX_METADATA_KEY) == 0) {
+        strcmp(entry->key, key) == 0) {
         *out = memory_dup_text(entry->value, ONNX_METADATA_BYTES_MAX);
         status = *out == NULL ? error_set(err, ERR_MEMORY, "no memory for the metadata") : OK;
     }
@@ -76,7 +77,7 @@ static enum status read_entry(const struct walk *content, char **out, struct err
     return status;
 }
 
-static enum status find(struct walk walk, char **out, struct error *err)
+static enum status find(struct walk walk, const char *key, char **out, struct error *err)
 {
     enum status status = OK;
     while (status == OK && *out == NULL && walk.at < walk.end) {
@@ -85,16 +86,12 @@ static enum status find(struct walk walk, char **out, struct error *err)
         if (!take_field(&walk, &number, &content))
             return error_set(err, ERR_INPUT, "not an ONNX file, or a truncated one");
         if (number == FIELD_METADATA)
-            status = read_entry(&content, out, err);
+            status = read_entry(&content, key, out, err);
     }
-    if (status == OK && *out == NULL)
-        status = error_set(err, ERR_INPUT,
-                           "the file does not say how its samples are made; only models that graft "
-                           "wrote (adapted.onnx) do");
     return status;
 }
 
-enum status onnx_metadata_read(const char *path, char **out, struct error *err)
+enum status onnx_metadata_find(const char *path, const char *key, char **out, struct error *err)
 {
     struct file_map map;
     char *found = NULL;
@@ -102,11 +99,28 @@ enum status onnx_metadata_read(const char *path, char **out, struct error *err)
     if (status != OK)
         return status;
     const uint8_t *bytes = map.data;
-    status = find((struct walk){bytes, bytes + map.bytes}, &found, err);
+    status = map.bytes == 0 ? error_set(err, ERR_INPUT, "the file is empty")
+                            : find((struct walk){bytes, bytes + map.bytes}, key, &found, err);
     file_unmap(&map);
     if (status == OK)
         *out = found;
     else
         error_prefix(err, "%s", path);
+    return status;
+}
+
+enum status onnx_metadata_read(const char *path, char **out, struct error *err)
+{
+    char *found = NULL;
+    enum status status = onnx_metadata_find(path, ONNX_METADATA_DATA, &found, err);
+    if (status == ERR_IO)
+        error_prefix(err, "the trained model (a run leaves adapted.onnx)");
+    if (status == OK && found == NULL)
+        status = error_set(err, ERR_INPUT,
+                           "%s: the file does not say how its samples are made; only models that "
+                           "graft wrote (adapted.onnx) do",
+                           path);
+    if (status == OK)
+        *out = found;
     return status;
 }

@@ -5,7 +5,9 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
+#include "common/model/onnx/external.h"
 #include "common/model/onnx/metadata.h"
+#include "common/model/onnx/opset.h"
 #include "common/model/onnx/types.h"
 #include "common/model/onnx/writing.h"
 
@@ -167,10 +169,23 @@ static int64_t least_opset(const struct graph *graph)
     return least;
 }
 
-static enum status pack(struct onnx_writing *writing, const char *description, const char *path)
+/* One more entry of the metadata, unless there is nothing to say. */
+static void add_note(Onnx__ModelProto *model, Onnx__StringStringEntryProto *note, const char *key,
+                     const char *value)
+{
+    if (value == NULL)
+        return;
+    onnx__string_string_entry_proto__init(note);
+    note->key = onnx_writing_text(key);
+    note->value = onnx_writing_text(value);
+    model->metadata_props[model->n_metadata_props++] = note;
+}
+
+static enum status pack(struct onnx_writing *writing, const struct onnx_saving *saving,
+                        const char *path)
 {
     Onnx__ModelProto model;
-    Onnx__StringStringEntryProto note, *notes[] = {&note};
+    Onnx__StringStringEntryProto entries[2], *notes[2];
     Onnx__OperatorSetIdProto opset, *opsets[] = {&opset};
     onnx__model_proto__init(&model);
     onnx__operator_set_id_proto__init(&opset);
@@ -183,15 +198,16 @@ static enum status pack(struct onnx_writing *writing, const char *description, c
     model.n_opset_import = 1;
     model.opset_import = opsets;
     model.graph = &writing->proto;
-    onnx__string_string_entry_proto__init(&note);
-    note.key = onnx_writing_text(ONNX_METADATA_KEY);
-    note.value = onnx_writing_text(description);
     model.metadata_props = notes;
-    model.n_metadata_props = description != NULL;
+    add_note(&model, &entries[0], ONNX_METADATA_DATA, saving->note);
+    add_note(&model, &entries[1], ONNX_METADATA_VOCABULARY, saving->vocabulary);
+    if (saving->external || onnx__model_proto__get_packed_size(&model) > FILE_BYTES_MAX) {
+        enum status moved = onnx_external_move(writing, path);
+        if (moved != OK)
+            return moved;
+    }
     size_t bytes = onnx__model_proto__get_packed_size(&model);
-    if (bytes > FILE_BYTES_MAX)
-        return error_set(writing->err, ERR_SUPPORT,
-                         "%s: %zu bytes exceed what one ONNX file may hold", path, bytes);
+    CHECK(bytes <= FILE_BYTES_MAX);
     uint8_t *packed = memory_alloc(bytes, 1);
     if (packed == NULL)
         return onnx_writing_no_memory(writing);
@@ -202,15 +218,20 @@ static enum status pack(struct onnx_writing *writing, const char *description, c
 }
 
 enum status onnx_writer_save(const struct graph *graph, const float *const *replaced,
-                             const char *description, const char *path, struct error *err)
+                             const struct onnx_saving *saving, const char *path, struct error *err)
 {
-    struct onnx_writing writing = {
-        .graph = graph, .replaced = replaced, .opset = least_opset(graph), .err = err};
-    enum status status = graph_create(&writing.arena, err);
+    static const struct onnx_saving plain;
+    struct onnx_writing writing = {.graph = graph, .replaced = replaced, .err = err};
+    if (saving == NULL)
+        saving = &plain;
+    writing.opset = saving->opset != 0 ? saving->opset : least_opset(graph);
+    enum status status = onnx_opset_check(graph, writing.opset, err);
+    if (status == OK)
+        status = graph_create(&writing.arena, err);
     if (status == OK)
         status = fill_graph(&writing);
     if (status == OK)
-        status = pack(&writing, description, path);
+        status = pack(&writing, saving, path);
     graph_destroy(&writing.arena);
     return status;
 }
