@@ -100,7 +100,7 @@ static const struct key keys[] = {
           "At most this many workers have work."),
     WHOLE_LOCAL("cluster.heartbeat_ms", job, cluster.heartbeat_ms, 50, 60000, "500",
                 "Time between signs of life."),
-    WHOLE_LOCAL("cluster.death_ms", job, cluster.death_ms, 200, 600000, "3000",
+    WHOLE_LOCAL("cluster.death_ms", job, cluster.death_ms, 200, 600000, "2500",
                 "Silence after which a member is declared dead; at least two heartbeats."),
     WHOLE_LOCAL("cluster.join_seconds", job, cluster.join_seconds, 1, 86400, "30",
                 "How long the start waits for all members."),
