@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench simulate conformance install clean
+.PHONY: all deps help run demo emoji emoji-test unit units test asan tsan lint format fuzz bench bench-wire simulate conformance install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -150,6 +150,14 @@ bench: all $(BUILD)/trunk_bench $(BUILD)/engine_bench ## The engine beside PyTor
 	build/venv/bin/python tests/bench/engine_bench.py $(BUILD)/engine_bench
 
 $(BUILD)/trunk_bench $(BUILD)/engine_bench: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(OBJ_worker) $(OBJ_common)
+	@echo "  LD $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+bench-wire: deps ## The wire beside raw ZeroMQ and memcpy, and the server's update beside memory bandwidth
+	@$(SUBMAKE) $(BUILD)/wire_bench
+	@$(BUILD)/wire_bench $(ROUNDS)
+
+$(BUILD)/wire_bench: $(call obj,tests/bench/wire_bench.c tests/bench/wire_pair.c) $(OBJ_worker) $(OBJ_paramserver) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
