@@ -9,7 +9,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-	-Wcast-qual -Wundef -Wformat=2 -Wswitch-enum -fno-common
+	-Wno-missing-field-initializers -Wcast-qual -Wundef -Wformat=2 -Wswitch-enum -fno-common
 # Warnings are errors in the tests and in CI; a compiler newer than ours must not stop `make` and `make demo`.
 WERROR ?= $(if $(CI),-Werror)
 OPT_release := -O3 -g

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/shared.h"
 #include "common/wire/codec.h"
 
 #define SEND_TIMEOUT_MS 1000
@@ -16,6 +17,11 @@
 #define IDENTITY_BYTES 9 /* 'g' + 64 bits: libzmq reserves identities that begin with zero */
 #define PARTS_MAX (WIRE_FRAMES_MAX + 1)
 #define CHANNELS_MAX 1024
+/* Frames below the first size travel together, in parts of at most the second: libzmq writes a part
+ * below 8 KiB through a buffer of that size, and each part costs it about a microsecond. */
+#define SMALL_BYTES ((size_t)32 << 10)
+#define PART_BYTES ((size_t)256 << 10)
+#define FRAME_ALIGN ((size_t)8)
 
 struct channel {
     void *socket;
@@ -180,6 +186,11 @@ uint64_t channel_dropped(const struct channel *channel)
 
 /* ---- send ---- */
 
+static size_t frame_offset(size_t end_of_last)
+{
+    return (end_of_last + FRAME_ALIGN - 1) & ~(FRAME_ALIGN - 1);
+}
+
 static enum status send_failed(const struct channel *channel, const struct message *message,
                                struct error *err)
 {
@@ -190,13 +201,60 @@ static enum status send_failed(const struct channel *channel, const struct messa
                      channel->endpoint, why);
 }
 
-static bool send_frame(struct channel *channel, const struct frame *frame, int flags)
+/* How frames travel, for both sides: returns how many from the first one on share a part, and its
+ * bytes. Each begins at a multiple of FRAME_ALIGN. */
+static size_t frames_of_part(const size_t *sizes, size_t count, size_t *bytes)
+{
+    size_t taken = 1;
+    *bytes = sizes[0];
+    if (sizes[0] >= SMALL_BYTES)
+        return 1;
+    for (; taken < count && sizes[taken] < SMALL_BYTES; taken++) {
+        size_t with = frame_offset(*bytes) + sizes[taken];
+        if (with > PART_BYTES)
+            break;
+        *bytes = with;
+    }
+    return taken;
+}
+
+static void drop_shared(void *data, void *shared)
+{
+    (void)data;
+    shared_drop(shared);
+}
+
+/* The frames of one part, which is theirs (shared memory) or a copy. */
+static bool make_part(zmq_msg_t *part, const struct frame *frames, size_t count, size_t bytes)
+{
+    if (frames[0].shared != NULL && bytes >= SMALL_BYTES && count == 1) {
+        shared_keep(frames[0].shared);
+        if (zmq_msg_init_data(part, (void *)(uintptr_t)frames[0].data, bytes, drop_shared,
+                              frames[0].shared) == 0)
+            return true;
+        shared_drop(frames[0].shared);
+        return false;
+    }
+    if (zmq_msg_init_size(part, bytes) != 0)
+        return false;
+    uint8_t *to = zmq_msg_data(part);
+    size_t end = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = frame_offset(end);
+        memset(to + end, 0, at - end);
+        if (frames[i].bytes > 0)
+            memcpy(to + at, frames[i].data, frames[i].bytes);
+        end = at + frames[i].bytes;
+    }
+    return true;
+}
+
+static bool send_part(struct channel *channel, const struct frame *frames, size_t count,
+                      size_t bytes, int flags)
 {
     zmq_msg_t part;
-    if (zmq_msg_init_size(&part, frame->bytes) != 0)
+    if (!make_part(&part, frames, count, bytes))
         return false;
-    if (frame->bytes > 0)
-        memcpy(zmq_msg_data(&part), frame->data, frame->bytes);
     if (zmq_msg_send(&part, channel->socket, flags) >= 0)
         return true;
     int reason = errno;
@@ -225,9 +283,13 @@ enum status channel_send(struct channel *channel, uint64_t peer, struct message 
         return send_failed(channel, message, err);
     if (zmq_send(channel->socket, header, header_bytes, frame_count > 0 ? ZMQ_SNDMORE : 0) < 0)
         return send_failed(channel, message, err);
-    for (size_t i = 0; i < frame_count; i++)
-        if (!send_frame(channel, &frames[i], i + 1 < frame_count ? ZMQ_SNDMORE : 0))
+    for (size_t i = 0; i < frame_count;) {
+        size_t bytes, count = frames_of_part(sizes + i, frame_count - i, &bytes);
+        int more = i + count < frame_count ? ZMQ_SNDMORE : 0;
+        if (!send_part(channel, frames + i, count, bytes, more))
             return send_failed(channel, message, err);
+        i += count;
+    }
     return OK;
 }
 
@@ -269,6 +331,41 @@ static bool peer_of(zmq_msg_t *part, uint64_t *peer)
     return *peer != 0;
 }
 
+/* libzmq lays small parts where they arrived; values are read as they lie here. */
+static bool align_part(zmq_msg_t *part)
+{
+    size_t bytes = zmq_msg_size(part);
+    zmq_msg_t copy;
+    if ((uintptr_t)zmq_msg_data(part) % FRAME_ALIGN == 0)
+        return true;
+    if (zmq_msg_init_size(&copy, bytes) != 0)
+        return false;
+    memcpy(zmq_msg_data(&copy), zmq_msg_data(part), bytes);
+    zmq_msg_move(part, &copy);
+    zmq_msg_close(&copy);
+    return true;
+}
+
+/* The payload parts hold the announced frames, and nothing else. */
+static bool find_frames(struct channel *channel, size_t first, struct received *out)
+{
+    size_t at = first, found = 0;
+    while (found < out->frame_count) {
+        size_t bytes, end = 0;
+        size_t count = frames_of_part(channel->announced + found, out->frame_count - found, &bytes);
+        zmq_msg_t *part = &channel->parts[at];
+        if (at++ == channel->part_count || zmq_msg_size(part) != bytes || !align_part(part))
+            return false;
+        for (; count > 0; count--, found++) {
+            size_t offset = frame_offset(end);
+            end = offset + channel->announced[found];
+            out->frames[found] = (struct frame){.data = (uint8_t *)zmq_msg_data(part) + offset,
+                                                .bytes = channel->announced[found]};
+        }
+    }
+    return at == channel->part_count;
+}
+
 static bool decode_parts(struct channel *channel, struct received *out)
 {
     size_t first = channel->listener ? 1 : 0;
@@ -281,15 +378,7 @@ static bool decode_parts(struct channel *channel, struct received *out)
     if (codec_decode(channel->codec, zmq_msg_data(header), zmq_msg_size(header), &out->message,
                      channel->announced, &out->frame_count, NULL) != OK)
         return false;
-    if (out->frame_count != channel->part_count - first - 1)
-        return false;
-    for (size_t i = 0; i < out->frame_count; i++) {
-        zmq_msg_t *part = &channel->parts[first + 1 + i];
-        if (zmq_msg_size(part) != channel->announced[i])
-            return false;
-        out->frames[i] = (struct frame){zmq_msg_data(part), zmq_msg_size(part)};
-    }
-    return true;
+    return find_frames(channel, first + 1, out);
 }
 
 bool channel_receive(struct channel *channel, struct received *out)

@@ -17,7 +17,7 @@
 
 struct channel;
 
-/* A received message; frames and lists are borrowed until the next channel_receive on the same
+/* A received message; frames begin at multiples of 8; they and lists are borrowed until the next channel_receive on the same
  * channel. */
 struct received {
     struct message message;
@@ -53,7 +53,9 @@ void *channel_socket(const struct channel *channel);
 /* Messages dropped because they were broken. */
 uint64_t channel_dropped(const struct channel *channel);
 
-/* Sends `message` (sequence is filled in) with its frames, which are copied. Errors: ERR_PEER when
+/* Sends `message` (sequence is filled in) with its frames. Large frames of shared memory are kept,
+ * not copied, until ZeroMQ has sent them: it must not be written while shared_alone() is false. All
+ * others are copied. Errors: ERR_PEER when
  * the peer is gone or its queue has been full for a second; ERR_INPUT when the header is too large.
  */
 enum status channel_send(struct channel *channel, uint64_t peer, struct message *message,

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/shared.h"
 
 /* Heap order: node 1 is the root, 2i and 2i+1 are the children of i; leaves are `leaves` …
  * 2*leaves-1. */
@@ -46,7 +47,7 @@ void reduction_destroy(struct reduction **reduction)
         return;
     reduction_reset(*reduction);
     while ((*reduction)->spare_count > 0)
-        memory_free((*reduction)->spare[--(*reduction)->spare_count]);
+        shared_drop((*reduction)->spare[--(*reduction)->spare_count]);
     memory_free(*reduction);
     *reduction = NULL;
 }
@@ -65,11 +66,35 @@ void reduction_reset(struct reduction *reduction)
         drop_node(reduction, node);
 }
 
+/* A spare one that is not being sent any more. When all are, one is left to its messages, so that a
+ * peer that takes nothing makes no more spares than there are nodes. */
 static void *take_buffer(struct reduction *reduction)
 {
+    for (size_t i = reduction->spare_count; i > 0; i--) {
+        void *buffer = reduction->spare[i - 1];
+        if (!shared_alone(buffer))
+            continue;
+        reduction->spare[i - 1] = reduction->spare[--reduction->spare_count];
+        return buffer;
+    }
     if (reduction->spare_count > 0)
-        return reduction->spare[--reduction->spare_count];
-    return memory_alloc(reduction->bytes, 1);
+        shared_drop(reduction->spare[--reduction->spare_count]);
+    return shared_alloc(reduction->bytes, 1);
+}
+
+/* The node's values, to be changed: copied first if they are still being sent. NULL: no memory. */
+static void *writable(struct reduction *reduction, uint32_t node)
+{
+    void *old = reduction->held[node];
+    if (shared_alone(old))
+        return old;
+    void *copy = take_buffer(reduction);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, old, reduction->bytes);
+    shared_drop(old);
+    reduction->held[node] = copy;
+    return copy;
 }
 
 static void add_into(const struct reduction *reduction, void *left, const void *right)
@@ -132,6 +157,9 @@ static void merge_up(struct reduction *reduction, uint32_t node)
         uint32_t parent = node / 2, left = 2 * parent, right = left + 1;
         bool absent = first_shard(reduction, right) >= reduction->shards;
         if (!absent && (reduction->held[left] == NULL || reduction->held[right] == NULL))
+            return;
+        /* Without memory the two stay what they are: nodes of the same sum. */
+        if (!absent && writable(reduction, left) == NULL)
             return;
         reduction->held[parent] = reduction->held[left];
         reduction->counts[parent] = reduction->counts[left] + reduction->counts[right];

@@ -58,7 +58,9 @@ enum status update_block(struct block *block, const struct stage_config *stage,
                 block->id, stage->domains[d], (unsigned long long)stage_step);
     }
     const float *from = block->weights[version % 2];
-    float *to = block->weights[(version + 1) % 2];
+    float *to = block_writable(block, version + 1);
+    if (to == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
     merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
     anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
                 room->merged, block->elements);
