@@ -89,16 +89,16 @@ static enum status serve(struct driver *driver, struct error *err)
 static enum status run(struct driver *driver, const struct member_options *options,
                        struct error *err)
 {
-    enum status status = member_open(&driver->member, err);
+    enum status status = member_open(&driver->member, options, ROLE_SERVER, err);
     if (status == OK)
         status = channel_listen(driver->member.context, options->bind, 0, &driver->workers, err);
     if (status == OK)
         status = member_join(&driver->member, options->coordinator, ROLE_SERVER,
                              channel_endpoint(driver->workers), err);
-    if (status == OK && !channel_is_loopback(options->bind) &&
+    if (status == OK && !channel_is_loopback(options->bind) && driver->member.keys == NULL &&
         !driver->member.job->cluster.security_none)
         status = error_set(err, ERR_INPUT,
-                           "refusing to serve on %s without keys; say cluster.security = \"none\" "
+                           "refusing to serve on %s without --keys; say cluster.security = \"none\" "
                            "if the network is yours alone",
                            options->bind);
     if (status != OK)

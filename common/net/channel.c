@@ -7,8 +7,11 @@
 #include <zmq.h>
 
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/shared.h"
+#include "common/net/endpoint.h"
+#include "common/net/zap.h"
 #include "common/wire/codec.h"
 
 #define SEND_TIMEOUT_MS 1000
@@ -17,11 +20,18 @@
 #define IDENTITY_BYTES 9 /* 'g' + 64 bits: libzmq reserves identities that begin with zero */
 #define PARTS_MAX (WIRE_FRAMES_MAX + 1)
 #define CHANNELS_MAX 1024
+#define COORDINATOR_KEY "coordinator" /* where an endpoint names none */
 /* Frames below the first size travel together, in parts of at most the second: libzmq writes a part
  * below 8 KiB through a buffer of that size, and each part costs it about a microsecond. */
 #define SMALL_BYTES ((size_t)32 << 10)
 #define PART_BYTES ((size_t)256 << 10)
 #define FRAME_ALIGN ((size_t)8)
+
+struct channel_context {
+    void *zmq;
+    const struct keys *keys; /* NULL: none */
+    struct zap *zap;
+};
 
 struct channel {
     void *socket;
@@ -35,15 +45,33 @@ struct channel {
     size_t announced[WIRE_FRAMES_MAX];
 };
 
-void *channel_context_create(void)
+struct channel_context *channel_context_create(void)
 {
-    return zmq_ctx_new();
+    struct channel_context *context = memory_alloc(1, sizeof *context);
+    if (context != NULL && (context->zmq = zmq_ctx_new()) == NULL) {
+        memory_free(context);
+        context = NULL;
+    }
+    return context;
 }
 
-void channel_context_destroy(void *context)
+enum status channel_context_secure(struct channel_context *context, const struct keys *keys,
+                                   struct error *err)
 {
-    if (context != NULL)
-        zmq_ctx_term(context);
+    CHECK(context->zap == NULL);
+    enum status status = zap_start(context->zmq, keys, &context->zap, err);
+    if (status == OK)
+        context->keys = keys;
+    return status;
+}
+
+void channel_context_destroy(struct channel_context *context)
+{
+    if (context == NULL)
+        return;
+    zmq_ctx_term(context->zmq);
+    zap_join(&context->zap);
+    memory_free(context);
 }
 
 bool channel_is_loopback(const char *host)
@@ -55,13 +83,13 @@ bool channel_is_loopback(const char *host)
     return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
-static enum status open_channel(void *context, int type, struct channel **out, struct error *err)
+static enum status open_channel(struct channel_context *context, int type, struct channel **out, struct error *err)
 {
     struct channel *channel = memory_alloc(1, sizeof *channel);
     if (channel == NULL)
         return error_set(err, ERR_MEMORY, "no memory for a socket");
     enum status status = codec_create(&channel->codec, err);
-    if (status == OK && (channel->socket = zmq_socket(context, type)) == NULL)
+    if (status == OK && (channel->socket = zmq_socket(context->zmq, type)) == NULL)
         status = error_set(err, ERR_IO, "socket: %s", zmq_strerror(errno));
     if (status != OK) {
         channel_close(&channel);
@@ -83,34 +111,117 @@ static enum status open_channel(void *context, int type, struct channel **out, s
     return OK;
 }
 
-enum status channel_listen(void *context, const char *host, uint32_t port, struct channel **out,
-                           struct error *err)
+/* For the next bind: CURVE and the list of keys, or neither. */
+static void guard(const struct channel *channel, const struct keys *keys)
 {
-    struct channel *channel;
-    enum status status = open_channel(context, ZMQ_ROUTER, &channel, err);
-    if (status != OK)
-        return status;
+    int server = keys != NULL;
+    zmq_setsockopt(channel->socket, ZMQ_CURVE_SERVER, &server, sizeof server);
+    zmq_setsockopt(channel->socket, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, server ? strlen(ZAP_DOMAIN) : 0);
+    if (keys != NULL)
+        zmq_setsockopt(channel->socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_BYTES);
+}
+
+static enum status bind_tcp(struct channel *channel, const char *host, uint32_t port,
+                            struct endpoint *endpoint, struct error *err)
+{
     char address[WIRE_TEXT_BYTES];
+    size_t bytes = sizeof endpoint->tcp;
     if (port == 0)
         snprintf(address, sizeof address, "tcp://%.80s:*", host);
     else
         snprintf(address, sizeof address, "tcp://%.80s:%u", host, port);
-    size_t bytes = sizeof channel->endpoint;
-    if (zmq_bind(channel->socket, address) != 0) {
-        status =
-            error_set(err, ERR_IO,
-                      "cannot listen on %s: %s; choose another cluster.port, or 0 for a free one",
-                      address, zmq_strerror(errno));
+    if (zmq_bind(channel->socket, address) != 0)
+        return error_set(
+            err, ERR_IO,
+            "cannot listen on %s: %s; choose another cluster.port, or 0 for a free one", address,
+            zmq_strerror(errno));
+    zmq_getsockopt(channel->socket, ZMQ_LAST_ENDPOINT, endpoint->tcp, &bytes);
+    return OK;
+}
+
+/* Without it the members of this host use tcp, as all others do. */
+static void bind_path(const struct channel *channel, struct endpoint *endpoint)
+{
+    const char *why;
+    char address[WIRE_TEXT_BYTES + 8];
+    bool bound = endpoint_new_path(endpoint->path, &why);
+    if (bound) {
+        snprintf(address, sizeof address, "ipc://%s", endpoint->path);
+        bound = zmq_bind(channel->socket, address) == 0;
+        why = zmq_strerror(errno);
+    }
+    if (!bound) {
+        log_event(LOG_WARN, "no_ipc", "why=\"%s\"", why);
+        endpoint->path[0] = '\0';
+    }
+}
+
+enum status channel_listen(struct channel_context *context, const char *host, uint32_t port,
+                           struct channel **out, struct error *err)
+{
+    struct channel *channel;
+    struct endpoint endpoint = {0};
+    enum status status = open_channel(context, ZMQ_ROUTER, &channel, err);
+    if (status != OK)
+        return status;
+    guard(channel, context->keys);
+    status = bind_tcp(channel, host, port, &endpoint, err);
+    if (status != OK) {
         channel_close(&channel);
         return status;
     }
-    zmq_getsockopt(channel->socket, ZMQ_LAST_ENDPOINT, channel->endpoint, &bytes);
+    guard(channel, NULL);
+    bind_path(channel, &endpoint);
+    if (context->keys != NULL)
+        snprintf(endpoint.name, sizeof endpoint.name, "%s", context->keys->own.name);
+    endpoint_write(&endpoint, channel->endpoint);
     *out = channel;
     return OK;
 }
 
-enum status channel_connect(void *context, const char *endpoint, uint64_t identity,
-                            struct channel **out, struct error *err)
+/* Over tcp, with keys: as oneself, to the one whose key the list says it is. */
+static enum status present(const struct channel *channel, const struct keys *keys,
+                           const struct endpoint *endpoint, struct error *err)
+{
+    if (keys == NULL)
+        return endpoint->name[0] == '\0'
+                   ? OK
+                   : error_set(err, ERR_INPUT,
+                               "%s answers to keys only; make one for this machine (docs/SECURITY.md)",
+                               endpoint->tcp);
+    const char *name = endpoint->name[0] != '\0' ? endpoint->name : COORDINATOR_KEY;
+    const struct key_entry *peer = keys_named(keys, name);
+    if (peer == NULL)
+        return error_set(err, ERR_INPUT, "%s answers as '%.40s', whose key is not on the list",
+                         endpoint->tcp, name);
+    zmq_setsockopt(channel->socket, ZMQ_CURVE_SERVERKEY, peer->public_key, KEY_BYTES);
+    zmq_setsockopt(channel->socket, ZMQ_CURVE_PUBLICKEY, keys->own.public_key, KEY_BYTES);
+    zmq_setsockopt(channel->socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_BYTES);
+    return OK;
+}
+
+static enum status connect_to(struct channel *channel, const struct keys *keys, const char *text,
+                              struct error *err)
+{
+    struct endpoint endpoint;
+    enum status status = endpoint_read(text, &endpoint, err);
+    if (status != OK)
+        return status;
+    bool near = endpoint.path[0] != '\0' && endpoint_answers(endpoint.path);
+    if (near)
+        snprintf(channel->endpoint, sizeof channel->endpoint, "ipc://%.107s", endpoint.path);
+    else
+        snprintf(channel->endpoint, sizeof channel->endpoint, "%s", endpoint.tcp);
+    if (!near)
+        status = present(channel, keys, &endpoint, err);
+    if (status == OK && zmq_connect(channel->socket, channel->endpoint) != 0)
+        status = error_set(err, ERR_IO, "cannot connect to '%s': %s; expected tcp://HOST:PORT",
+                           channel->endpoint, zmq_strerror(errno));
+    return status;
+}
+
+enum status channel_connect(struct channel_context *context, const char *endpoint,
+                            uint64_t identity, struct channel **out, struct error *err)
 {
     struct channel *channel;
     CHECK(identity != 0);
@@ -120,10 +231,8 @@ enum status channel_connect(void *context, const char *endpoint, uint64_t identi
     uint8_t name[IDENTITY_BYTES] = {'g'};
     memcpy(name + 1, &identity, sizeof identity);
     zmq_setsockopt(channel->socket, ZMQ_ROUTING_ID, name, sizeof name);
-    snprintf(channel->endpoint, sizeof channel->endpoint, "%s", endpoint);
-    if (zmq_connect(channel->socket, endpoint) != 0) {
-        status = error_set(err, ERR_IO, "cannot connect to '%s': %s; expected tcp://HOST:PORT",
-                           endpoint, zmq_strerror(errno));
+    status = connect_to(channel, context->keys, endpoint, err);
+    if (status != OK) {
         channel_close(&channel);
         return status;
     }
@@ -131,8 +240,8 @@ enum status channel_connect(void *context, const char *endpoint, uint64_t identi
     return OK;
 }
 
-enum status channel_mailbox(void *context, const char *name, bool first, struct channel **out,
-                            struct error *err)
+enum status channel_mailbox(struct channel_context *context, const char *name, bool first,
+                            struct channel **out, struct error *err)
 {
     struct channel *channel;
     enum status status = open_channel(context, ZMQ_PAIR, &channel, err);

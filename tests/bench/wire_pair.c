@@ -38,7 +38,7 @@ struct wire_pair {
     struct server *server;
     double handle_began;
     /* the worker's */
-    void *context;
+    struct channel_context *context;
     struct channel *channel;
     struct reduction *sums;
     struct push_slice *slices;
@@ -126,13 +126,14 @@ static void load_server(struct wire_pair *pair)
 
 static void serve(struct wire_pair *pair, enum wire_way way)
 {
-    (void)way;
     pair->context = channel_context_create();
     must(channel_listen(pair->context, "127.0.0.1", 0, &pair->channel, &err));
     must(server_create(pair->job, (struct outbox){pair, server_sends}, &pair->server, &err));
     load_server(pair);
     snprintf(pair->board->endpoint, sizeof pair->board->endpoint, "%s",
              channel_endpoint(pair->channel));
+    if (way == WIRE_TCP)
+        pair->board->endpoint[strcspn(pair->board->endpoint, ",")] = '\0';
     pair->board->ready = 1;
     for (;;) {
         channel_wait(&pair->channel, 1, 1000);
