@@ -43,6 +43,8 @@ struct cluster_config {
     uint32_t death_ms;     /* silence after which a member is declared dead */
     uint32_t join_seconds; /* how long to wait for the first view's members */
     bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
+    const char *keys;      /* directory of keys, "" = none */
+    bool tcp_only;         /* transport = "tcp": also between members on one host */
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };

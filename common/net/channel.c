@@ -111,14 +111,28 @@ static enum status open_channel(struct channel_context *context, int type, struc
     return OK;
 }
 
-/* For the next bind: CURVE and the list of keys, or neither. */
-static void guard(const struct channel *channel, const struct keys *keys)
+/* What guards a socket must not fail unnoticed. */
+static enum status set_guard(struct channel *channel, int option, const void *value, size_t bytes,
+                             struct error *err)
 {
-    int server = keys != NULL;
-    zmq_setsockopt(channel->socket, ZMQ_CURVE_SERVER, &server, sizeof server);
-    zmq_setsockopt(channel->socket, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, server ? strlen(ZAP_DOMAIN) : 0);
-    if (keys != NULL)
-        zmq_setsockopt(channel->socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_BYTES);
+    if (zmq_setsockopt(channel->socket, option, value, bytes) == 0)
+        return OK;
+    return error_set(err, ERR_IO, "this ZeroMQ cannot use keys: %s", zmq_strerror(errno));
+}
+
+/* For the binds to come: CURVE, and the list of keys is asked. (No way back: libzmq does not let go
+ * of a ZAP domain.) */
+static enum status guard(struct channel *channel, const struct keys *keys, struct error *err)
+{
+    const int one = 1;
+    if (keys == NULL)
+        return OK;
+    enum status status = set_guard(channel, ZMQ_CURVE_SERVER, &one, sizeof one, err);
+    if (status == OK)
+        status = set_guard(channel, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_BYTES, err);
+    if (status == OK)
+        status = set_guard(channel, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN), err);
+    return status;
 }
 
 static enum status bind_tcp(struct channel *channel, const char *host, uint32_t port,
@@ -164,14 +178,14 @@ enum status channel_listen(struct channel_context *context, const char *host, ui
     enum status status = open_channel(context, ZMQ_ROUTER, &channel, err);
     if (status != OK)
         return status;
-    guard(channel, context->keys);
-    status = bind_tcp(channel, host, port, &endpoint, err);
+    bind_path(channel, &endpoint); /* its directory guards it: no keys there */
+    status = guard(channel, context->keys, err);
+    if (status == OK)
+        status = bind_tcp(channel, host, port, &endpoint, err);
     if (status != OK) {
         channel_close(&channel);
         return status;
     }
-    guard(channel, NULL);
-    bind_path(channel, &endpoint);
     if (context->keys != NULL)
         snprintf(endpoint.name, sizeof endpoint.name, "%s", context->keys->own.name);
     endpoint_write(&endpoint, channel->endpoint);
@@ -180,7 +194,7 @@ enum status channel_listen(struct channel_context *context, const char *host, ui
 }
 
 /* Over tcp, with keys: as oneself, to the one whose key the list says it is. */
-static enum status present(const struct channel *channel, const struct keys *keys,
+static enum status present(struct channel *channel, const struct keys *keys,
                            const struct endpoint *endpoint, struct error *err)
 {
     if (keys == NULL)
@@ -194,10 +208,13 @@ static enum status present(const struct channel *channel, const struct keys *key
     if (peer == NULL)
         return error_set(err, ERR_INPUT, "%s answers as '%.40s', whose key is not on the list",
                          endpoint->tcp, name);
-    zmq_setsockopt(channel->socket, ZMQ_CURVE_SERVERKEY, peer->public_key, KEY_BYTES);
-    zmq_setsockopt(channel->socket, ZMQ_CURVE_PUBLICKEY, keys->own.public_key, KEY_BYTES);
-    zmq_setsockopt(channel->socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_BYTES);
-    return OK;
+    enum status status =
+        set_guard(channel, ZMQ_CURVE_SERVERKEY, peer->public_key, KEY_BYTES, err);
+    if (status == OK)
+        status = set_guard(channel, ZMQ_CURVE_PUBLICKEY, keys->own.public_key, KEY_BYTES, err);
+    if (status == OK)
+        status = set_guard(channel, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_BYTES, err);
+    return status;
 }
 
 static enum status connect_to(struct channel *channel, const struct keys *keys, const char *text,

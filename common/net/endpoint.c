@@ -58,6 +58,15 @@ void endpoint_write(const struct endpoint *endpoint, char out[WIRE_TEXT_BYTES])
     add(out, used, ",", endpoint->name);
 }
 
+void endpoint_forget_path(char text[WIRE_TEXT_BYTES])
+{
+    struct endpoint endpoint;
+    if (endpoint_read(text, &endpoint, NULL) != OK)
+        return;
+    endpoint.path[0] = '\0';
+    endpoint_write(&endpoint, text);
+}
+
 static int dial(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -26,6 +26,9 @@ enum status endpoint_read(const char *text, struct endpoint *out, struct error *
 /* Leaves the path out when all together would be too long. */
 void endpoint_write(const struct endpoint *endpoint, char out[WIRE_TEXT_BYTES]);
 
+/* For members that shall use tcp even on one host. What is no endpoint stays as it is. */
+void endpoint_forget_path(char text[WIRE_TEXT_BYTES]);
+
 /* A new path for a socket, in /tmp/graft-UID (0700); removes the sockets of the dead there. False:
  * no such directory can be had (another's, or open to others), *why says so. */
 bool endpoint_new_path(char out[WIRE_TEXT_BYTES], const char **why);

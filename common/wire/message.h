@@ -22,7 +22,7 @@
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
 #define WIRE_MESSAGE_BYTES_SOFT                                                                    \
-    ((size_t)8 << 20) /* senders begin a new message beyond this payload */
+    ((size_t)1 << 20) /* senders begin a new message beyond this payload */
 #define WIRE_TEXT_BYTES 128
 #define WIRE_REASON_BYTES 512
 #define WIRE_MEMBERS_MAX 16384

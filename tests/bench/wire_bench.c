@@ -21,7 +21,7 @@
 #define COPY_BYTES ((size_t)64 << 20)
 
 static const struct wire_size sizes[] = {
-    {"4 KiB", (size_t)4 << 10, 256},  {"64 KiB", (size_t)64 << 10, 128},
+    {"4 KiB", (size_t)4 << 10, 256},  {"64 KiB", (size_t)64 << 10, 64},
     {"256 KiB", (size_t)256 << 10, 64}, {"1 MiB", (size_t)1 << 20, 16},
     {"4 MiB", (size_t)4 << 20, 8},    {"16 MiB", (size_t)16 << 20, 4},
     {"64 x 1 MiB", (size_t)1 << 20, 64},
@@ -101,66 +101,77 @@ static double raw_rate(void *socket, const struct wire_size *size, void *data)
     return 2.0 * (double)count * (double)size->bytes / (wire_seconds() - began) / 1e9;
 }
 
-static void measure_raw(const char *endpoint, size_t rounds, double *out)
+struct raw {
+    pid_t child;
+    void *context, *socket, *data;
+};
+
+static struct raw raw_start(const char *endpoint)
 {
-    pid_t child = fork();
-    if (child == 0)
+    struct raw raw = {.child = fork()};
+    if (raw.child == 0)
         echo(endpoint);
-    void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_DEALER);
-    void *data = calloc(1, (size_t)16 << 20);
-    zmq_connect(socket, endpoint);
-    for (size_t k = 0; k < SIZES; k++) {
-        double rates[64];
-        raw_rate(socket, &sizes[k], data);
-        for (size_t i = 0; i < rounds; i++)
-            rates[i] = raw_rate(socket, &sizes[k], data);
-        out[k] = median(rates, rounds);
-    }
-    zmq_close(socket);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    zmq_ctx_term(context);
-    free(data);
+    raw.context = zmq_ctx_new();
+    raw.socket = zmq_socket(raw.context, ZMQ_DEALER);
+    raw.data = calloc(1, (size_t)16 << 20);
+    zmq_connect(raw.socket, endpoint);
+    return raw;
 }
 
-static void measure_pair(enum wire_way way, size_t rounds, struct wire_rates *out)
+static void raw_stop(struct raw *raw)
 {
-    for (size_t k = 0; k < SIZES; k++) {
-        double whole[64], wire[64];
-        size_t steps = ROUND_BYTES / sizes[k].bytes / sizes[k].count;
-        struct wire_pair *pair = wire_pair_start(way, &sizes[k]);
-        wire_pair_run(pair, 4);
-        for (size_t i = 0; i < rounds; i++) {
-            struct wire_rates rates = wire_pair_run(pair, steps < 4 ? 4 : steps > 64 ? 64 : steps);
-            whole[i] = rates.whole;
-            wire[i] = rates.wire;
-        }
-        out[k] = (struct wire_rates){median(whole, rounds), median(wire, rounds)};
-        wire_pair_stop(&pair);
+    zmq_close(raw->socket);
+    kill(raw->child, SIGKILL);
+    waitpid(raw->child, NULL, 0);
+    zmq_ctx_term(raw->context);
+    free(raw->data);
+}
+
+struct row {
+    double raw, whole, wire, share;
+};
+
+/* In turns, so that what else the machine does meets both. */
+static struct row measure(enum wire_way way, const char *endpoint, const struct wire_size *size,
+                          size_t rounds)
+{
+    double raws[64], whole[64], wire[64], share[64];
+    size_t steps = ROUND_BYTES / size->bytes / size->count;
+    struct wire_pair *pair = wire_pair_start(way, size);
+    struct raw raw = raw_start(endpoint);
+    wire_pair_run(pair, 4);
+    raw_rate(raw.socket, size, raw.data);
+    for (size_t i = 0; i < rounds; i++) {
+        raws[i] = raw_rate(raw.socket, size, raw.data);
+        struct wire_rates rates = wire_pair_run(pair, steps < 4 ? 4 : steps > 64 ? 64 : steps);
+        whole[i] = rates.whole;
+        wire[i] = rates.wire;
+        share[i] = rates.wire / raws[i];
     }
+    raw_stop(&raw);
+    wire_pair_stop(&pair);
+    return (struct row){median(raws, rounds), median(whole, rounds), median(wire, rounds),
+                        median(share, rounds)};
 }
 
 int main(int argc, char **argv)
 {
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS;
-    double raw[2][SIZES];
-    struct wire_rates pair[2][SIZES];
-    char endpoint[64];
+    char endpoints[2][64] = {"tcp://127.0.0.1:41999"};
     rounds = rounds < 1 ? 1 : rounds > 64 ? 64 : rounds;
-    snprintf(endpoint, sizeof endpoint, "ipc:///tmp/graft-bench-%d", (int)getpid());
-    measure_raw("tcp://127.0.0.1:41999", rounds, raw[0]);
-    measure_raw(endpoint, rounds, raw[1]);
-    unlink(endpoint + 6);
-    for (int way = 0; way < 2; way++)
-        measure_pair((enum wire_way)way, rounds, pair[way]);
+    snprintf(endpoints[1], sizeof endpoints[1], "ipc:///tmp/graft-bench-%d", (int)getpid());
     printf("memcpy %.1f GB/s\n", copy_rate());
     printf("| blocks | raw tcp | graft tcp | share | with update | raw ipc | graft ipc | share | with update |\n");
     for (size_t k = 0; k < SIZES; k++) {
         printf("| %-10s |", sizes[k].name);
-        for (int way = 0; way < 2; way++)
-            printf(" %5.2f | %5.2f | %3.0f %% | %5.2f |", raw[way][k], pair[way][k].wire,
-                   100 * pair[way][k].wire / raw[way][k], pair[way][k].whole);
+        for (int way = 0; way < 2; way++) {
+            struct row row = measure((enum wire_way)way, endpoints[way], &sizes[k], rounds);
+            printf(" %5.2f | %5.2f | %3.0f %% | %5.2f |", row.raw, row.wire, 100 * row.share,
+                   row.whole);
+            fflush(stdout);
+        }
         printf("\n");
     }
+    unlink(endpoints[1] + 6);
     return 0;
 }
