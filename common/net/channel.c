@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "common/base/check.h"
@@ -37,6 +38,7 @@ struct channel {
     void *socket;
     bool listener;
     char endpoint[WIRE_TEXT_BYTES];
+    char path[WIRE_TEXT_BYTES]; /* of a listener's socket on this host, "" = none */
     struct codec *codec;
     uint64_t sequence;
     uint64_t dropped;
@@ -154,7 +156,7 @@ static enum status bind_tcp(struct channel *channel, const char *host, uint32_t 
 }
 
 /* Without it the members of this host use tcp, as all others do. */
-static void bind_path(const struct channel *channel, struct endpoint *endpoint)
+static void bind_path(struct channel *channel, struct endpoint *endpoint)
 {
     const char *why;
     char address[WIRE_TEXT_BYTES + 8];
@@ -168,6 +170,7 @@ static void bind_path(const struct channel *channel, struct endpoint *endpoint)
         log_event(LOG_WARN, "no_ipc", "why=\"%s\"", why);
         endpoint->path[0] = '\0';
     }
+    snprintf(channel->path, sizeof channel->path, "%s", endpoint->path);
 }
 
 enum status channel_listen(struct channel_context *context, const char *host, uint32_t port,
@@ -290,6 +293,8 @@ void channel_close(struct channel **channel)
     release_parts(*channel);
     if ((*channel)->socket != NULL)
         zmq_close((*channel)->socket);
+    if ((*channel)->path[0] != '\0')
+        unlink((*channel)->path);
     codec_destroy(&(*channel)->codec);
     memory_free(*channel);
     *channel = NULL;
