@@ -173,6 +173,35 @@ static void merge_up(struct reduction *reduction, uint32_t node)
     }
 }
 
+static bool hold(struct reduction *reduction, uint32_t node, uint64_t count, const void *sum)
+{
+    void *buffer = take_buffer(reduction);
+    if (buffer == NULL)
+        return false;
+    memcpy(buffer, sum, reduction->bytes);
+    reduction->held[node] = buffer;
+    reduction->counts[node] = count;
+    merge_up(reduction, node);
+    return true;
+}
+
+/* Where the other half is here, the sum is added from where it lies: right + left has the bits of
+ * left + right. */
+static bool add_to_sibling(struct reduction *reduction, uint32_t node, uint64_t count,
+                           const void *sum)
+{
+    uint32_t sibling = node ^ 1, parent = node / 2;
+    if (node == 1 || reduction->held[sibling] == NULL || writable(reduction, sibling) == NULL)
+        return false;
+    add_into(reduction, reduction->held[sibling], sum);
+    reduction->held[parent] = reduction->held[sibling];
+    reduction->counts[parent] = reduction->counts[sibling] + count;
+    reduction->held[sibling] = NULL;
+    reduction->counts[sibling] = 0;
+    merge_up(reduction, parent);
+    return true;
+}
+
 enum reduction_result reduction_add(struct reduction *reduction, uint32_t first, uint32_t log2,
                                     uint64_t count, const void *sum)
 {
@@ -183,13 +212,8 @@ enum reduction_result reduction_add(struct reduction *reduction, uint32_t first,
     if (covered(reduction, node))
         return REDUCTION_DUPLICATE;
     drop_below(reduction, node);
-    void *buffer = take_buffer(reduction);
-    if (buffer == NULL)
+    if (!add_to_sibling(reduction, node, count, sum) && !hold(reduction, node, count, sum))
         return REDUCTION_REFUSED;
-    memcpy(buffer, sum, reduction->bytes);
-    reduction->held[node] = buffer;
-    reduction->counts[node] = count;
-    merge_up(reduction, node);
     return reduction->held[1] != NULL ? REDUCTION_COMPLETE : REDUCTION_ADDED;
 }
 
