@@ -13,6 +13,7 @@
 
 #include <zmq.h>
 
+#include "paramserver/table/update.h"
 #include "tests/bench/wire_pair.h"
 
 #define ROUNDS 7
@@ -40,23 +41,93 @@ static double median(double *values, size_t count)
     return values[count / 2];
 }
 
+/* ---- the server's update ---- */
+
+#define UPDATE_BLOCKS 64
+#define UPDATE_ELEMENTS ((size_t)1 << 18)
+#define UPDATE_BYTES (7 * sizeof(float)) /* an element: sum, weight, m, v read; m, v, weight written */
+
+struct update {
+    struct stage_config stage;
+    struct block blocks[UPDATE_BLOCKS];
+    struct update_room room;
+    uint64_t version;
+};
+
+static struct update *update_create(void)
+{
+    static const char *domains[] = {"a"};
+    struct error err;
+    struct update *update = calloc(1, sizeof *update);
+    float *gradient = calloc(UPDATE_ELEMENTS, sizeof *gradient);
+    const struct load_block load = {.kind = BLOCK_PARAMETER, .elements = UPDATE_ELEMENTS};
+    update->stage = (struct stage_config){
+        .domains = domains,
+        .domain_count = 1,
+        .epochs = 1,
+        .optimizer = {.kind = OPTIMIZER_ADAMW, .rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999,
+                      .epsilon = 1e-8, .weight_decay = 0.01},
+        .domain_weights = {1}};
+    for (size_t i = 0; i < UPDATE_ELEMENTS; i++)
+        gradient[i] = (float)(i % 100) * 0.01f - 0.5f;
+    bool good = update_room_init(&update->room, 1, UPDATE_ELEMENTS, &err) == OK;
+    for (size_t i = 0; good && i < UPDATE_BLOCKS; i++) {
+        good = block_init(&update->blocks[i], &load, 1, 1, 2, &err) == OK;
+        if (good)
+            block_add(&update->blocks[i], 0, 0, 0, 1, gradient);
+    }
+    free(gradient);
+    if (!good)
+        exit(1);
+    return update;
+}
+
+static double update_rate(struct update *update)
+{
+    struct error err;
+    double began = wire_seconds();
+    for (size_t i = 0; i < UPDATE_BLOCKS; i++)
+        if (update_block(&update->blocks[i], &update->stage, &update->room, update->version,
+                         update->version, 100, &err) != OK)
+            exit(1);
+    update->version++;
+    return (double)(UPDATE_BLOCKS * UPDATE_ELEMENTS * UPDATE_BYTES) / (wire_seconds() - began) / 1e9;
+}
+
 /* ---- limits ---- */
 
-static double copy_rate(void)
+static double copy_rate(void *to, const void *from)
+{
+    double began = wire_seconds();
+    memcpy(to, from, COPY_BYTES);
+    __asm__ volatile("" ::"r"(to) : "memory");
+    return (double)COPY_BYTES / (wire_seconds() - began) / 1e9;
+}
+
+/* In turns with memcpy, which reads and writes each byte once. */
+static void print_update(size_t rounds)
 {
     uint8_t *from = malloc(COPY_BYTES), *to = malloc(COPY_BYTES);
-    double rates[9];
+    struct update *update = update_create();
+    double copies[64], updates[64], shares[64];
     memset(from, 1, COPY_BYTES);
     memset(to, 1, COPY_BYTES);
-    for (size_t i = 0; i < 9; i++) {
-        double began = wire_seconds();
-        memcpy(to, from, COPY_BYTES);
-        rates[i] = (double)COPY_BYTES / (wire_seconds() - began) / 1e9;
-        __asm__ volatile("" ::"r"(to) : "memory");
+    update_rate(update);
+    for (size_t i = 0; i < rounds; i++) {
+        copies[i] = copy_rate(to, from);
+        updates[i] = update_rate(update);
+        shares[i] = updates[i] / (2 * copies[i]);
     }
+    double rate = median(updates, rounds);
+    printf("memcpy %.1f GB/s copied. AdamW, one thread: %.0f million weights/s = %.1f GB/s read and written, "
+           "%.0f %% of memcpy's\n",
+           median(copies, rounds), rate * 1e3 / (double)UPDATE_BYTES, rate, 100 * median(shares, rounds));
+    for (size_t i = 0; i < UPDATE_BLOCKS; i++)
+        block_deinit(&update->blocks[i]);
+    update_room_deinit(&update->room);
+    free(update);
     free(from);
     free(to);
-    return median(rates, 9);
 }
 
 static void keep(void *data, void *hint)
@@ -157,17 +228,18 @@ static struct row measure(enum wire_way way, const char *endpoint, const struct 
 int main(int argc, char **argv)
 {
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS;
-    char endpoints[2][64] = {"tcp://127.0.0.1:41999"};
+    char endpoints[3][64] = {"tcp://127.0.0.1:41999", "", "tcp://127.0.0.1:41999"};
     rounds = rounds < 1 ? 1 : rounds > 64 ? 64 : rounds;
     snprintf(endpoints[1], sizeof endpoints[1], "ipc:///tmp/graft-bench-%d", (int)getpid());
-    printf("memcpy %.1f GB/s\n", copy_rate());
-    printf("| blocks | raw tcp | graft tcp | share | with update | raw ipc | graft ipc | share | with update |\n");
+    print_update(rounds);
+    printf("GB/s pushed and pulled; share: of raw ZeroMQ in the same round; step: with the server's update (SGD)\n");
+    printf("| %-10s | %-31s | %-31s | %-31s |\n", "blocks", "tcp: raw, graft, share, step", "ipc", "tcp with keys");
+    printf("| --- | --- | --- | --- |\n");
     for (size_t k = 0; k < SIZES; k++) {
         printf("| %-10s |", sizes[k].name);
-        for (int way = 0; way < 2; way++) {
+        for (int way = 0; way < 3; way++) {
             struct row row = measure((enum wire_way)way, endpoints[way], &sizes[k], rounds);
-            printf(" %5.2f | %5.2f | %3.0f %% | %5.2f |", row.raw, row.wire, 100 * row.share,
-                   row.whole);
+            printf(" %7.2f %7.2f %6.0f %% %7.2f |", row.raw, row.wire, 100 * row.share, row.whole);
             fflush(stdout);
         }
         printf("\n");

@@ -11,8 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/model/plan.h"
 #include "common/net/channel.h"
+#include "common/net/endpoint.h"
 #include "paramserver/server.h"
 #include "worker/sync/push.h"
 #include "worker/sync/weights.h"
@@ -34,11 +36,13 @@ struct wire_pair {
     struct board *board;
     pid_t child;
     struct job *job;
-    /* the server's */
+    /* the server's, in the child */
     struct server *server;
     double handle_began;
     /* the worker's */
     struct channel_context *context;
+    struct keys *keys;
+    char directory[32]; /* of the keys, "" = none */
     struct channel *channel;
     struct reduction *sums;
     struct push_slice *slices;
@@ -78,6 +82,26 @@ static void send_on(struct channel *channel, uint64_t peer, struct message *mess
                     const struct frame *frames, size_t count)
 {
     must(channel_send(channel, peer, message, frames, count, &err));
+}
+
+static void make_keys(struct wire_pair *pair, enum wire_way way)
+{
+    if (way != WIRE_CURVE)
+        return;
+    snprintf(pair->directory, sizeof pair->directory, "/tmp/graft-bench-XXXXXX");
+    if (mkdtemp(pair->directory) == NULL)
+        must(error_set(&err, ERR_IO, "no directory for keys"));
+    must(keys_make(pair->directory, "server", &err));
+    must(keys_make(pair->directory, "worker", &err));
+}
+
+static void open_context(struct wire_pair *pair, enum wire_way way, const char *role)
+{
+    pair->context = channel_context_create();
+    if (way != WIRE_CURVE)
+        return;
+    must(keys_load(pair->directory, role, &pair->keys, &err));
+    must(channel_context_secure(pair->context, pair->keys, &err));
 }
 
 /* ---- the server ---- */
@@ -126,14 +150,14 @@ static void load_server(struct wire_pair *pair)
 
 static void serve(struct wire_pair *pair, enum wire_way way)
 {
-    pair->context = channel_context_create();
+    open_context(pair, way, "server");
     must(channel_listen(pair->context, "127.0.0.1", 0, &pair->channel, &err));
     must(server_create(pair->job, (struct outbox){pair, server_sends}, &pair->server, &err));
     load_server(pair);
     snprintf(pair->board->endpoint, sizeof pair->board->endpoint, "%s",
              channel_endpoint(pair->channel));
-    if (way == WIRE_TCP)
-        pair->board->endpoint[strcspn(pair->board->endpoint, ",")] = '\0';
+    if (way != WIRE_IPC)
+        endpoint_forget_path(pair->board->endpoint);
     pair->board->ready = 1;
     for (;;) {
         channel_wait(&pair->channel, 1, 1000);
@@ -202,7 +226,7 @@ struct wire_rates wire_pair_run(struct wire_pair *pair, size_t steps)
     return (struct wire_rates){bytes / whole / 1e9, bytes / wire / 1e9};
 }
 
-static void open_worker(struct wire_pair *pair)
+static void open_worker(struct wire_pair *pair, enum wire_way way)
 {
     size_t elements = pair->size.bytes / 4, all = elements * pair->size.count;
     float *gradient = calloc(all, sizeof *gradient);
@@ -221,7 +245,7 @@ static void open_worker(struct wire_pair *pair)
     reduction_add(pair->sums, 0, 0, 1, gradient);
     free(gradient);
     must(weights_create(&pair->plan, &pair->weights, &err));
-    pair->context = channel_context_create();
+    open_context(pair, way, "worker");
     must(channel_connect(pair->context, pair->board->endpoint, WORKER, &pair->channel, &err));
     struct message pull = {.type = MESSAGE_PULL};
     worker_sends(pair, 0, &pull, NULL, 0);
@@ -236,13 +260,14 @@ struct wire_pair *wire_pair_start(enum wire_way way, const struct wire_size *siz
     pair->board = mmap(NULL, sizeof *pair->board, PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(job_load(NULL, job_text, NULL, 0, &pair->job, &err));
+    make_keys(pair, way);
     pair->child = fork();
     if (pair->child == 0)
         serve(pair, way);
     const struct timespec pause = {0, 1000000};
     while (!pair->board->ready && waitpid(pair->child, NULL, WNOHANG) == 0)
         nanosleep(&pause, NULL);
-    open_worker(pair);
+    open_worker(pair, way);
     return pair;
 }
 
@@ -253,6 +278,9 @@ void wire_pair_stop(struct wire_pair **out)
     waitpid(pair->child, NULL, 0);
     channel_close(&pair->channel);
     channel_context_destroy(pair->context);
+    keys_destroy(&pair->keys);
+    if (pair->directory[0] != '\0')
+        must(file_remove_tree(pair->directory, &err));
     weights_destroy(&pair->weights);
     reduction_destroy(&pair->sums);
     job_destroy(&pair->job);

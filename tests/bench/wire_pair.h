@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-enum wire_way { WIRE_TCP, WIRE_IPC };
+enum wire_way { WIRE_TCP, WIRE_IPC, WIRE_CURVE };
 
 struct wire_size {
     const char *name;
