@@ -85,7 +85,8 @@ bool channel_is_loopback(const char *host)
     return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
-static enum status open_channel(struct channel_context *context, int type, struct channel **out, struct error *err)
+static enum status open_channel(struct channel_context *context, int type, struct channel **out,
+                                struct error *err)
 {
     struct channel *channel = memory_alloc(1, sizeof *channel);
     if (channel == NULL)
@@ -203,16 +204,16 @@ static enum status present(struct channel *channel, const struct keys *keys,
     if (keys == NULL)
         return endpoint->name[0] == '\0'
                    ? OK
-                   : error_set(err, ERR_INPUT,
-                               "%s answers to keys only; make one for this machine (docs/SECURITY.md)",
-                               endpoint->tcp);
+                   : error_set(
+                         err, ERR_INPUT,
+                         "%s answers to keys only; make one for this machine (docs/SECURITY.md)",
+                         endpoint->tcp);
     const char *name = endpoint->name[0] != '\0' ? endpoint->name : COORDINATOR_KEY;
     const struct key_entry *peer = keys_named(keys, name);
     if (peer == NULL)
         return error_set(err, ERR_INPUT, "%s answers as '%.40s', whose key is not on the list",
                          endpoint->tcp, name);
-    enum status status =
-        set_guard(channel, ZMQ_CURVE_SERVERKEY, peer->public_key, KEY_BYTES, err);
+    enum status status = set_guard(channel, ZMQ_CURVE_SERVERKEY, peer->public_key, KEY_BYTES, err);
     if (status == OK)
         status = set_guard(channel, ZMQ_CURVE_PUBLICKEY, keys->own.public_key, KEY_BYTES, err);
     if (status == OK)

@@ -50,8 +50,7 @@ enum status channel_listen(struct channel_context *context, const char *host, ui
  * endpoint's path if somebody answers there now, else over tcp. Errors: ERR_INPUT for a text that is
  * no endpoint, or when keys are missing. */
 enum status channel_connect(struct channel_context *context, const char *endpoint,
-                            uint64_t identity, struct channel **out,
-                            struct error *err) MUST_CHECK;
+                            uint64_t identity, struct channel **out, struct error *err) MUST_CHECK;
 /* One end of a mailbox; the end with `first` binds and must be made first. */
 enum status channel_mailbox(struct channel_context *context, const char *name, bool first,
                             struct channel **out, struct error *err) MUST_CHECK;

@@ -33,9 +33,9 @@ enum status endpoint_read(const char *text, struct endpoint *out, struct error *
         at += path ? strlen(IPC) : 0;
         length = strcspn(at, ",");
         if (length == 0 || length >= (path ? PATH_LIMIT : sizeof got.name) || to[0] != '\0')
-            return error_set(err, ERR_INPUT,
-                             "'%.120s' is no endpoint; expected tcp://HOST:PORT[,ipc://PATH][,NAME]",
-                             text);
+            return error_set(
+                err, ERR_INPUT,
+                "'%.120s' is no endpoint; expected tcp://HOST:PORT[,ipc://PATH][,NAME]", text);
         memcpy(to, at, length);
     }
     *out = got;

@@ -135,8 +135,7 @@ static enum status open_file(const char *directory, const char *name, const char
     return status;
 }
 
-enum status keys_load(const char *directory, const char *role, struct keys **out,
-                      struct error *err)
+enum status keys_load(const char *directory, const char *role, struct keys **out, struct error *err)
 {
     char path[PATH_BYTES];
     FILE *file = NULL;

@@ -130,11 +130,10 @@ static enum status await_welcome(struct member *member, enum member_role role, c
                 return error_set(err, ERR_STATE, "%s", received->message.body.reason.text);
         }
     }
-    return error_set(err, ERR_PEER,
-                     "no answer from a coordinator within %d s; is it running there%s?",
-                     JOIN_MS_MAX / 1000,
-                     member->keys != NULL ? ", with keys, and this one's on its list"
-                                          : ", without keys");
+    return error_set(
+        err, ERR_PEER, "no answer from a coordinator within %d s; is it running there%s?",
+        JOIN_MS_MAX / 1000,
+        member->keys != NULL ? ", with keys, and this one's on its list" : ", without keys");
 }
 
 enum status member_join(struct member *member, const char *coordinator, enum member_role role,

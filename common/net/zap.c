@@ -55,7 +55,8 @@ static const struct key_entry *judge(struct zap *zap, const struct field *fields
     /* A line for the 1st, 2nd, 4th, 8th …: whoever knocks must not fill the disk. */
     zap->refused += who == NULL;
     if (who == NULL && (zap->refused & (zap->refused - 1)) == 0)
-        log_event(LOG_WARN, "refused", "address=%.60s why=\"its key is not on the list\" times=%llu",
+        log_event(LOG_WARN, "refused",
+                  "address=%.60s why=\"its key is not on the list\" times=%llu",
                   count > 3 ? fields[3].text : "", zap->refused);
     return who;
 }
@@ -97,7 +98,8 @@ enum status zap_start(void *context, const struct keys *keys, struct zap **out, 
         if (zap->socket != NULL)
             zmq_close(zap->socket);
         memory_free(zap);
-        return error_set(err, ERR_IO, "the list of keys cannot be watched: %s", zmq_strerror(errno));
+        return error_set(err, ERR_IO, "the list of keys cannot be watched: %s",
+                         zmq_strerror(errno));
     }
     *out = zap;
     return OK;

@@ -17,14 +17,15 @@
 #include "tests/bench/wire_pair.h"
 
 #define ROUNDS 7
+#define ROUNDS_MAX 64
 #define ROUND_BYTES ((size_t)256 << 20)
 #define IN_FLIGHT 8
 #define COPY_BYTES ((size_t)64 << 20)
 
 static const struct wire_size sizes[] = {
-    {"4 KiB", (size_t)4 << 10, 256},  {"64 KiB", (size_t)64 << 10, 64},
-    {"256 KiB", (size_t)256 << 10, 64}, {"1 MiB", (size_t)1 << 20, 16},
-    {"4 MiB", (size_t)4 << 20, 8},    {"16 MiB", (size_t)16 << 20, 4},
+    {"4 KiB", (size_t)4 << 10, 256},     {"64 KiB", (size_t)64 << 10, 64},
+    {"256 KiB", (size_t)256 << 10, 64},  {"1 MiB", (size_t)1 << 20, 16},
+    {"4 MiB", (size_t)4 << 20, 8},       {"16 MiB", (size_t)16 << 20, 4},
     {"64 x 1 MiB", (size_t)1 << 20, 64},
 };
 #define SIZES (sizeof sizes / sizeof *sizes)
@@ -45,7 +46,8 @@ static double median(double *values, size_t count)
 
 #define UPDATE_BLOCKS 64
 #define UPDATE_ELEMENTS ((size_t)1 << 18)
-#define UPDATE_BYTES (7 * sizeof(float)) /* an element: sum, weight, m, v read; m, v, weight written */
+#define UPDATE_BYTES                                                                               \
+    (7 * sizeof(float)) /* an element: sum, weight, m, v read; m, v, weight written */
 
 struct update {
     struct stage_config stage;
@@ -61,13 +63,16 @@ static struct update *update_create(void)
     struct update *update = calloc(1, sizeof *update);
     float *gradient = calloc(UPDATE_ELEMENTS, sizeof *gradient);
     const struct load_block load = {.kind = BLOCK_PARAMETER, .elements = UPDATE_ELEMENTS};
-    update->stage = (struct stage_config){
-        .domains = domains,
-        .domain_count = 1,
-        .epochs = 1,
-        .optimizer = {.kind = OPTIMIZER_ADAMW, .rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999,
-                      .epsilon = 1e-8, .weight_decay = 0.01},
-        .domain_weights = {1}};
+    update->stage = (struct stage_config){.domains = domains,
+                                          .domain_count = 1,
+                                          .epochs = 1,
+                                          .optimizer = {.kind = OPTIMIZER_ADAMW,
+                                                        .rate = 1e-3,
+                                                        .beta1 = 0.9,
+                                                        .beta2 = 0.999,
+                                                        .epsilon = 1e-8,
+                                                        .weight_decay = 0.01},
+                                          .domain_weights = {1}};
     for (size_t i = 0; i < UPDATE_ELEMENTS; i++)
         gradient[i] = (float)(i % 100) * 0.01f - 0.5f;
     bool good = update_room_init(&update->room, 1, UPDATE_ELEMENTS, &err) == OK;
@@ -91,7 +96,8 @@ static double update_rate(struct update *update)
                          update->version, 100, &err) != OK)
             exit(1);
     update->version++;
-    return (double)(UPDATE_BLOCKS * UPDATE_ELEMENTS * UPDATE_BYTES) / (wire_seconds() - began) / 1e9;
+    return (double)(UPDATE_BLOCKS * UPDATE_ELEMENTS * UPDATE_BYTES) / (wire_seconds() - began) /
+           1e9;
 }
 
 /* ---- limits ---- */
@@ -109,7 +115,7 @@ static void print_update(size_t rounds)
 {
     uint8_t *from = malloc(COPY_BYTES), *to = malloc(COPY_BYTES);
     struct update *update = update_create();
-    double copies[64], updates[64], shares[64];
+    double copies[ROUNDS_MAX], updates[ROUNDS_MAX], shares[ROUNDS_MAX];
     memset(from, 1, COPY_BYTES);
     memset(to, 1, COPY_BYTES);
     update_rate(update);
@@ -119,9 +125,11 @@ static void print_update(size_t rounds)
         shares[i] = updates[i] / (2 * copies[i]);
     }
     double rate = median(updates, rounds);
-    printf("memcpy %.1f GB/s copied. AdamW, one thread: %.0f million weights/s = %.1f GB/s read and written, "
+    printf("memcpy %.1f GB/s copied. AdamW, one thread: %.0f million weights/s = %.1f GB/s read "
+           "and written, "
            "%.0f %% of memcpy's\n",
-           median(copies, rounds), rate * 1e3 / (double)UPDATE_BYTES, rate, 100 * median(shares, rounds));
+           median(copies, rounds), rate * 1e3 / (double)UPDATE_BYTES, rate,
+           100 * median(shares, rounds));
     for (size_t i = 0; i < UPDATE_BLOCKS; i++)
         block_deinit(&update->blocks[i]);
     update_room_deinit(&update->room);
@@ -129,6 +137,11 @@ static void print_update(size_t rounds)
     free(from);
     free(to);
 }
+
+struct raw {
+    pid_t child;
+    void *context, *socket, *data;
+};
 
 static void keep(void *data, void *hint)
 {
@@ -151,31 +164,28 @@ static void echo(const char *endpoint)
     }
 }
 
-static double raw_rate(void *socket, const struct wire_size *size, void *data)
+static struct wire_rates raw_rate(const struct raw *raw, const struct wire_size *size)
 {
     size_t count = ROUND_BYTES / size->bytes, sent = 0;
     count = count > 16384 ? 16384 : count;
-    double began = wire_seconds();
+    double cpu = wire_cpu_seconds(raw->child), began = wire_seconds();
     for (size_t got = 0; got < count;) {
         while (sent < count && sent - got < IN_FLIGHT) {
             zmq_msg_t message;
-            zmq_msg_init_data(&message, data, size->bytes, keep, NULL);
-            zmq_msg_send(&message, socket, 0);
+            zmq_msg_init_data(&message, raw->data, size->bytes, keep, NULL);
+            zmq_msg_send(&message, raw->socket, 0);
             sent++;
         }
         zmq_msg_t back;
         zmq_msg_init(&back);
-        zmq_msg_recv(&back, socket, 0);
+        zmq_msg_recv(&back, raw->socket, 0);
         zmq_msg_close(&back);
         got++;
     }
-    return 2.0 * (double)count * (double)size->bytes / (wire_seconds() - began) / 1e9;
+    double bytes = 2.0 * (double)count * (double)size->bytes, seconds = wire_seconds() - began;
+    return (struct wire_rates){.wire = bytes / seconds / 1e9,
+                               .cpu = (wire_cpu_seconds(raw->child) - cpu) / bytes * 1e9};
 }
-
-struct raw {
-    pid_t child;
-    void *context, *socket, *data;
-};
 
 static struct raw raw_start(const char *endpoint)
 {
@@ -199,51 +209,60 @@ static void raw_stop(struct raw *raw)
 }
 
 struct row {
-    double raw, whole, wire, share;
+    double raw, raw_cpu, whole, wire, cpu, share, cpu_share;
 };
 
 /* In turns, so that what else the machine does meets both. */
 static struct row measure(enum wire_way way, const char *endpoint, const struct wire_size *size,
                           size_t rounds)
 {
-    double raws[64], whole[64], wire[64], share[64];
+    double values[7][ROUNDS_MAX];
     size_t steps = ROUND_BYTES / size->bytes / size->count;
     struct wire_pair *pair = wire_pair_start(way, size);
     struct raw raw = raw_start(endpoint);
     wire_pair_run(pair, 4);
-    raw_rate(raw.socket, size, raw.data);
+    raw_rate(&raw, size);
     for (size_t i = 0; i < rounds; i++) {
-        raws[i] = raw_rate(raw.socket, size, raw.data);
+        struct wire_rates limit = raw_rate(&raw, size);
         struct wire_rates rates = wire_pair_run(pair, steps < 4 ? 4 : steps > 64 ? 64 : steps);
-        whole[i] = rates.whole;
-        wire[i] = rates.wire;
-        share[i] = rates.wire / raws[i];
+        const double got[] = {limit.wire,           limit.cpu, rates.whole,
+                              rates.wire,           rates.cpu, rates.wire / limit.wire,
+                              limit.cpu / rates.cpu};
+        for (size_t k = 0; k < 7; k++)
+            values[k][i] = got[k];
     }
     raw_stop(&raw);
     wire_pair_stop(&pair);
-    return (struct row){median(raws, rounds), median(whole, rounds), median(wire, rounds),
-                        median(share, rounds)};
+    for (size_t k = 0; k < 7; k++)
+        values[k][0] = median(values[k], rounds);
+    return (struct row){values[0][0], values[1][0], values[2][0], values[3][0],
+                        values[4][0], values[5][0], values[6][0]};
 }
 
 int main(int argc, char **argv)
 {
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS;
+    static const char *const ways[] = {"tcp", "ipc", "tcp with keys"};
     char endpoints[3][64] = {"tcp://127.0.0.1:41999", "", "tcp://127.0.0.1:41999"};
-    rounds = rounds < 1 ? 1 : rounds > 64 ? 64 : rounds;
+    rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
     snprintf(endpoints[1], sizeof endpoints[1], "ipc:///tmp/graft-bench-%d", (int)getpid());
     print_update(rounds);
-    printf("GB/s pushed and pulled; share: of raw ZeroMQ in the same round; step: with the server's update (SGD)\n");
-    printf("| %-10s | %-31s | %-31s | %-31s |\n", "blocks", "tcp: raw, graft, share, step", "ipc", "tcp with keys");
-    printf("| --- | --- | --- | --- |\n");
-    for (size_t k = 0; k < SIZES; k++) {
-        printf("| %-10s |", sizes[k].name);
-        for (int way = 0; way < 3; way++) {
+    printf("GB/s pushed and pulled, medians of %zu rounds; share: of raw ZeroMQ in the same round; "
+           "step: with the server's\n"
+           "update (SGD); CPU: seconds a GB of all threads, the update left out\n",
+           rounds);
+    printf("| %-13s | %-10s | raw    | graft  | share  | step   | CPU raw | CPU graft | share  |\n",
+           "way", "blocks");
+    printf("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+    for (int way = 0; way < 3; way++)
+        for (size_t k = 0; k < SIZES; k++) {
             struct row row = measure((enum wire_way)way, endpoints[way], &sizes[k], rounds);
-            printf(" %7.2f %7.2f %6.0f %% %7.2f |", row.raw, row.wire, 100 * row.share, row.whole);
+            printf(
+                "| %-13s | %-10s | %6.2f | %6.2f | %4.0f %% | %6.2f | %7.2f | %9.2f | %4.0f %% |\n",
+                ways[way], sizes[k].name, row.raw, row.wire, 100 * row.share, row.whole,
+                row.raw_cpu, row.cpu, 100 * row.cpu_share);
             fflush(stdout);
         }
-        printf("\n");
-    }
     unlink(endpoints[1] + 6);
     return 0;
 }

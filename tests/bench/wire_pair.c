@@ -70,6 +70,21 @@ double wire_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+double wire_cpu_seconds(pid_t child)
+{
+    const clockid_t own = CLOCK_PROCESS_CPUTIME_ID;
+    clockid_t clocks[2] = {own, own};
+    double seconds = 0;
+    if (clock_getcpuclockid(child, &clocks[1]) != 0)
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        struct timespec used;
+        clock_gettime(clocks[i], &used);
+        seconds += (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+    }
+    return seconds;
+}
+
 static const char job_text[] =
     "data = { classes = [\"a\", \"b\"]; preprocess = { width = 1; height = 1; channels = 1; };\n"
     "domains = ( { name = \"s\"; sources = ( { format = \"csv\"; path = \"s\"; width = 1;\n"
@@ -217,13 +232,14 @@ static void step(struct wire_pair *pair)
 struct wire_rates wire_pair_run(struct wire_pair *pair, size_t steps)
 {
     uint64_t updated = pair->board->update_ns;
-    double began = wire_seconds();
+    double cpu = wire_cpu_seconds(pair->child), began = wire_seconds();
     for (size_t i = 0; i < steps; i++)
         step(pair);
     double whole = wire_seconds() - began;
-    double wire = whole - (double)(pair->board->update_ns - updated) * 1e-9;
+    double update = (double)(pair->board->update_ns - updated) * 1e-9, wire = whole - update;
+    cpu = wire_cpu_seconds(pair->child) - cpu - update;
     double bytes = 2.0 * (double)(steps * pair->size.bytes * pair->size.count);
-    return (struct wire_rates){bytes / whole / 1e9, bytes / wire / 1e9};
+    return (struct wire_rates){bytes / whole / 1e9, bytes / wire / 1e9, cpu / bytes * 1e9};
 }
 
 static void open_worker(struct wire_pair *pair, enum wire_way way)
@@ -235,8 +251,7 @@ static void open_worker(struct wire_pair *pair, enum wire_way way)
     pair->plan = (struct plan){.live_elements = all, .block_count = pair->size.count};
     pair->plan.blocks = calloc(pair->size.count, sizeof *pair->plan.blocks);
     for (size_t i = 0; i < pair->size.count; i++) {
-        pair->slices[i] =
-            (struct push_slice){(uint32_t)i, i * pair->size.bytes, pair->size.bytes};
+        pair->slices[i] = (struct push_slice){(uint32_t)i, i * pair->size.bytes, pair->size.bytes};
         pair->plan.blocks[i] = (struct plan_block){0, i * elements, elements};
     }
     for (size_t i = 0; i < all; i++)
@@ -257,8 +272,8 @@ struct wire_pair *wire_pair_start(enum wire_way way, const struct wire_size *siz
 {
     struct wire_pair *pair = calloc(1, sizeof *pair);
     pair->size = *size;
-    pair->board = mmap(NULL, sizeof *pair->board, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pair->board =
+        mmap(NULL, sizeof *pair->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(job_load(NULL, job_text, NULL, 0, &pair->job, &err));
     make_keys(pair, way);
     pair->child = fork();

@@ -3,6 +3,7 @@
 #define GRAFT_TESTS_BENCH_WIRE_PAIR_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 enum wire_way { WIRE_TCP, WIRE_IPC, WIRE_CURVE };
 
@@ -12,14 +13,17 @@ struct wire_size {
     size_t count; /* blocks of a step */
 };
 
-/* GB/s; wire: without the time in which the server updates the blocks. */
+/* GB/s, and CPU seconds of both processes for a GB; wire: without the time in which the server
+ * updates the blocks. */
 struct wire_rates {
-    double whole, wire;
+    double whole, wire, cpu;
 };
 
 struct wire_pair;
 
 double wire_seconds(void);
+/* Of this process and of `child`, all threads. */
+double wire_cpu_seconds(pid_t child);
 
 /* Ends the program with a sentence when anything fails. */
 struct wire_pair *wire_pair_start(enum wire_way way, const struct wire_size *size);

@@ -106,8 +106,8 @@ static void a_key_is_not_made_over_another(void **state)
 
 static void names_are_no_paths(void **state)
 {
-    static const char *const bad[] = {"", "../x", "a/b", "a b", "-a", ".a", "a\n",
-                                      "a2345678901234567890123456789012"};
+    static const char *const bad[] = {"",   "../x", "a/b", "a b",
+                                      "-a", ".a",   "a\n", "a2345678901234567890123456789012"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(keys_make(directory, bad[i], &err), ERR_INPUT);
@@ -144,8 +144,9 @@ static void a_broken_list_is_refused_with_its_line(void **state)
     make("server");
     put("allowed", "a", "# a remark\n\nworker 12\n");
     assert_refused("allowed:4:");
-    put("allowed", "w", "server 0000000000000000000000000000000000000000000000000000000000000001\n"
-                        "server 0000000000000000000000000000000000000000000000000000000000000002\n");
+    put("allowed", "w",
+        "server 0000000000000000000000000000000000000000000000000000000000000001\n"
+        "server 0000000000000000000000000000000000000000000000000000000000000002\n");
     assert_refused("allowed:2:");
 }
 
@@ -153,7 +154,8 @@ static void an_own_key_that_is_not_listed_is_refused(void **state)
 {
     (void)state;
     make("server");
-    put("allowed", "w", "server 0000000000000000000000000000000000000000000000000000000000000001\n");
+    put("allowed", "w",
+        "server 0000000000000000000000000000000000000000000000000000000000000001\n");
     assert_refused("not on the list");
 }
 
