@@ -259,8 +259,7 @@ static enum status start_members(struct driver *driver, struct error *err)
     for (uint32_t i = 0; i < cluster->servers && status == OK; i++)
         status = launcher_start(&driver->launcher, "graft-server", &words, 1, err);
     for (uint32_t i = 0; i < cluster->workers && status == OK; i++)
-        status =
-            launcher_start(&driver->launcher, "graft-worker", &words, cluster->threads, err);
+        status = launcher_start(&driver->launcher, "graft-worker", &words, cluster->threads, err);
     return status;
 }
 
@@ -325,17 +324,16 @@ static enum status open_socket(struct driver *driver, struct error *err)
     driver->context = channel_context_create();
     if (driver->context == NULL)
         return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
-    enum status status =
-        keyless ? OK : keys_load(cluster->keys, "coordinator", &driver->keys, err);
+    enum status status = keyless ? OK : keys_load(cluster->keys, "coordinator", &driver->keys, err);
     if (status == OK && !keyless)
         status = channel_context_secure(driver->context, driver->keys, err);
     if (status == OK)
         status =
             channel_listen(driver->context, cluster->bind, cluster->port, &driver->channel, err);
-    return status == OK ? status_note_write(driver->job->run.directory,
-                                            channel_endpoint(driver->channel), driver->run,
-                                            cluster->keys, err)
-                        : status;
+    return status == OK
+               ? status_note_write(driver->job->run.directory, channel_endpoint(driver->channel),
+                                   driver->run, cluster->keys, err)
+               : status;
 }
 
 static uint64_t count_dropped(const struct driver *driver)

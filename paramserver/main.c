@@ -97,10 +97,11 @@ static enum status run(struct driver *driver, const struct member_options *optio
                              channel_endpoint(driver->workers), err);
     if (status == OK && !channel_is_loopback(options->bind) && driver->member.keys == NULL &&
         !driver->member.job->cluster.security_none)
-        status = error_set(err, ERR_INPUT,
-                           "refusing to serve on %s without --keys; say cluster.security = \"none\" "
-                           "if the network is yours alone",
-                           options->bind);
+        status =
+            error_set(err, ERR_INPUT,
+                      "refusing to serve on %s without --keys; say cluster.security = \"none\" "
+                      "if the network is yours alone",
+                      options->bind);
     if (status != OK)
         return status;
     struct outbox outbox = {driver, send_message};

@@ -31,7 +31,7 @@ static bool receive(void *socket, struct field fields[FIELDS], size_t *count)
 {
     int more = 1;
     for (*count = 0; more; (*count)++) {
-        struct field scratch, *field = *count < FIELDS ? &fields[*count] : &scratch;
+        struct field scratch = {.bytes = 0}, *field = *count < FIELDS ? &fields[*count] : &scratch;
         size_t size = sizeof more;
         int got;
         do

@@ -60,8 +60,7 @@ static void become(const char *path, const char *program, const struct launcher_
 }
 
 enum status launcher_start(struct launcher *launcher, const char *program,
-                           const struct launcher_words *words, unsigned threads,
-                           struct error *err)
+                           const struct launcher_words *words, unsigned threads, struct error *err)
 {
     char path[PATH_BYTES], log[PATH_BYTES];
     if (launcher->count == LAUNCHER_CHILDREN_MAX)
