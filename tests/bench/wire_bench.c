@@ -149,11 +149,18 @@ static void keep(void *data, void *hint)
     (void)hint;
 }
 
-/* In the child: sends back what comes, until it is killed. */
-static void echo(const char *endpoint)
+#define PLACE_BYTES 64
+
+/* In the child: sends back what comes, until it is killed. Says where by `out`. */
+static void echo(const char *endpoint, int out)
 {
+    char place[PLACE_BYTES] = "";
+    size_t bytes = sizeof place;
     void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_ROUTER);
-    zmq_bind(socket, endpoint);
+    if (zmq_bind(socket, endpoint) == 0)
+        zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, place, &bytes);
+    if (write(out, place, sizeof place) != sizeof place || place[0] == '\0')
+        _exit(1);
     for (;;) {
         zmq_msg_t part;
         zmq_msg_init(&part);
@@ -189,13 +196,21 @@ static struct wire_rates raw_rate(const struct raw *raw, const struct wire_size 
 
 static struct raw raw_start(const char *endpoint)
 {
-    struct raw raw = {.child = fork()};
+    char place[PLACE_BYTES];
+    int ends[2];
+    struct raw raw = {.child = pipe(ends) == 0 ? fork() : -1};
     if (raw.child == 0)
-        echo(endpoint);
+        echo(endpoint, ends[1]);
+    if (raw.child < 0 || read(ends[0], place, sizeof place) != sizeof place || place[0] == '\0') {
+        fprintf(stderr, "wire_bench: nobody echoes at %s\n", endpoint);
+        exit(1);
+    }
+    close(ends[0]);
+    close(ends[1]);
     raw.context = zmq_ctx_new();
     raw.socket = zmq_socket(raw.context, ZMQ_DEALER);
     raw.data = calloc(1, (size_t)16 << 20);
-    zmq_connect(raw.socket, endpoint);
+    zmq_connect(raw.socket, place);
     return raw;
 }
 
@@ -243,7 +258,7 @@ int main(int argc, char **argv)
 {
     size_t rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : ROUNDS;
     static const char *const ways[] = {"tcp", "ipc", "tcp with keys"};
-    char endpoints[3][64] = {"tcp://127.0.0.1:41999", "", "tcp://127.0.0.1:41999"};
+    char endpoints[3][64] = {"tcp://127.0.0.1:*", "", "tcp://127.0.0.1:*"};
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
     snprintf(endpoints[1], sizeof endpoints[1], "ipc:///tmp/graft-bench-%d", (int)getpid());
     print_update(rounds);

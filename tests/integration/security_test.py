@@ -11,7 +11,7 @@ import threading
 import time
 
 from demo_test import CONFIG, SHORT, adapting, undisturbed
-from harness import BUILD, ROOT, directory, graft, main, started
+from harness import BUILD, ROOT, directory, graft, listening, main, started
 
 NOISE_SECONDS = float(os.environ.get("GRAFT_NOISE_SECONDS", "5"))
 CORPUS = ROOT / "tests/fuzz/corpus/message"
@@ -57,17 +57,6 @@ def note_of(run):
     while not note.exists() and time.monotonic() < limit:
         time.sleep(0.01)
     return int(note.read_text().split(",")[0].split()[0].rsplit(":", 1)[1])
-
-
-def listening_ports(pid):
-    inodes = set()
-    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            target = os.readlink(entry)
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in inodes]
 
 
 # ---- keys ----
@@ -239,7 +228,7 @@ def noisy_run(path, sets, seed):
     with started(CONFIG, path, sets=sets) as run:
         status = run.until(all_joined)
         pids = [run.process.pid] + [m["pid"] for m in status["members"]]
-        ports = [port for pid in pids for port in listening_ports(pid)]
+        ports = [port for pid in pids for port in listening(pid)]
         assert len(ports) == 3, ports  # the coordinator's and two servers'
         until, count = threading.Event(), [0]
         thread = threading.Thread(target=make_noise, args=(ports, until, seed, count))
