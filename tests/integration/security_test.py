@@ -96,6 +96,21 @@ def beyond_loopback_keys_are_asked_for():
         run.refused("graft keygen", "0.0.0.0")
 
 
+def connected_by_path(pid):
+    """Does anybody hold a connection to this process's Unix socket?"""
+    rows = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return any(row[5] == "03" and row[-1].startswith(f"/tmp/graft-{os.geteuid()}/{pid}-") for row in rows)
+
+
+def on_one_host_members_use_unix_sockets_unless_told_otherwise():
+    for transport in ("auto", "tcp"):
+        with directory() as path, started(CONFIG, path / "run", sets=(*SHORT, f'cluster.transport="{transport}"')) as run:
+            status = run.until(adapting)
+            for server in [m["pid"] for m in status["members"] if m["role"] == "server"]:
+                assert connected_by_path(server) == (transport == "auto"), transport
+            assert run.ok()["weights_sha256"] == undisturbed()
+
+
 # ---- a capture played again ----
 
 
@@ -266,6 +281,7 @@ TESTS = [
     with_keys_the_weights_are_the_same_and_no_secret_is_shown,
     without_a_key_on_the_list_a_member_does_not_join,
     beyond_loopback_keys_are_asked_for,
+    on_one_host_members_use_unix_sockets_unless_told_otherwise,
     a_capture_played_again_is_not_answered,
     noise_on_every_port_changes_nothing_with_keys,
     noise_on_every_port_changes_nothing_without_keys,
