@@ -14,6 +14,7 @@
 #include "common/data/manifest.h"
 #include "common/model/model.h"
 #include "common/net/channel.h"
+#include "common/net/endpoint.h"
 #include "coordinator/cluster/launcher.h"
 #include "coordinator/history.h"
 #include "coordinator/job/controller.h"
@@ -35,7 +36,8 @@ struct driver {
     const struct driver_options *options;
     struct manifest *manifest;
     struct model *model;
-    void *context;
+    struct channel_context *context;
+    struct keys *keys;
     struct channel *channel;
     struct controller *controller;
     struct launcher launcher;
@@ -140,11 +142,14 @@ static enum status start_some(struct driver *driver, enum member_role role, uint
 {
     const struct cluster_config *cluster = &driver->job->cluster;
     bool worker = role == ROLE_WORKER;
-    char log[PATH_BYTES];
+    char log[PATH_BYTES], endpoint[WIRE_TEXT_BYTES];
+    snprintf(endpoint, sizeof endpoint, "%s", channel_endpoint(driver->channel));
+    if (cluster->tcp_only)
+        endpoint_forget_path(endpoint);
+    struct launcher_words words = {endpoint, cluster->bind, cluster->keys, log};
     enum status status = file_path(log, err, "%s/log", driver->job->run.directory);
     for (uint32_t i = 0; i < count && status == OK; i++)
-        status = launcher_start(&driver->launcher, worker ? "graft-worker" : "graft-server",
-                                channel_endpoint(driver->channel), cluster->bind, log,
+        status = launcher_start(&driver->launcher, worker ? "graft-worker" : "graft-server", &words,
                                 worker ? cluster->threads : 1, err);
     return status;
 }
@@ -348,20 +353,26 @@ static enum status open_job(struct driver *driver, struct error *err)
 static enum status open_socket(struct driver *driver, struct error *err)
 {
     const struct cluster_config *cluster = &driver->job->cluster;
-    if (!channel_is_loopback(cluster->bind) && !cluster->security_none)
+    bool keyless = cluster->keys[0] == '\0';
+    if (!channel_is_loopback(cluster->bind) && !cluster->security_none && keyless)
         return error_set(err, ERR_INPUT,
-                         "refusing to listen on %s without keys; say cluster.security = \"none\" "
-                         "if the network is "
+                         "refusing to listen on %s without keys: `graft keygen` and cluster.keys "
+                         "(docs/SECURITY.md), or cluster.security = \"none\" if the network is "
                          "yours alone",
                          cluster->bind);
     driver->context = channel_context_create();
     if (driver->context == NULL)
         return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
-    enum status status =
-        channel_listen(driver->context, cluster->bind, cluster->port, &driver->channel, err);
-    return status == OK ? status_note_write(driver->job->run.directory,
-                                            channel_endpoint(driver->channel), driver->run, err)
-                        : status;
+    enum status status = keyless ? OK : keys_load(cluster->keys, "coordinator", &driver->keys, err);
+    if (status == OK && !keyless)
+        status = channel_context_secure(driver->context, driver->keys, err);
+    if (status == OK)
+        status =
+            channel_listen(driver->context, cluster->bind, cluster->port, &driver->channel, err);
+    return status == OK
+               ? status_note_write(driver->job->run.directory, channel_endpoint(driver->channel),
+                                   driver->run, cluster->keys, err)
+               : status;
 }
 
 static uint64_t count_dropped(const struct driver *driver)
@@ -408,6 +419,7 @@ static void close_driver(struct driver *driver)
     controller_destroy(&driver->controller);
     channel_close(&driver->channel);
     channel_context_destroy(driver->context);
+    keys_destroy(&driver->keys);
     model_destroy(&driver->model);
     manifest_destroy(&driver->manifest);
     history_destroy(&driver->history);

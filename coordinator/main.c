@@ -21,6 +21,8 @@ static const struct command commands[] = {
      inspect_main},
     {"cache", "list | prune [--max-bytes N[K|M|G]]",
      "Lists the feature cache, or removes what was unused longest.", cache_main},
+    {"keygen", "DIRECTORY [NAME...]",
+     "Makes keys (coordinator, server, worker) for a cluster that others can reach.", keygen_main},
     {"keys", "", "Prints the reference of all configuration keys.", keys_main},
     {"predict", CLI_PREDICT_USAGE,
      "Answers of a trained network (adapted.onnx), one JSON object a line.", predict_main},

@@ -108,7 +108,7 @@ static enum status serve(struct driver *driver, struct error *err)
 static enum status run(struct driver *driver, const struct member_options *options,
                        struct error *err)
 {
-    enum status status = member_open(&driver->member, err);
+    enum status status = member_open(&driver->member, options, ROLE_SERVER, err);
     driver->servers =
         (struct lines){.context = driver->member.context, .identity = driver->member.incarnation};
     if (status == OK)
@@ -116,12 +116,13 @@ static enum status run(struct driver *driver, const struct member_options *optio
     if (status == OK)
         status = member_join(&driver->member, options->coordinator, ROLE_SERVER,
                              channel_endpoint(driver->workers), err);
-    if (status == OK && !channel_is_loopback(options->bind) &&
+    if (status == OK && !channel_is_loopback(options->bind) && driver->member.keys == NULL &&
         !driver->member.job->cluster.security_none)
-        status = error_set(err, ERR_INPUT,
-                           "refusing to serve on %s without keys; say cluster.security = \"none\" "
-                           "if the network is yours alone",
-                           options->bind);
+        status =
+            error_set(err, ERR_INPUT,
+                      "refusing to serve on %s without --keys; say cluster.security = \"none\" "
+                      "if the network is yours alone",
+                      options->bind);
     if (status != OK)
         return status;
     struct outbox outbox = {driver, send_message};

@@ -467,7 +467,7 @@ static enum status open_job(struct driver *driver, struct error *err)
 static enum status run(struct driver *driver, const struct member_options *options,
                        struct error *err)
 {
-    enum status status = member_open(&driver->member, err);
+    enum status status = member_open(&driver->member, options, ROLE_WORKER, err);
     driver->servers =
         (struct lines){.context = driver->member.context, .identity = driver->member.incarnation};
     if (status == OK)

@@ -45,6 +45,8 @@ struct cluster_config {
     uint32_t join_seconds; /* how long to wait for the first view's members */
     uint64_t memory_limit; /* bytes of one worker; 0 = none */
     bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
+    const char *keys;      /* directory of keys, "" = none */
+    bool tcp_only;         /* transport = "tcp": also between members on one host */
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };

@@ -48,6 +48,8 @@ static enum status check_run(const struct checked *c)
     }
     if (cluster->bind[0] == '\0')
         return refuse(c, "cluster.bind: empty; \"127.0.0.1\" listens on this machine only");
+    if (cluster->security_none && cluster->keys[0] != '\0')
+        return refuse(c, "cluster.keys: given, but cluster.security is \"none\"");
     if (cluster->death_ms < 2 * (uint64_t)cluster->heartbeat_ms)
         return refuse(c, "cluster.death_ms: %u is less than two heartbeats of %u ms",
                       cluster->death_ms, cluster->heartbeat_ms);

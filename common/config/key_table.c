@@ -51,6 +51,7 @@
 
 /* Each in the order of its enum in job.h. */
 static const char *const securities[] = {"curve", "none", NULL};
+static const char *const transports[] = {"auto", "tcp", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
@@ -107,6 +108,12 @@ static const struct key keys[] = {
     CHOICE("cluster.security", KEY_LOCAL, job, cluster.security_none, securities, "\"curve\"",
            "\"none\" allows to listen beyond loopback without keys: anybody who reaches the port "
            "can take part."),
+    TEXT("cluster.keys", KEY_LOCAL, job, cluster.keys, "\"\"",
+         "Directory of keys (`graft keygen`): nobody else is answered over tcp, and all is "
+         "encrypted there. Empty: no keys. Members on other machines name theirs by --keys."),
+    CHOICE("cluster.transport", KEY_LOCAL, job, cluster.tcp_only, transports, "\"auto\"",
+           "\"auto\": members on one host talk over Unix sockets, others over tcp; \"tcp\": all "
+           "over tcp."),
 
     GROUP("model", "The pretrained network."),
     TEXT("model.file", 0, job, model.file, "\"\"",

@@ -13,11 +13,13 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
+#include "common/net/keys.h"
 #include "common/wire/message.h"
 
 struct channel;
+struct channel_context;
 
-/* A received message; frames and lists are borrowed until the next channel_receive on the same
+/* A received message; frames begin at multiples of 8; they and lists are borrowed until the next channel_receive on the same
  * channel. */
 struct received {
     struct message message;
@@ -28,32 +30,44 @@ struct received {
 
 /* What sockets and mailboxes of one process share. NULL: no memory. Destroying waits for closed
  * sockets to send. */
-void *channel_context_create(void);
-void channel_context_destroy(void *context);
+struct channel_context *channel_context_create(void);
+void channel_context_destroy(struct channel_context *context);
+
+/* From now on (before the first socket) listeners answer over tcp to nobody but the holders of keys
+ * on the list, and connections over tcp are made as the own key, to the one that the endpoint names
+ * ("coordinator" where it names none). `keys` are borrowed for the context's life. */
+enum status channel_context_secure(struct channel_context *context, const struct keys *keys,
+                                   struct error *err) MUST_CHECK;
 
 /* Is this host name or address the machine itself only? Others need keys, or security = "none". */
 bool channel_is_loopback(const char *host);
 
-/* Binds tcp://host:port (port 0: a free one). Errors: ERR_IO "port in use…" with what to do. */
-enum status channel_listen(void *context, const char *host, uint32_t port, struct channel **out,
-                           struct error *err) MUST_CHECK;
-/* Connects (in the background; libzmq reconnects by itself) under this identity, not 0. */
-enum status channel_connect(void *context, const char *endpoint, uint64_t identity,
-                            struct channel **out, struct error *err) MUST_CHECK;
+/* Binds tcp://host:port (port 0: a free one), and a socket for members on this host. Errors: ERR_IO
+ * "port in use…" with what to do. */
+enum status channel_listen(struct channel_context *context, const char *host, uint32_t port,
+                           struct channel **out, struct error *err) MUST_CHECK;
+/* Connects (in the background; libzmq reconnects by itself) under this identity, not 0: over the
+ * endpoint's path if somebody answers there now, else over tcp. Errors: ERR_INPUT for a text that is
+ * no endpoint, or when keys are missing. */
+enum status channel_connect(struct channel_context *context, const char *endpoint,
+                            uint64_t identity, struct channel **out, struct error *err) MUST_CHECK;
 /* One end of a mailbox; the end with `first` binds and must be made first. */
-enum status channel_mailbox(void *context, const char *name, bool first, struct channel **out,
-                            struct error *err) MUST_CHECK;
+enum status channel_mailbox(struct channel_context *context, const char *name, bool first,
+                            struct channel **out, struct error *err) MUST_CHECK;
 /* Waits at most one second for what is still to be sent. */
 void channel_close(struct channel **channel);
 
-/* "tcp://127.0.0.1:40123": where a listener is reached. */
+/* Where a listener is reached: "tcp://127.0.0.1:40123,ipc:///tmp/…" (endpoint.h); of a connection,
+ * which way it took. */
 const char *channel_endpoint(const struct channel *channel);
 /* For zmq_poll. */
 void *channel_socket(const struct channel *channel);
 /* Messages dropped because they were broken. */
 uint64_t channel_dropped(const struct channel *channel);
 
-/* Sends `message` (sequence is filled in) with its frames, which are copied. Errors: ERR_PEER when
+/* Sends `message` (sequence is filled in) with its frames. Large frames of shared memory are kept,
+ * not copied, until ZeroMQ has sent them: it must not be written while shared_alone() is false. All
+ * others are copied. Errors: ERR_PEER when
  * the peer is gone or its queue has been full for a second; ERR_INPUT when the header is too large.
  */
 enum status channel_send(struct channel *channel, uint64_t peer, struct message *message,

@@ -88,8 +88,8 @@ static enum status start_thread(struct link *link, struct error *err)
     return OK;
 }
 
-enum status link_start(void *context, const char *coordinator, uint64_t identity, struct link **out,
-                       struct error *err)
+enum status link_start(struct channel_context *context, const char *coordinator, uint64_t identity,
+                       struct link **out, struct error *err)
 {
     struct link *link = memory_alloc(1, sizeof *link);
     if (link == NULL)

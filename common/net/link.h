@@ -21,8 +21,8 @@ struct link_progress {
 };
 
 /* Connects to the coordinator under `identity` and starts the thread. */
-enum status link_start(void *context, const char *coordinator, uint64_t identity, struct link **out,
-                       struct error *err) MUST_CHECK;
+enum status link_start(struct channel_context *context, const char *coordinator, uint64_t identity,
+                       struct link **out, struct error *err) MUST_CHECK;
 void link_stop(struct link **link);
 
 /* The member's end of the mailbox: HELLO goes out through it, WELCOME and all else come in. When

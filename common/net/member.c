@@ -20,30 +20,45 @@ enum status member_options_read(int argc, char **argv, const char *program,
     static const struct option options[] = {{"coordinator", required_argument, NULL, 'c'},
                                             {"bind", required_argument, NULL, 'b'},
                                             {"log", required_argument, NULL, 'l'},
+                                            {"keys", required_argument, NULL, 'k'},
                                             {NULL, 0, NULL, 0}};
     struct member_options got = {.bind = "127.0.0.1"};
     bool known = true;
     int option;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "c:b:l:", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:b:l:k:", options, NULL)) != -1) {
         if (option == 'c')
             got.coordinator = optarg;
         else if (option == 'b')
             got.bind = optarg;
         else if (option == 'l')
             got.log = optarg;
+        else if (option == 'k')
+            got.keys = optarg;
         else
             known = false;
     }
     if (!known || got.coordinator == NULL || optind != argc)
         return error_set(err, ERR_INPUT,
-                         "usage: %s --coordinator tcp://HOST:PORT [--bind HOST] [--log FILE]",
+                         "usage: %s --coordinator tcp://HOST:PORT [--bind HOST] [--keys DIRECTORY] "
+                         "[--log FILE]",
                          program);
     *out = got;
     return OK;
 }
 
-enum status member_open(struct member *member, struct error *err)
+static enum status take_keys(struct member *member, const char *directory, enum member_role role,
+                             struct error *err)
+{
+    if (directory == NULL)
+        return OK;
+    enum status status =
+        keys_load(directory, role == ROLE_SERVER ? "server" : "worker", &member->keys, err);
+    return status == OK ? channel_context_secure(member->context, member->keys, err) : status;
+}
+
+enum status member_open(struct member *member, const struct member_options *options,
+                        enum member_role role, struct error *err)
 {
     if (sodium_init() < 0)
         return error_set(err, ERR_IO, "libsodium could not be started");
@@ -53,7 +68,7 @@ enum status member_open(struct member *member, struct error *err)
     member->context = channel_context_create();
     if (member->context == NULL)
         return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
-    return OK;
+    return take_keys(member, options->keys, role, err);
 }
 
 enum status member_send(struct member *member, struct message *message, const struct frame *frames,
@@ -116,9 +131,10 @@ static enum status await_welcome(struct member *member, enum member_role role, c
                 return error_set(err, ERR_STATE, "%s", received->message.body.reason.text);
         }
     }
-    return error_set(err, ERR_PEER,
-                     "no answer from a coordinator within %d s; is it running there?",
-                     JOIN_MS_MAX / 1000);
+    return error_set(
+        err, ERR_PEER, "no answer from a coordinator within %d s; is it running there%s?",
+        JOIN_MS_MAX / 1000,
+        member->keys != NULL ? ", with keys, and this one's on its list" : ", without keys");
 }
 
 enum status member_join(struct member *member, const char *coordinator, enum member_role role,
@@ -154,4 +170,5 @@ void member_close(struct member *member)
     job_destroy(&member->job);
     channel_context_destroy(member->context);
     member->context = NULL;
+    keys_destroy(&member->keys);
 }

@@ -13,10 +13,12 @@ struct member_options {
     const char *coordinator; /* --coordinator tcp://HOST:PORT */
     const char *bind;        /* --bind HOST (server) */
     const char *log;         /* --log FILE; NULL: standard error */
+    const char *keys;        /* --keys DIRECTORY; NULL: none */
 };
 
 struct member {
-    void *context; /* ZeroMQ */
+    struct channel_context *context;
+    struct keys *keys; /* NULL: none */
     struct link *link;
     uint64_t incarnation; /* random, new at each start */
     uint64_t run;
@@ -28,8 +30,10 @@ struct member {
 enum status member_options_read(int argc, char **argv, const char *program,
                                 struct member_options *out, struct error *err) MUST_CHECK;
 
-/* A new ZeroMQ context and a random incarnation; the link is not started yet. */
-enum status member_open(struct member *member, struct error *err) MUST_CHECK;
+/* A new context, with the keys of its role if the options name a directory, and a random
+ * incarnation; the link is not started yet. */
+enum status member_open(struct member *member, const struct member_options *options,
+                        enum member_role role, struct error *err) MUST_CHECK;
 
 /* Starts the link, says HELLO and waits (at most 30 s) for WELCOME; loads the job. `endpoint` ""
  * for a worker. threads = 0: as the job says. ERR_STATE with the coordinator's reason when refused.

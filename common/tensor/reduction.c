@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/shared.h"
 
 /* Heap order: node 1 is the root, 2i and 2i+1 are the children of i; leaves are `leaves` …
  * 2*leaves-1. */
@@ -46,7 +47,7 @@ void reduction_destroy(struct reduction **reduction)
         return;
     reduction_reset(*reduction);
     while ((*reduction)->spare_count > 0)
-        memory_free((*reduction)->spare[--(*reduction)->spare_count]);
+        shared_drop((*reduction)->spare[--(*reduction)->spare_count]);
     memory_free(*reduction);
     *reduction = NULL;
 }
@@ -65,11 +66,35 @@ void reduction_reset(struct reduction *reduction)
         drop_node(reduction, node);
 }
 
+/* A spare one that is not being sent any more. When all are, one is left to its messages, so that a
+ * peer that takes nothing makes no more spares than there are nodes. */
 static void *take_buffer(struct reduction *reduction)
 {
+    for (size_t i = reduction->spare_count; i > 0; i--) {
+        void *buffer = reduction->spare[i - 1];
+        if (!shared_alone(buffer))
+            continue;
+        reduction->spare[i - 1] = reduction->spare[--reduction->spare_count];
+        return buffer;
+    }
     if (reduction->spare_count > 0)
-        return reduction->spare[--reduction->spare_count];
-    return memory_alloc(reduction->bytes, 1);
+        shared_drop(reduction->spare[--reduction->spare_count]);
+    return shared_alloc(reduction->bytes, 1);
+}
+
+/* The node's values, to be changed: copied first if they are still being sent. NULL: no memory. */
+static void *writable(struct reduction *reduction, uint32_t node)
+{
+    void *old = reduction->held[node];
+    if (shared_alone(old))
+        return old;
+    void *copy = take_buffer(reduction);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, old, reduction->bytes);
+    shared_drop(old);
+    reduction->held[node] = copy;
+    return copy;
 }
 
 static void add_into(const struct reduction *reduction, void *left, const void *right)
@@ -133,6 +158,9 @@ static void merge_up(struct reduction *reduction, uint32_t node)
         bool absent = first_shard(reduction, right) >= reduction->shards;
         if (!absent && (reduction->held[left] == NULL || reduction->held[right] == NULL))
             return;
+        /* Without memory the two stay what they are: nodes of the same sum. */
+        if (!absent && writable(reduction, left) == NULL)
+            return;
         reduction->held[parent] = reduction->held[left];
         reduction->counts[parent] = reduction->counts[left] + reduction->counts[right];
         reduction->held[left] = NULL;
@@ -145,6 +173,35 @@ static void merge_up(struct reduction *reduction, uint32_t node)
     }
 }
 
+static bool hold(struct reduction *reduction, uint32_t node, uint64_t count, const void *sum)
+{
+    void *buffer = take_buffer(reduction);
+    if (buffer == NULL)
+        return false;
+    memcpy(buffer, sum, reduction->bytes);
+    reduction->held[node] = buffer;
+    reduction->counts[node] = count;
+    merge_up(reduction, node);
+    return true;
+}
+
+/* Where the other half is here, the sum is added from where it lies: right + left has the bits of
+ * left + right. */
+static bool add_to_sibling(struct reduction *reduction, uint32_t node, uint64_t count,
+                           const void *sum)
+{
+    uint32_t sibling = node ^ 1, parent = node / 2;
+    if (node == 1 || reduction->held[sibling] == NULL || writable(reduction, sibling) == NULL)
+        return false;
+    add_into(reduction, reduction->held[sibling], sum);
+    reduction->held[parent] = reduction->held[sibling];
+    reduction->counts[parent] = reduction->counts[sibling] + count;
+    reduction->held[sibling] = NULL;
+    reduction->counts[sibling] = 0;
+    merge_up(reduction, parent);
+    return true;
+}
+
 enum reduction_result reduction_add(struct reduction *reduction, uint32_t first, uint32_t log2,
                                     uint64_t count, const void *sum)
 {
@@ -155,13 +212,8 @@ enum reduction_result reduction_add(struct reduction *reduction, uint32_t first,
     if (covered(reduction, node))
         return REDUCTION_DUPLICATE;
     drop_below(reduction, node);
-    void *buffer = take_buffer(reduction);
-    if (buffer == NULL)
+    if (!add_to_sibling(reduction, node, count, sum) && !hold(reduction, node, count, sum))
         return REDUCTION_REFUSED;
-    memcpy(buffer, sum, reduction->bytes);
-    reduction->held[node] = buffer;
-    reduction->counts[node] = count;
-    merge_up(reduction, node);
     return reduction->held[1] != NULL ? REDUCTION_COMPLETE : REDUCTION_ADDED;
 }
 

@@ -8,7 +8,8 @@
  *
  * Adding a node that is already covered changes nothing; adding one that covers nodes held replaces
  * them (they are bitwise parts of the same sum). Each node carries a count of samples that is
- * summed along. Not thread safe. Buffers are kept for reuse: a steady step makes no heap call.
+ * summed along. Not thread safe. Buffers are kept for reuse: a steady step makes no heap call. They are shared memory
+ * (common/base/shared.h): whoever keeps one keeps its values; the tree goes on in another.
  */
 #ifndef GRAFT_COMMON_TENSOR_REDUCTION_H
 #define GRAFT_COMMON_TENSOR_REDUCTION_H
@@ -35,7 +36,7 @@ enum reduction_result {
 struct reduction_node {
     uint32_t first, log2;
     uint64_t count;
-    const void *sum; /* borrowed until the next add or reset */
+    void *sum; /* shared memory; borrowed until the next add or reset; not to be changed */
 };
 
 enum status reduction_create(enum reduction_type type, uint32_t shards, size_t elements,

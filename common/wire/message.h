@@ -22,7 +22,7 @@
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
 #define WIRE_MESSAGE_BYTES_SOFT                                                                    \
-    ((size_t)8 << 20) /* senders begin a new message beyond this payload */
+    ((size_t)1 << 20) /* senders begin a new message beyond this payload */
 #define WIRE_TEXT_BYTES 128
 #define WIRE_REASON_BYTES 512
 #define WIRE_MEMBERS_MAX 16384
@@ -33,10 +33,12 @@
 #define WIRE_PIECES_MAX (WIRE_PARTS_MAX * WIRE_SHARDS_MAX)
 #define WIRE_LABELS_MAX ((size_t)16 << 20)
 
-/* A raw payload frame. Borrowed by whoever is handed it, for the call. */
+/* A raw payload frame. Borrowed by whoever is handed it, for the call. `data` may lie in `shared`
+ * memory (common/base/shared.h): then a sender may keep that instead of copying. */
 struct frame {
     const void *data;
     size_t bytes;
+    void *shared; /* NULL: none */
 };
 
 enum message_type {

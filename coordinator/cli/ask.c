@@ -45,28 +45,44 @@ static enum status await_answer(struct channel *channel, const char *run_directo
     return status;
 }
 
+/* A person asks with the coordinator's own key. */
+static enum status take_keys(const struct status_note *note, struct channel_context *context,
+                             struct keys **keys, struct error *err)
+{
+    if (context == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for a socket");
+    if (note->keys[0] == '\0')
+        return OK;
+    enum status status = keys_load(note->keys, "coordinator", keys, err);
+    return status == OK ? channel_context_secure(context, *keys, err) : status;
+}
+
 enum status ask_coordinator(const char *run_directory, const struct message_ask *ask, char **answer,
                             struct error *err)
 {
-    char endpoint[STATUS_ENDPOINT_BYTES];
+    struct status_note note;
     struct message message = {.type = MESSAGE_ASK};
     struct channel *channel = NULL;
+    struct keys *keys = NULL;
     uint64_t identity;
-    enum status status = status_note_read(run_directory, endpoint, &message.run, err);
+    enum status status = status_note_read(run_directory, &note, err);
     if (status != OK)
         return status;
     randombytes_buf(&identity, sizeof identity);
+    message.run = note.run;
     message.body.ask = *ask;
     message.sender = identity | 1;
-    void *context = channel_context_create();
-    status = context == NULL ? error_set(err, ERR_MEMORY, "no memory for a socket")
-                             : channel_connect(context, endpoint, message.sender, &channel, err);
+    struct channel_context *context = channel_context_create();
+    status = take_keys(&note, context, &keys, err);
+    if (status == OK)
+        status = channel_connect(context, note.endpoint, message.sender, &channel, err);
     if (status == OK)
         status = channel_send(channel, 0, &message, NULL, 0, err);
     if (status == OK)
         status = await_answer(channel, run_directory, answer, err);
     channel_close(&channel);
     channel_context_destroy(context);
+    keys_destroy(&keys);
     return status;
 }
 

@@ -34,6 +34,7 @@ int check_main(int argc, char **argv);
 int inspect_main(int argc, char **argv);
 int cache_main(int argc, char **argv);
 int keys_main(int argc, char **argv);
+int keygen_main(int argc, char **argv);
 int compare_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 int stop_main(int argc, char **argv);

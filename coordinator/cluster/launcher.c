@@ -34,7 +34,7 @@ void launcher_find(const char *program, char *out, size_t bytes)
 }
 
 /* In the child. Only returns when it fails. */
-static void become(const char *path, const char *program, const char *coordinator, const char *bind,
+static void become(const char *path, const char *program, const struct launcher_words *words,
                    const char *log, unsigned threads, pid_t parent)
 {
     char number[16];
@@ -53,20 +53,20 @@ static void become(const char *path, const char *program, const char *coordinato
     }
     if (nothing >= 0)
         dup2(nothing, STDIN_FILENO);
-    execlp(path, program, "--coordinator", coordinator, "--bind", bind, (char *)NULL);
+    execlp(path, program, "--coordinator", words->coordinator, "--bind", words->bind,
+           words->keys[0] != '\0' ? "--keys" : (char *)NULL, words->keys, (char *)NULL);
     fprintf(stderr, "%s: %s\n", path, strerror(errno));
     _exit(127);
 }
 
-enum status launcher_start(struct launcher *launcher, const char *program, const char *coordinator,
-                           const char *bind, const char *log_directory, unsigned threads,
-                           struct error *err)
+enum status launcher_start(struct launcher *launcher, const char *program,
+                           const struct launcher_words *words, unsigned threads, struct error *err)
 {
     char path[PATH_BYTES], log[PATH_BYTES];
     if (launcher->count == LAUNCHER_CHILDREN_MAX)
         return error_set(err, ERR_INPUT, "more than %d local processes", LAUNCHER_CHILDREN_MAX);
     enum status status =
-        file_path(log, err, "%s/%s-%zu.log", log_directory, program, launcher->count + 1);
+        file_path(log, err, "%s/%s-%zu.log", words->log_directory, program, launcher->count + 1);
     if (status != OK)
         return status;
     launcher_find(program, path, sizeof path);
@@ -75,7 +75,7 @@ enum status launcher_start(struct launcher *launcher, const char *program, const
     if (pid < 0)
         return error_set(err, ERR_IO, "%s cannot be started: %s", program, strerror(errno));
     if (pid == 0)
-        become(path, program, coordinator, bind, log, threads, parent);
+        become(path, program, words, log, threads, parent);
     launcher->pids[launcher->count++] = pid;
     return OK;
 }

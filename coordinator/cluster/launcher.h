@@ -21,11 +21,18 @@ struct launcher {
  * installation, else the bare name, for PATH. */
 void launcher_find(const char *program, char *out, size_t bytes);
 
-/* Starts graft-worker or graft-server (the file beside this program, else by PATH) with the
- * coordinator's endpoint; its output goes to log_directory/NAME-NUMBER.log. threads: what OpenMP
- * may use. Errors: ERR_IO, ERR_INPUT (too many). */
-enum status launcher_start(struct launcher *launcher, const char *program, const char *coordinator,
-                           const char *bind, const char *log_directory, unsigned threads,
+/* What all local members are told. */
+struct launcher_words {
+    const char *coordinator;   /* its endpoint */
+    const char *bind;          /* address to listen on */
+    const char *keys;          /* directory, "" = none */
+    const char *log_directory; /* for NAME-NUMBER.log */
+};
+
+/* Starts graft-worker or graft-server (the file beside this program, else by PATH). threads: what
+ * OpenMP may use. Errors: ERR_IO, ERR_INPUT (too many). */
+enum status launcher_start(struct launcher *launcher, const char *program,
+                           const struct launcher_words *words, unsigned threads,
                            struct error *err) MUST_CHECK;
 
 /* One child that has ended since the last call, or 0. *failed: other than by exit status 0. Never

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/net/endpoint.h"
 #include "coordinator/cluster/placement.h"
 #include "coordinator/job/controller_state.h"
 
@@ -40,6 +41,8 @@ void controller_send_view(struct controller *c)
         server_list[i] =
             (struct view_member){c->servers[i]->number, c->servers[i]->incarnation, ""};
         memcpy(server_list[i].endpoint, c->servers[i]->endpoint, sizeof server_list[i].endpoint);
+        if (c->job->cluster.tcp_only)
+            endpoint_forget_path(server_list[i].endpoint);
     }
     for (size_t i = 0; i < worker_count; i++)
         worker_list[i] = (struct view_member){workers[i]->number, workers[i]->incarnation, ""};

@@ -50,10 +50,10 @@ static enum status note_path(char out[PATH_BYTES], const char *run_directory, st
 }
 
 enum status status_note_write(const char *run_directory, const char *endpoint, uint64_t run,
-                              struct error *err)
+                              const char *keys, struct error *err)
 {
-    char path[PATH_BYTES], text[256];
-    snprintf(text, sizeof text, "%s %016" PRIx64 "\n", endpoint, run);
+    char path[PATH_BYTES], text[STATUS_ENDPOINT_BYTES + 32 + PATH_BYTES];
+    snprintf(text, sizeof text, "%s %016" PRIx64 "\n%s\n", endpoint, run, keys);
     mode_t before = umask(077);
     enum status status = note_path(path, run_directory, err);
     if (status == OK)
@@ -62,18 +62,23 @@ enum status status_note_write(const char *run_directory, const char *endpoint, u
     return status;
 }
 
-enum status status_note_read(const char *run_directory, char endpoint[STATUS_ENDPOINT_BYTES],
-                             uint64_t *run, struct error *err)
+enum status status_note_read(const char *run_directory, struct status_note *out, struct error *err)
 {
+    struct status_note note = {0};
     char path[PATH_BYTES];
     enum status status = note_path(path, run_directory, err);
     if (status != OK)
         return status;
     FILE *file = fopen(path, "r");
-    int got = file != NULL ? fscanf(file, "%127s %" SCNx64, endpoint, run) : 0;
+    int got = file != NULL ? fscanf(file, "%127s %" SCNx64 "\n", note.endpoint, &note.run) : 0;
+    if (got == 2 && fgets(note.keys, sizeof note.keys, file) != NULL)
+        note.keys[strcspn(note.keys, "\n")] = '\0';
     if (file != NULL)
         fclose(file);
-    return got == 2 ? OK : error_set(err, ERR_STATE, "no job is running in %s", run_directory);
+    if (got != 2)
+        return error_set(err, ERR_STATE, "no job is running in %s", run_directory);
+    *out = note;
+    return OK;
 }
 
 void status_note_remove(const char *run_directory)

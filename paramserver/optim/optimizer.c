@@ -33,12 +33,13 @@ static void apply_adam(const struct optimizer_config *config, double rate, uint6
     float l2 = config->kind == OPTIMIZER_ADAM ? (float)config->weight_decay : 0.0f;
     float keep =
         config->kind == OPTIMIZER_ADAMW ? (float)(1.0 - rate * config->weight_decay) : 1.0f;
+    float *restrict means = states[0], *restrict squares = states[1];
     for (size_t i = 0; i < elements; i++) {
         float g = gradient[i] + l2 * from[i];
-        float m = beta1 * states[0][i] + rest1 * g;
-        float v = beta2 * states[1][i] + rest2 * g * g;
-        states[0][i] = m;
-        states[1][i] = v;
+        float m = beta1 * means[i] + rest1 * g;
+        float v = beta2 * squares[i] + rest2 * g * g;
+        means[i] = m;
+        squares[i] = v;
         to[i] = keep * from[i] - size * (m * correct1) / (sqrtf(v * correct2) + epsilon);
     }
 }

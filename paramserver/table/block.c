@@ -4,13 +4,14 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/base/shared.h"
 
 static bool allocate_values(struct block *block, size_t states)
 {
     bool all = true;
     if (block->kind == BLOCK_PARAMETER) {
         for (int i = 0; i < 2; i++)
-            all &= (block->weights[i] = memory_alloc(block->elements, sizeof(float))) != NULL;
+            all &= (block->weights[i] = shared_alloc(block->elements, sizeof(float))) != NULL;
         for (size_t i = 0; i < states; i++)
             all &= (block->states[i] = memory_alloc(block->elements, sizeof(float))) != NULL;
         if (block->pretrained)
@@ -52,7 +53,7 @@ enum status block_init(struct block *block, const struct load_block *load, size_
 void block_deinit(struct block *block)
 {
     for (int i = 0; i < 2; i++)
-        memory_free(block->weights[i]);
+        shared_drop(block->weights[i]);
     for (size_t i = 0; i < OPTIMIZER_STATES_MAX; i++)
         memory_free(block->states[i]);
     memory_free(block->anchor);
@@ -61,6 +62,19 @@ void block_deinit(struct block *block)
     for (size_t d = 0; d < JOB_DOMAINS_MAX; d++)
         reduction_destroy(&block->sums[d]);
     memset(block, 0, sizeof *block);
+}
+
+float *block_writable(struct block *block, uint64_t version)
+{
+    float **at = &block->weights[version % 2];
+    if (!shared_alone(*at)) {
+        float *fresh = shared_alloc(block->elements, sizeof *fresh);
+        if (fresh == NULL)
+            return NULL;
+        shared_drop(*at);
+        *at = fresh;
+    }
+    return *at;
 }
 
 size_t block_value_bytes(const struct block *block)

@@ -17,7 +17,7 @@ struct block {
     uint32_t id;
     enum block_kind kind;
     size_t elements;
-    float *weights[2]; /* parameter: version v lies in weights[v % 2] */
+    float *weights[2]; /* parameter: version v lies in weights[v % 2]; shared memory */
     float *anchor;     /* parameter: w⁰ when pretrained, else NULL */
     bool pretrained;
     float *states[OPTIMIZER_STATES_MAX];
@@ -33,6 +33,10 @@ struct block {
 enum status block_init(struct block *block, const struct load_block *load, size_t domains,
                        uint32_t shards, size_t states, struct error *err) MUST_CHECK;
 void block_deinit(struct block *block);
+
+/* Where a version's weights are to be written, all of them: other memory than the version before
+ * the last has when that is still being sent. NULL: no memory. */
+float *block_writable(struct block *block, uint64_t version);
 
 /* Bytes of one value of its kind: 4 for parameters, 8 for sums. */
 size_t block_value_bytes(const struct block *block);

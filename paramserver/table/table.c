@@ -285,7 +285,8 @@ size_t table_weights_part(const struct table *table, uint64_t version, size_t *a
             continue;
         blocks[count] = block->id;
         payloads[count] =
-            (struct frame){block->weights[version % 2], block->elements * sizeof(float)};
+            (struct frame){block->weights[version % 2], block->elements * sizeof(float),
+                           block->weights[version % 2]};
         bytes += payloads[count++].bytes;
     }
     return count;

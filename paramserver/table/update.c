@@ -1,6 +1,6 @@
 #include "paramserver/table/update.h"
 
-#include <math.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
@@ -37,18 +37,23 @@ void update_room_deinit(struct update_room *room)
     *room = (struct update_room){0};
 }
 
+#define INFINITY_BITS 0x7f800000
+
 /* out = sum · weight / count; false when a value is not finite. */
 static bool mean_gradient(const struct reduction_node *root, double weight, size_t elements,
                           float *out)
 {
     const float *sum = root->sum;
     float scale = root->count > 0 ? (float)(weight / (double)root->count) : 0.0f;
-    float poison = 0;
+    int32_t largest = 0; /* as bits, without sign: the order of magnitudes, infinity and NaN last */
     for (size_t i = 0; i < elements; i++) {
+        int32_t bits;
         out[i] = sum[i] * scale;
-        poison += out[i] * 0.0f; /* 0 unless some value is infinite or NaN */
+        memcpy(&bits, &out[i], sizeof bits);
+        bits &= INT32_MAX;
+        largest = bits > largest ? bits : largest;
     }
-    return poison == 0.0f;
+    return largest < INFINITY_BITS;
 }
 
 enum status update_block(struct block *block, const struct stage_config *stage,
@@ -66,7 +71,9 @@ enum status update_block(struct block *block, const struct stage_config *stage,
                 block->id, stage->domains[d], (unsigned long long)stage_step);
     }
     const float *from = block->weights[version % 2];
-    float *to = block->weights[(version + 1) % 2];
+    float *to = block_writable(block, version + 1);
+    if (to == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
     merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
     anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
                 room->merged, block->elements);

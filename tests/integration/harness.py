@@ -108,6 +108,20 @@ def alive(pid):
     return state != "Z"
 
 
+def listening(pid):
+    """Ports that a process listens on."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in inodes}
+
+
 def assert_nothing_left(run, killed=False):
     """killed: the coordinator had no chance to clean up; what it left is removed by the next one."""
     limit = time.monotonic() + 5

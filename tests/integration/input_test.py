@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zlib
 
-from harness import BUILD, CACHE, Skip, assert_nothing_left, directory, graft, main, started
+from harness import BUILD, CACHE, Skip, assert_nothing_left, directory, graft, listening, main, started
 
 ROWS = 64
 COLUMNS = 6
@@ -269,7 +269,7 @@ def strangers_bytes_on_every_port_change_nothing():
         chance = random.Random(3)
         with started(small_job(path, **longer), path / "run") as run:
             status = run.until(lambda s: len(s["members"]) == 4)
-            ports = {int((path / "run/endpoint").read_text().split()[0].rsplit(":", 1)[1])}
+            ports = listening(run.process.pid)
             for member in status["members"]:
                 if member["role"] == "server":
                     ports |= listening(member["pid"])
@@ -282,20 +282,6 @@ def strangers_bytes_on_every_port_change_nothing():
                         except OSError:
                             pass  # they hung up, as they should
             assert run.ok()["weights_sha256"] == expected
-
-
-def listening(pid):
-    """Ports that a process listens on."""
-    inodes = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in inodes}
 
 
 def a_full_disk_while_checkpointing_is_one_line_and_loses_nothing():

@@ -13,16 +13,20 @@
 
 #include <cmocka.h>
 
+#include <sodium.h>
 #include <zmq.h>
 
 #include "common/base/clock.h"
+#include "common/base/shared.h"
 #include "common/net/channel.h"
+#include "common/net/endpoint.h"
 
 #define DEADLINE_MS 5000
 #define ANNA 0x1234567890abcdefu
 #define BERT 77u
 
-static void *context;
+static struct channel_context *context;
+static void *plain; /* of peers that are not graft's */
 static struct channel *listener;
 static struct received *received;
 static struct error err;
@@ -31,6 +35,7 @@ static int setup(void **state)
 {
     (void)state;
     context = channel_context_create();
+    plain = zmq_ctx_new();
     received = calloc(1, sizeof *received);
     assert_true(context != NULL && received != NULL);
     if (channel_listen(context, "127.0.0.1", 0, &listener, &err) != OK)
@@ -43,6 +48,7 @@ static int teardown(void **state)
     (void)state;
     channel_close(&listener);
     channel_context_destroy(context);
+    zmq_ctx_term(plain);
     free(received);
     return 0;
 }
@@ -82,9 +88,16 @@ static void await_dropped(struct channel *channel, uint64_t count)
     assert_int_equal(channel_dropped(channel), count);
 }
 
+static struct endpoint place_of_listener(void)
+{
+    struct endpoint place;
+    assert_int_equal(endpoint_read(channel_endpoint(listener), &place, &err), OK);
+    return place;
+}
+
 static uint16_t port_of_listener(void)
 {
-    return (uint16_t)strtoul(strrchr(channel_endpoint(listener), ':') + 1, NULL, 10);
+    return (uint16_t)strtoul(strrchr(place_of_listener().tcp, ':') + 1, NULL, 10);
 }
 
 static void messages_go_both_ways_with_their_frames(void **state)
@@ -117,6 +130,132 @@ static void messages_go_both_ways_with_their_frames(void **state)
     assert_false(channel_receive(anna, received));
     channel_close(&anna);
     channel_close(&bert);
+}
+
+/* Small, large, empty and odd ones in any order arrive as they were, each at a multiple of 8. */
+static void frames_of_all_sizes_arrive_as_they_were(void **state)
+{
+    static const size_t sizes[] = {0,     1,     7,      8,     32767, 32768, 32769, 3,
+                                   70000, 20000, 20000,  20000, 20000, 20000, 20000, 20000,
+                                   20000, 20000, 20000,  20000, 20000, 20000, 20000, 20000,
+                                   20000, 0,     262144, 0,     0,     5,     40000, 9};
+    static uint8_t bytes[300000];
+    enum { COUNT = sizeof sizes / sizeof *sizes };
+    struct frame frames[COUNT];
+    struct message take = {.type = MESSAGE_TAKE};
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 151 + (i >> 9));
+    for (size_t i = 0; i < COUNT; i++)
+        frames[i] = (struct frame){bytes + i, sizes[i]};
+    struct channel *anna = connect_as(ANNA);
+    for (size_t count = 1; count <= COUNT; count++) {
+        send_ok(anna, 0, &take, frames, count);
+        await(listener);
+        assert_int_equal(received->frame_count, count);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(received->frames[i].bytes, sizes[i]);
+            assert_int_equal((uintptr_t)received->frames[i].data % 8, 0);
+            if (sizes[i] > 0)
+                assert_memory_equal(received->frames[i].data, bytes + i, sizes[i]);
+        }
+    }
+    assert_int_equal(channel_dropped(listener), 0);
+    channel_close(&anna);
+}
+
+/* libzmq hands these out where they lie in its buffer, behind a header of one length or another. */
+static void small_parts_are_aligned_whatever_came_before(void **state)
+{
+    static const uint32_t views[] = {0, 200, 300, 70000};
+    const uint8_t bytes[200] = {1, 2, 3};
+    struct channel *anna = connect_as(ANNA);
+    (void)state;
+    for (size_t size = 100; size < 200; size++) {
+        struct message take = {.type = MESSAGE_TAKE, .view = views[size % 4]};
+        const struct frame frame = {bytes, size};
+        take.generation = views[size / 4 % 4];
+        send_ok(anna, 0, &take, &frame, 1);
+        await(listener);
+        assert_int_equal((uintptr_t)received->frames[0].data % 8, 0);
+        assert_memory_equal(received->frames[0].data, bytes, size);
+    }
+    channel_close(&anna);
+}
+
+static void large_frames_of_shared_memory_are_not_copied(void **state)
+{
+    struct channel *first = NULL, *second = NULL;
+    struct message loaded = {.type = MESSAGE_LOADED};
+    uint8_t *shared = shared_alloc(1, 100000);
+    (void)state;
+    assert_int_equal(channel_mailbox(context, "box", true, &first, &err), OK);
+    assert_int_equal(channel_mailbox(context, "box", false, &second, &err), OK);
+    const struct frame large = {shared + 64, 90000, shared}, small = {shared, 500, shared};
+    send_ok(first, 0, &loaded, &large, 1);
+    assert_false(shared_alone(shared)); /* until it is there and was looked at */
+    await(second);
+    assert_ptr_equal(received->frames[0].data, shared + 64);
+    send_ok(first, 0, &loaded, &small, 1);
+    await(second);
+    assert_true(shared_alone(shared));
+    assert_true(received->frames[0].data != shared);
+    shared_drop(shared);
+    channel_close(&first);
+    channel_close(&second);
+}
+
+static bool goes_by(const struct channel *channel, const char *prefix)
+{
+    return strncmp(channel_endpoint(channel), prefix, strlen(prefix)) == 0;
+}
+
+static void on_one_host_the_path_is_taken_by_itself(void **state)
+{
+    char text[WIRE_TEXT_BYTES];
+    struct channel *near = connect_as(ANNA), *far = NULL;
+    struct message loaded = {.type = MESSAGE_LOADED};
+    (void)state;
+    assert_true(goes_by(near, "ipc:///tmp/graft-"));
+    snprintf(text, sizeof text, "%s", channel_endpoint(listener));
+    endpoint_forget_path(text);
+    assert_int_equal(channel_connect(context, text, BERT, &far, &err), OK);
+    assert_true(goes_by(far, "tcp://127.0.0.1:"));
+    send_ok(near, 0, &loaded, NULL, 0);
+    await(listener);
+    assert_true(received->peer == ANNA);
+    send_ok(far, 0, &loaded, NULL, 0);
+    await(listener);
+    assert_true(received->peer == BERT);
+    channel_close(&near);
+    channel_close(&far);
+}
+
+/* Another host's path, or that of somebody who is gone. */
+static void a_path_where_nobody_answers_is_not_taken(void **state)
+{
+    struct endpoint place = place_of_listener();
+    char text[WIRE_TEXT_BYTES];
+    struct message loaded = {.type = MESSAGE_LOADED};
+    struct channel *channel = NULL;
+    (void)state;
+    place.path[strlen(place.path) - 1] ^= 1;
+    endpoint_write(&place, text);
+    assert_int_equal(channel_connect(context, text, ANNA, &channel, &err), OK);
+    assert_true(goes_by(channel, "tcp://"));
+    send_ok(channel, 0, &loaded, NULL, 0);
+    await(listener);
+    channel_close(&channel);
+}
+
+static void a_listener_leaves_no_path_behind(void **state)
+{
+    struct endpoint place = place_of_listener();
+    (void)state;
+    assert_true(endpoint_answers(place.path));
+    assert_int_equal(access(place.path, F_OK), 0);
+    channel_close(&listener);
+    assert_int_not_equal(access(place.path, F_OK), 0);
 }
 
 static void the_sequence_counts_what_a_channel_sends(void **state)
@@ -165,7 +304,7 @@ static void port_in_use_says_what_to_do(void **state)
     (void)state;
     assert_int_equal(channel_listen(context, "127.0.0.1", port_of_listener(), &again, &err),
                      ERR_IO);
-    assert_non_null(strstr(err.text, channel_endpoint(listener)));
+    assert_non_null(strstr(err.text, place_of_listener().tcp));
     assert_non_null(strstr(err.text, "in use"));
     assert_non_null(strstr(err.text, "cluster.port"));
     assert_null(again);
@@ -175,7 +314,9 @@ static void an_endpoint_that_is_none_says_what_was_expected(void **state)
 {
     struct channel *channel = NULL;
     (void)state;
-    assert_int_equal(channel_connect(context, "nonsense", ANNA, &channel, &err), ERR_IO);
+    assert_int_equal(channel_connect(context, "nonsense", ANNA, &channel, &err), ERR_INPUT);
+    assert_non_null(strstr(err.text, "tcp://HOST:PORT"));
+    assert_int_equal(channel_connect(context, "tcp://a:b", ANNA, &channel, &err), ERR_IO);
     assert_non_null(strstr(err.text, "tcp://HOST:PORT"));
     assert_null(channel);
 }
@@ -183,13 +324,13 @@ static void an_endpoint_that_is_none_says_what_was_expected(void **state)
 /* A plain libzmq peer, under any identity, sending any frames. */
 static void *foreign(const void *name, size_t bytes)
 {
-    void *socket = zmq_socket(context, ZMQ_DEALER);
+    void *socket = zmq_socket(plain, ZMQ_DEALER);
     int linger = 0;
     assert_non_null(socket);
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
     if (bytes > 0)
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, name, bytes);
-    assert_int_equal(zmq_connect(socket, channel_endpoint(listener)), 0);
+    assert_int_equal(zmq_connect(socket, place_of_listener().tcp), 0);
     return socket;
 }
 
@@ -329,6 +470,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(messages_go_both_ways_with_their_frames),
+        TEST(frames_of_all_sizes_arrive_as_they_were),
+        TEST(small_parts_are_aligned_whatever_came_before),
+        TEST(large_frames_of_shared_memory_are_not_copied),
+        TEST(on_one_host_the_path_is_taken_by_itself),
+        TEST(a_path_where_nobody_answers_is_not_taken),
+        TEST(a_listener_leaves_no_path_behind),
         TEST(the_sequence_counts_what_a_channel_sends),
         TEST(a_message_to_a_peer_that_is_not_there_is_an_error),
         TEST(an_identity_may_come_back),
@@ -341,5 +488,5 @@ int main(void)
         TEST(passing_on_keeps_what_it_is_told_to_keep),
         TEST(only_the_machine_itself_is_loopback),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,7 +58,8 @@ static void defaults_fill_what_the_file_lacks(void **state)
     assert_int_equal(job->cluster.workers, 2);
     assert_int_equal(job->cluster.shards, 8);
     assert_string_equal(job->cluster.bind, "127.0.0.1");
-    assert_false(job->cluster.security_none);
+    assert_false(job->cluster.security_none || job->cluster.tcp_only);
+    assert_string_equal(job->cluster.keys, "");
     assert_int_equal(job->cache.bytes_max, (uint64_t)8 << 30);
     assert_int_equal(job->stage_count, 2);
     assert_int_equal(job->stages[1].micro_batch, 16);
@@ -291,6 +292,8 @@ static void keys_that_contradict_each_other_are_refused(void **state)
                  "channels; give 1 or 3");
     refused_with("cluster.death_ms=900", "override 'cluster.death_ms=900': cluster.death_ms: 900 "
                                          "is less than two heartbeats of 500 ms");
+    refused(GOOD "cluster = { security = \"none\"; };", "cluster.keys=k",
+            "override 'cluster.keys=k': cluster.keys: given, but cluster.security is \"none\"");
     refused_with("data.domains.src.sources.0.labels=x",
                  "override 'data.domains.src.sources.0.labels=x': "
                  "data.domains.src.sources.[0].labels: only idx has a labels file");

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/base/random.h"
+#include "common/base/shared.h"
 #include "common/tensor/reduction.h"
 
 #define ELEMENTS 5
@@ -139,6 +140,52 @@ static void add_in_two_levels(uint32_t shards, uint64_t seed)
     reduction_destroy(&server);
 }
 
+/* As a message does that a slow peer has not got yet. */
+static void a_node_that_somebody_keeps_does_not_change(void **state)
+{
+    struct reduction *reduction = make(4);
+    struct reduction_node left;
+    float expected[ELEMENTS];
+    uint32_t at = 0;
+    (void)state;
+    reduction_add(reduction, 0, 0, 1, leaves[0]);
+    reduction_add(reduction, 1, 0, 1, leaves[1]);
+    assert_true(reduction_next(reduction, &at, &left));
+    tree_sum(4, 0, 1, expected);
+    shared_keep(left.sum);
+    reduction_add(reduction, 2, 0, 1, leaves[2]); /* adds up to the root, in the left one's place */
+    reduction_add(reduction, 3, 0, 1, leaves[3]);
+    assert_true(reduction_complete(reduction));
+    reduction_reset(reduction);
+    for (uint32_t s = 0; s < 4; s++)
+        reduction_add(reduction, 3 - s, 0, count_of(3 - s), leaves[3 - s]);
+    assert_memory_equal(left.sum, expected, sizeof expected);
+    assert_root(reduction, 4);
+    reduction_destroy(&reduction);
+    assert_memory_equal(left.sum, expected, sizeof expected);
+    shared_drop(left.sum);
+}
+
+/* Spares that are still being sent are left to their messages: there are never more than nodes. */
+static void a_reset_tree_does_not_use_what_somebody_keeps(void **state)
+{
+    struct reduction *reduction = make(1);
+    float *kept[3];
+    (void)state;
+    for (uint32_t step = 0; step < 3; step++) {
+        reduction_add(reduction, 0, 0, 1, leaves[step]);
+        kept[step] = reduction_root(reduction).sum;
+        shared_keep(kept[step]);
+        reduction_reset(reduction);
+    }
+    reduction_add(reduction, 0, 0, 1, leaves[3]);
+    for (uint32_t step = 0; step < 3; step++) {
+        assert_memory_equal(kept[step], leaves[step], sizeof leaves[step]);
+        shared_drop(kept[step]);
+    }
+    reduction_destroy(&reduction);
+}
+
 static void any_split_into_workers_gives_the_trees_bits(void **state)
 {
     (void)state;
@@ -241,6 +288,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_of_leaves_gives_the_trees_bits),
         cmocka_unit_test(any_split_into_workers_gives_the_trees_bits),
+        cmocka_unit_test(a_node_that_somebody_keeps_does_not_change),
+        cmocka_unit_test(a_reset_tree_does_not_use_what_somebody_keeps),
         cmocka_unit_test(a_part_of_what_is_covered_changes_nothing),
         cmocka_unit_test(a_superset_replaces_its_parts),
         cmocka_unit_test(what_is_no_node_of_the_tree_is_refused),

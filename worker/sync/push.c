@@ -27,7 +27,7 @@ static void add_slice(struct parcel *parcel, const struct push_slice *slice, uin
     CHECK(parcel->count < WIRE_FRAMES_MAX);
     parcel->entries[parcel->count] = (struct push_entry){slice->block, domain, node->count};
     parcel->payloads[parcel->count] =
-        (struct frame){(const uint8_t *)node->sum + slice->offset_bytes, slice->bytes};
+        (struct frame){(const uint8_t *)node->sum + slice->offset_bytes, slice->bytes, node->sum};
     parcel->count++;
     parcel->bytes += slice->bytes;
 }
