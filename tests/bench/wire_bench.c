@@ -76,7 +76,7 @@ static struct update *update_create(void)
                                           .domain_weights = {1}};
     for (size_t i = 0; i < UPDATE_ELEMENTS; i++)
         gradient[i] = (float)(i % 100) * 0.01f - 0.5f;
-    bool good = update_room_init(&update->room, 1, UPDATE_ELEMENTS, &err) == OK;
+    bool good = update_room_reserve(&update->room, 1, UPDATE_ELEMENTS, &err) == OK;
     for (size_t i = 0; good && i < UPDATE_BLOCKS; i++) {
         good = block_init(&update->blocks[i], &load, 1, 1, 2, &err) == OK;
         if (good)

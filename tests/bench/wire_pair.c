@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/model/plan.h"
 #include "common/net/channel.h"
@@ -20,6 +21,7 @@
 #include "worker/sync/weights.h"
 
 #define WORKER 11u
+#define SERVER 9u
 #define GENERATION 1u
 #define FRESH 2u /* version that the load brings */
 #define DEADLINE_S 20.0
@@ -138,8 +140,15 @@ static void load_server(struct wire_pair *pair)
 {
     struct view_member worker = {1, WORKER, ""};
     struct message view = {.type = MESSAGE_VIEW, .view = 1};
-    view.body.view = (struct message_view){.workers = &worker, .worker_count = 1};
-    must(server_handle(pair->server, PEER_COORDINATOR, &view, NULL, 0, &err));
+    struct view_member server = {2, SERVER, ""};
+    struct view_partition partition = {0, WIRE_NOBODY};
+    view.body.view = (struct message_view){.servers = &server,
+                                           .server_count = 1,
+                                           .workers = &worker,
+                                           .worker_count = 1,
+                                           .partitions = &partition,
+                                           .partition_count = 1};
+    must(server_handle(pair->server, clock_ms(), PEER_COORDINATOR, &view, NULL, 0, &err));
     struct load_block *blocks = calloc(pair->size.count, sizeof *blocks);
     struct frame *frames = calloc(pair->size.count, sizeof *frames);
     void *zeros = calloc(1, pair->size.bytes);
@@ -157,7 +166,8 @@ static void load_server(struct wire_pair *pair)
                                            .parts = 1,
                                            .blocks = blocks,
                                            .block_count = pair->size.count};
-    must(server_handle(pair->server, PEER_COORDINATOR, &load, frames, pair->size.count, &err));
+    must(server_handle(pair->server, clock_ms(), PEER_COORDINATOR, &load, frames, pair->size.count,
+                       &err));
     free(blocks);
     free(frames);
     free(zeros);
@@ -167,7 +177,8 @@ static void serve(struct wire_pair *pair, enum wire_way way)
 {
     open_context(pair, way, "server");
     must(channel_listen(pair->context, "127.0.0.1", 0, &pair->channel, &err));
-    must(server_create(pair->job, (struct outbox){pair, server_sends}, &pair->server, &err));
+    must(
+        server_create(pair->job, SERVER, (struct outbox){pair, server_sends}, &pair->server, &err));
     load_server(pair);
     snprintf(pair->board->endpoint, sizeof pair->board->endpoint, "%s",
              channel_endpoint(pair->channel));
@@ -180,8 +191,9 @@ static void serve(struct wire_pair *pair, enum wire_way way)
             _exit(1);
         while (channel_receive(pair->channel, &pair->received)) {
             pair->handle_began = wire_seconds();
-            must(server_handle(pair->server, pair->received.peer, &pair->received.message,
-                               pair->received.frames, pair->received.frame_count, &err));
+            must(server_handle(pair->server, clock_ms(), pair->received.peer,
+                               &pair->received.message, pair->received.frames,
+                               pair->received.frame_count, &err));
         }
     }
 }

@@ -78,7 +78,7 @@ class Cluster:
         self.output = open(self.path / "coordinator.out", "ab")
         self.coordinator = self.machines[0].run(
             [*job(self.run, self.epochs, f"cluster.bind={self.machines[0].address}", f"cluster.port={PORT}",
-                  'cluster.security="none"', "cluster.servers=3", "cluster.workers=3"), "--no-members", *options],
+                  'cluster.security="none"', 'cluster.transport="tcp"', "cluster.servers=3", "cluster.workers=3"), "--no-members", *options],
             stdout=self.output, stderr=subprocess.STDOUT, cwd=ROOT)
 
     def status(self):
