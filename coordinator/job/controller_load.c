@@ -14,6 +14,15 @@ static void send_load(void *driver, uint64_t peer, struct message *message,
     controller_send(driver, peer, message, payloads, count);
 }
 
+/* As many for each server: a stage of few blocks does not fill all, and what is left over would
+ * burden one server. */
+static size_t used_partitions(const struct controller *c)
+{
+    size_t parameters = c->stages[c->stage].layout.parameter_count;
+    size_t used = parameters < c->partitions.count ? parameters : c->partitions.count;
+    return used > c->server_count ? used - used % c->server_count : used;
+}
+
 static enum status place_blocks(struct controller *c, struct error *err)
 {
     struct stage_state *stage = &c->stages[c->stage];
@@ -32,7 +41,7 @@ static enum status place_blocks(struct controller *c, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for %zu blocks", blocks);
     }
     loading_block_bytes(stage->plan, &stage->layout, domains, bytes);
-    placement_blocks(bytes, stage->layout.parameter_count, blocks, c->partitions.count,
+    placement_blocks(bytes, stage->layout.parameter_count, blocks, used_partitions(c),
                      c->block_partitions);
     memory_free(bytes);
     memset(c->partitions.empty, true, sizeof c->partitions.empty);
