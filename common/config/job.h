@@ -47,6 +47,7 @@ struct cluster_config {
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };
+enum trunk_dtype { TRUNK_FLOAT32, TRUNK_BFLOAT16 };
 
 /* Low-rank adapters; common/model/lora.h. */
 struct lora_config {
@@ -60,6 +61,7 @@ struct model_config {
     const char *file;     /* .onnx; "" = none: the samples are feature vectors already */
     const char *cut;      /* tensor where the pretrained part ends; "" = the graph's first output */
     enum model_pool pool; /* mean over the spatial axes of the cut tensor, or flatten */
+    enum trunk_dtype trunk_dtype; /* of the trunk's weights and activations */
     struct lora_config lora;
 };
 

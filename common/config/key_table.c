@@ -52,6 +52,7 @@
 /* Each in the order of its enum in job.h. */
 static const char *const securities[] = {"curve", "none", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
+static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", NULL};
 static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
@@ -112,6 +113,9 @@ static const struct key keys[] = {
          "Tensor where the pretrained part ends; the new head follows. Empty: the first output."),
     CHOICE("model.pool", 0, job, model.pool, pools, "\"mean\"",
            "\"mean\" over the spatial axes of the cut tensor, or \"none\": flatten it."),
+    CHOICE("model.trunk_dtype", 0, job, model.trunk_dtype, trunk_dtypes, "\"float32\"",
+           "Numbers of the trunk's weights and activations; sums and features are float32 in any "
+           "case. \"bfloat16\" (8 bits of mantissa) needs AVX512-BF16 or AMX."),
 
     GROUP("model.lora",
           "Low-rank adapters (LoRA, Hu 2021) beside weights of Conv, Gemm and MatMul; trained "

@@ -21,6 +21,7 @@ struct model {
     size_t feature_count; /* d */
     size_t class_count;   /* K */
     size_t adapter_nodes; /* at the front of the graph (lora.h) */
+    enum trunk_dtype trunk_dtype;
     struct digest digest; /* of the model file(s) */
 };
 

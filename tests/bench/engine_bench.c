@@ -10,7 +10,7 @@
  *     peak             GFLOP/s of a bare product by the better of OpenBLAS and oneDNN, GB/s read and
  *                      written by a bare copy
  * What takes time prints the milliseconds of processor time of each: the machine may be shared.
- * engine_bench MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…] */
+ * engine_bench float32|bfloat16 MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…]: the first is the trunk's */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,13 +219,17 @@ static void serve(struct bench *b, const char *command, const char *argument)
 
 static void create(struct bench *b, char **argv, int live_count)
 {
-    struct model_config config = {.file = argv[1], .cut = argv[2], .pool = POOL_MEAN};
-    struct preprocess_config sample = {.width = (uint32_t)strtoul(argv[4], NULL, 10),
-                                       .height = (uint32_t)strtoul(argv[5], NULL, 10),
-                                       .channels = (uint32_t)strtoul(argv[6], NULL, 10)};
-    struct live_config live = {.patterns = (const char **)(void *)(argv + 7),
+    struct model_config config = {.file = argv[2],
+                                  .cut = argv[3],
+                                  .pool = POOL_MEAN,
+                                  .trunk_dtype = strcmp(argv[1], "bfloat16") == 0 ? TRUNK_BFLOAT16
+                                                                                  : TRUNK_FLOAT32};
+    struct preprocess_config sample = {.width = (uint32_t)strtoul(argv[5], NULL, 10),
+                                       .height = (uint32_t)strtoul(argv[6], NULL, 10),
+                                       .channels = (uint32_t)strtoul(argv[7], NULL, 10)};
+    struct live_config live = {.patterns = (const char **)(void *)(argv + 8),
                                .pattern_count = (size_t)live_count};
-    b->batch = strtoul(argv[3], NULL, 10);
+    b->batch = strtoul(argv[4], NULL, 10);
     must(model_open(&config, &sample, CLASSES, &b->model, &err));
     must(plan_create(b->model, &live, &b->plan, &err));
     must(trunk_create(b->plan, b->batch, &b->trunk, &err));
@@ -260,13 +264,13 @@ static void destroy(struct bench *b)
 int main(int argc, char **argv)
 {
     char line[4096];
-    if (argc < 7)
-        return fprintf(stderr,
-                       "usage: engine_bench MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…]\n"),
+    if (argc < 8)
+        return fprintf(stderr, "usage: engine_bench float32|bfloat16 MODEL CUT BATCH WIDTH HEIGHT "
+                               "CHANNELS [LIVE…]\n"),
                2;
     platform_prepare(argv);
     struct bench bench = {0};
-    create(&bench, argv, argc - 7);
+    create(&bench, argv, argc - 8);
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         char *argument = line + strcspn(line, " ");

@@ -2,11 +2,12 @@
 """graft's engine against PyTorch (eager and compiled) and ONNX Runtime: same networks, same batch, one thread each, in turns within
 one run; outputs compared too. Needs torch (scripts/setup bench).
 
-usage: engine_bench.py ENGINE_BENCH [--rounds N] [--batch N] [--rows trunk,step,tune,cache] [NETWORK…]
+usage: engine_bench.py ENGINE_BENCH [--rounds N] [--batch N] [--rows trunk,half,step,tune,cache] [NETWORK…]
 
-Rows: trunk (forward), step (one step of SGD, the last block and a new head live), tune (everything live), cache (the new head
+Rows: trunk (forward), half (the same in bfloat16), step (one step of SGD, the last block and a new head live), tune (everything live), cache (the new head
 alone, from features in memory). Figures are medians of processor time, since the machine may be shared; "peak" is the share of
-what a bare matrix product reaches in the same run. Exit status 1 when outputs differ by more than 1e-3.
+what a bare matrix product reaches in the same run. Exit status 1 when outputs differ by more than 1e-3 (in
+bfloat16, 5e-2).
 """
 import argparse
 import copy
@@ -29,13 +30,13 @@ except ImportError as problem:
     sys.exit(f"engine_bench: {problem}: scripts/setup bench installs what is compared with")
 import networks
 
-CLASSES, RATE, TOLERANCE, CACHED_STEPS = 10, 1e-5, 1e-3, 50
+CLASSES, RATE, TOLERANCE, TOLERANCE_HALF, CACHED_STEPS = 10, 1e-5, 1e-3, 5e-2, 50
 torch.set_num_threads(1)
 
 
 class Graft:
-    def __init__(self, program, model, batch, sample, live=()):
-        self.pipe = subprocess.Popen([program, model, "", str(batch), *map(str, sample), *live], text=True,
+    def __init__(self, program, dtype, model, batch, sample, live=()):
+        self.pipe = subprocess.Popen([program, dtype, model, "", str(batch), *map(str, sample), *live], text=True,
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ask(self, line):
@@ -111,8 +112,8 @@ class Bench:
         self.start = torch.nn.Linear(self.width, CLASSES)
         self.bad = False
 
-    def graft(self, live=()):
-        graft = Graft(self.options.program, self.model, self.options.batch, self.sample, live)
+    def graft(self, live=(), dtype="float32"):
+        graft = Graft(self.options.program, dtype, self.model, self.options.batch, self.sample, live)
         graft.give("inputs", self.x.numpy(), self.folder)
         graft.give("labels", self.labels.numpy(), self.folder)
         head = [p.detach().numpy().ravel() for p in self.start.parameters()]
@@ -124,8 +125,8 @@ class Bench:
         head.load_state_dict(self.start.state_dict())
         return Learner(network, head, x, self.labels, live)
 
-    def report(self, row, times, flops, difference):
-        self.bad |= not difference < TOLERANCE
+    def report(self, row, times, flops, difference, tolerance=TOLERANCE):
+        self.bad |= not difference < tolerance
         ours = times["graft"]
         peers = "  ".join(f"{name} {ms:.4g} ms ×{ms / ours:.2f}" for name, ms in times.items() if name != "graft")
         share = f"{1e5 * flops / (ours * self.options.peak):.0f} % of peak" if flops else ""
@@ -155,6 +156,16 @@ class Bench:
                              self.options.rounds)
         got = graft.take("features", self.folder).reshape(expected.shape)
         self.report("trunk", times, self.flops(None), np.abs(got - expected).max() / np.abs(expected).max())
+        graft.close()
+
+    def half(self):
+        graft = self.graft(dtype="bfloat16")
+        with torch.inference_mode():
+            expected = self.network(self.x).numpy()
+            times = in_turns({"graft": lambda: graft.time("run"), "eager fp32": timed(lambda: self.network(self.x))},
+                             self.options.rounds)
+        got = graft.take("features", self.folder).reshape(expected.shape)
+        self.report("half", times, self.flops(None), np.abs(got - expected).max() / np.abs(expected).max(), TOLERANCE_HALF)
         graft.close()
 
     def training(self, row, live, patterns, first_live):
@@ -208,7 +219,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rows", default="trunk,step,tune,cache")
+    parser.add_argument("--rows", default="trunk,half,step,tune,cache")
     parser.add_argument("networks", nargs="*")
     options, bad = parser.parse_intermixed_args(), False
     for name in options.networks or networks.NETWORKS:
