@@ -7,7 +7,7 @@ usage: engine_bench.py ENGINE_BENCH [--rounds N] [--batch N] [--rows trunk,half,
 Rows: trunk (forward), half (the same in bfloat16), step (one step of SGD, the last block and a new head live), tune (everything live), cache (the new head
 alone, from features in memory). Figures are medians of processor time, since the machine may be shared; "peak" is the share of
 what a bare matrix product reaches in the same run. Exit status 1 when outputs differ by more than 1e-3 (in
-bfloat16, 5e-2).
+bfloat16, by twice what PyTorch's do).
 """
 import argparse
 import copy
@@ -30,7 +30,7 @@ except ImportError as problem:
     sys.exit(f"engine_bench: {problem}: scripts/setup bench installs what is compared with")
 import networks
 
-CLASSES, RATE, TOLERANCE, TOLERANCE_HALF, CACHED_STEPS = 10, 1e-5, 1e-3, 5e-2, 50
+CLASSES, RATE, TOLERANCE, CACHED_STEPS = 10, 1e-5, 1e-3, 50
 torch.set_num_threads(1)
 
 
@@ -125,12 +125,12 @@ class Bench:
         head.load_state_dict(self.start.state_dict())
         return Learner(network, head, x, self.labels, live)
 
-    def report(self, row, times, flops, difference, tolerance=TOLERANCE):
+    def report(self, row, times, flops, difference, tolerance=TOLERANCE, peak=None):
         self.bad |= not difference < tolerance
         ours = times["graft"]
         peers = "  ".join(f"{name} {ms:.4g} ms ×{ms / ours:.2f}" for name, ms in times.items() if name != "graft")
-        share = f"{1e5 * flops / (ours * self.options.peak):.0f} % of peak" if flops else ""
-        print(f"{self.name:18s} {row:5s}  graft {ours:.4g} ms  {peers}  {share}  difference {difference:.0e}", flush=True)
+        share = f"{1e5 * flops / (ours * (peak or self.options.peak)):.0f} % of peak" if flops else ""
+        print(f"{self.name:18s} {row:5s}  graft {ours:.4g} ms  {peers}  {share}  difference {difference:.0e} (allowed {tolerance:.0e})", flush=True)
 
     def flops(self, blocks):
         """Of a forward through the first blocks (the counter does not know the groups of a backward), in 10⁹."""
@@ -159,13 +159,21 @@ class Bench:
         graft.close()
 
     def half(self):
+        """Its rounding may cost twice what PyTorch's bfloat16 does: deep networks of random weights amplify it."""
+        if self.options.peak_half == 0:
+            print(f"{self.name:18s} half   this processor does not multiply bfloat16")
+            return
         graft = self.graft(dtype="bfloat16")
         with torch.inference_mode():
             expected = self.network(self.x).numpy()
             times = in_turns({"graft": lambda: graft.time("run"), "eager fp32": timed(lambda: self.network(self.x))},
                              self.options.rounds)
         got = graft.take("features", self.folder).reshape(expected.shape)
-        self.report("half", times, self.flops(None), np.abs(got - expected).max() / np.abs(expected).max(), TOLERANCE_HALF)
+        with torch.inference_mode():
+            x = self.x if self.x.dtype == torch.int64 else self.x.bfloat16()
+            theirs = copy.deepcopy(self.network).bfloat16()(x).float().numpy()
+        error, allowed = (np.abs(y - expected).max() / np.abs(expected).max() for y in (got, theirs))
+        self.report("half", times, self.flops(None), error, 2 * allowed, self.options.peak_half)
         graft.close()
 
     def training(self, row, live, patterns, first_live):
@@ -208,10 +216,10 @@ class Bench:
 
 def peaks(options, bench):
     graft = bench.graft()
-    options.peak, copy = map(float, graft.ask("peak").split())
+    options.peak, options.peak_half, copy = map(float, graft.ask("peak").split())
     graft.close()
     print(f"PyTorch {torch.__version__}, ONNX Runtime {ort.__version__}, batch {options.batch}, 1 thread, median of "
-          f"{options.rounds} turns; bare product {options.peak:.0f} GFLOP/s, bare copy {copy:.1f} GB/s", flush=True)
+          f"{options.rounds} turns; bare product {options.peak:.0f} GFLOP/s (bfloat16: {options.peak_half:.0f}), bare copy {copy:.1f} GB/s", flush=True)
 
 
 def main():
