@@ -328,6 +328,15 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     return OK;
 }
 
+static void choose_followed(const struct checked *c, struct stage_config *stage, size_t labelled)
+{
+    for (size_t i = 0; i < stage->domain_count; i++) {
+        int domain = job_domain_index(c->job, stage->domains[i]);
+        stage->followed[i] =
+            labelled == stage->domain_count || !c->job->data.domains[domain].labelled;
+    }
+}
+
 static enum status check_stage(const struct checked *c, size_t index)
 {
     const struct stage_config *stage = &c->job->stages[index];
@@ -339,6 +348,8 @@ static enum status check_stage(const struct checked *c, size_t index)
     enum status status = check_stage_domains(c, stage, &labelled);
     if (status == OK)
         status = check_losses(c, stage, labelled);
+    if (status == OK)
+        choose_followed(c, &c->job->stages[index], labelled);
     if (status == OK)
         status = check_task_losses(c, stage);
     if (status == OK)

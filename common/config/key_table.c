@@ -53,6 +53,7 @@
 static const char *const securities[] = {"curve", "none", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const batch_norms[] = {"frozen", "adapt", "train", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", NULL};
 static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
@@ -223,6 +224,14 @@ static const struct key keys[] = {
     CHOICE("stages[].live_kind", 0, stage_config, live.kind, live_kinds, "\"all\"",
            "Of the parameters that live and last_blocks choose, only the \"biases\" (BitFit: "
            "live = [\"*\"]), the scales and shifts of normalisations (\"norms\"), or both."),
+    CHOICE("stages[].batch_norm", 0, stage_config, live.batch_norm, batch_norms, "\"frozen\"",
+           "Of BatchNormalizations that live and last_blocks choose: \"frozen\": scale and shift "
+           "learn, mean and variance stay the file's. \"train\": those too: a micro-batch is "
+           "normalised by its own, and the running ones follow those of the unlabelled domains, "
+           "without any those of all. \"adapt\": likewise, but scale and shift stay (AdaBN, Li "
+           "2016)."),
+    REAL("stages[].batch_norm_momentum", stage_config, batch_norm_momentum, 0, 1, "0.1",
+         "How far running statistics go toward a step's, as in PyTorch."),
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),

@@ -28,6 +28,7 @@ struct live_tensor {
     size_t offset; /* into the live vector */
     size_t elements;
     bool pretrained; /* false: part of the new head */
+    bool running;    /* a statistic that follows the data instead of a gradient */
 };
 
 struct plan_block {

@@ -30,8 +30,8 @@ static const struct wire_field number[] = {{.kind = WIRE_U32, .offset = 0}};
 static const struct wire_field view_member[] = {
     U32(view_member, member), U64(view_member, incarnation), TEXT(view_member, endpoint)};
 static const struct wire_field load_block[] = {
-    U32(load_block, block), U32(load_block, kind), U64(load_block, elements),
-    U32(load_block, pretrained), U32(load_block, state_frames)};
+    U32(load_block, block),      U32(load_block, kind),    U64(load_block, elements),
+    U32(load_block, pretrained), U32(load_block, running), U32(load_block, state_frames)};
 static const struct wire_field snapshot_block[] = {U32(snapshot_block, block),
                                                    U32(snapshot_block, state_frames)};
 static const struct wire_field push_entry[] = {U32(push_entry, block), U32(push_entry, domain),

@@ -17,7 +17,7 @@
 
 #include "common/base/digest.h"
 
-#define WIRE_PROTOCOL 2
+#define WIRE_PROTOCOL 3
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
@@ -131,6 +131,7 @@ struct load_block {
     uint32_t kind;
     uint64_t elements;
     uint32_t pretrained;   /* parameter: has an L2-SP anchor */
+    uint32_t running;      /* parameter: a running statistic */
     uint32_t state_frames; /* parameter: optimiser vectors that follow weights and anchor */
 };
 
