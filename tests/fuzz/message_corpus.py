@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Writes the seeds of message_fuzz into corpus/message: one header of each shape, in MessagePack by hand."""
 import pathlib
+import re
 import struct
 
 OUT = pathlib.Path(__file__).parent / "corpus/message"
+MESSAGES = pathlib.Path(__file__).parents[2] / "common/wire/message.h"
+PROTOCOL = int(re.search(r"#define WIRE_PROTOCOL (\d+)", MESSAGES.read_text())[1])
 
 
 def pack(value):
@@ -17,7 +20,7 @@ def pack(value):
 
 
 def header(kind, frames, body):
-    return pack([1, kind, 2**63 + 5, 7, 1, 2, 3, frames, body])
+    return pack([PROTOCOL, kind, 2**63 + 5, 7, 1, 2, 3, frames, body])
 
 
 SEEDS = {
@@ -25,13 +28,15 @@ SEEDS = {
     "ready": header(2, [], [bytes(32), bytes(range(32))]),
     "failed": header(3, [], ["out of luck"]),
     "heartbeat": header(4, [], [1, 2, 3, 4]),
-    "loaded": header(5, [], []),
+    "loaded": header(5, [], [1, 2]),
     "snapshot": header(6, [8, 8], [9, 0, 1, [[0, 1]]]),
     "view": header(34, [], [[[1, 5, "tcp://a:1"]], [[2, 6, ""], [3, 7, ""]], [2, 3, 2, 3]]),
-    "load": header(35, [400, 400], [0, 8, 2, 1, 1, 7, 0, 1, [[0, 0, 100, 0, 1], [1, 2, 12, 0, 0]]]),
-    "task": header(37, [4000], [3, 1, 1, 2, 30, 1, 7, [1, 2], [0, 1, 0]]),
+    "load": header(35, [400, 400], [0, 8, 2, 1, 1, 7, 0, 1, [[0, 0, 100, 1, 0, 1], [1, 2, 12, 0, 0, 0]]]),
+    "task": header(37, [4000], [3, 1, 1, 2, 30, 1, 7, [1, 2], [0, 1, 0], [0, 7]]),
+    "pull": header(64, [], [7, 1]),
     "push": header(65, [400, 400], [9, 4, 2, [[0, 0, 16], [0, 1, 16]]]),
     "weights": header(66, [400], [10, [0]]),
+    "wanted": header(68, [], [7, [0, 3], [1]]),
     "ask": header(96, [], [0]),
 }
 
