@@ -242,6 +242,29 @@ static void computing_again_gives_the_same_bits(void **state)
     bench_close(&b);
 }
 
+/* Of micro-batches that are under way together each keeps to its own samples. */
+static void micro_batches_in_flight_do_not_mix(void **state)
+{
+    (void)state;
+    struct bench b = open(make_model(), BATCH_NORM_TRAIN, BATCH);
+    struct tape *tapes[2] = {b.tape, NULL};
+    const size_t counts[2] = {BATCH, 1};
+    float *apart = calloc(b.plan->live_elements, sizeof *apart);
+    assert_int_equal(tape_create(b.head, &tapes[1], &b.err), OK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(head_forward(b.head, tapes[i], b.features, counts[i], &b.err), OK);
+        head_backward(b.head, tapes[i], NULL, dlogits, apart);
+    }
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(head_forward(b.head, tapes[i], b.features, counts[i], &b.err), OK);
+    for (size_t i = 0; i < 2; i++)
+        head_backward(b.head, tapes[i], NULL, dlogits, b.gradient);
+    assert_memory_equal(apart, b.gradient, b.plan->live_elements * sizeof *apart);
+    tape_destroy(&tapes[1]);
+    free(apart);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_batch_that_is_not_full_is_its_samples_alone),
         cmocka_unit_test(prediction_is_by_running_statistics),
         cmocka_unit_test(one_value_a_channel_leaves_the_statistics),
+        cmocka_unit_test(micro_batches_in_flight_do_not_mix),
         cmocka_unit_test(computing_again_gives_the_same_bits),
     };
     return cmocka_run_group_tests_name("batch norm", tests, NULL, NULL);

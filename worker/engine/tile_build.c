@@ -134,9 +134,14 @@ bool tile_build_last_read(const struct tile_builder *builder, uint32_t buffer)
 dnnl_data_type_t tile_build_type(const struct tile_builder *builder, uint32_t value)
 {
     bool wide = builder->program->leaves[value];
-    for (size_t i = builder->position + 1; i < builder->fusion->count && !wide; i++)
-        wide = builder->fusion->at[i].kind == FUSED_NODE &&
-               reads(&builder->fusion->at[i], value, false);
+    for (size_t i = builder->position + 1; i < builder->fusion->count && !wide; i++) {
+        const struct fused *fused = &builder->fusion->at[i];
+        wide = fused->kind == FUSED_NODE && reads(fused, value, false);
+        if (fused->kind == FUSED_VIEW && fused->input == value) { /* the same memory goes on */
+            value = fused->output;
+            wide = builder->program->leaves[value];
+        }
+    }
     return wide ? dnnl_f32 : builder->tile->type;
 }
 

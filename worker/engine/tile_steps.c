@@ -42,12 +42,24 @@ static struct onednn_operation pool_operation(const struct tile_builder *builder
     return operation;
 }
 
+/* Pooling knows only one type for both sides: that of the output. */
+static enum status pool_source(struct tile_builder *builder, const struct fused *fused,
+                               struct tile_version *out)
+{
+    const dnnl_data_type_t type = tile_build_type(builder, fused->output);
+    enum status status = tile_build_source(builder, fused->input, out);
+    if (status != OK || onednn_type(out->layout) == type)
+        return status;
+    out->layout = tile_build_plain_of(builder, fused->input, type);
+    return tile_build_require(builder, fused->input, out->layout, &out->buffer);
+}
+
 static enum status add_pool(struct tile_builder *builder, const struct fused *fused)
 {
     struct tile_version src;
     dnnl_primitive_desc_t desc = NULL;
     uint32_t dst = TILE_NONE;
-    enum status status = tile_build_source(builder, fused->input, &src);
+    enum status status = pool_source(builder, fused, &src);
     if (status != OK)
         return status;
     const struct onednn_operation operation = pool_operation(builder, fused, src.layout);
