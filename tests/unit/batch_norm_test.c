@@ -77,6 +77,20 @@ static void each_mode_makes_its_parameters_live(void **state)
     }
 }
 
+/* Folded into the convolution before it, it could not move. */
+static void what_lies_after_a_live_norm_is_head(void **state)
+{
+    (void)state;
+    const char *pattern = "upper.*";
+    const struct live_config live = {
+        .patterns = &pattern, .pattern_count = 1, .batch_norm = BATCH_NORM_ADAPT};
+    struct bench b = bench_of(make_model(), &live, BATCH);
+    const struct graph *graph = b.model->graph;
+    assert_int_equal(b.plan->split->boundary_count, 1);
+    assert_string_equal(graph->values[b.plan->split->boundary[0]].name, "second");
+    bench_close(&b);
+}
+
 static void what_cannot_follow_is_refused(void **state)
 {
     (void)state;
@@ -269,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mode_makes_its_parameters_live),
+        cmocka_unit_test(what_lies_after_a_live_norm_is_head),
         cmocka_unit_test(what_cannot_follow_is_refused),
         cmocka_unit_test(gradients_go_through_the_statistics),
         cmocka_unit_test(backward_brings_the_micro_batch_s_sums),

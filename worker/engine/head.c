@@ -1,5 +1,5 @@
 /* Micro-batches always run as batch_max samples, the missing ones repeating the last: samples do not
- * influence each other (see shape_rules.h), the zero rows of dlogits and dhidden make their gradients
+ * influence each other (see shape_rules.h; batch statistics leave the missing ones out), the zero rows of dlogits and dhidden make their gradients
  * vanish (those of a made-up sample might not: 0·∞), and adding zeros changes no sum. So there is one
  * set of primitives, made at creation, and one order of summation. */
 #include "worker/engine/head.h"

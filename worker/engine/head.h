@@ -3,7 +3,7 @@
  * micro-batch, so that several micro-batches can be between forward and backward. One thread owns
  * both. No heap call after creation. Deterministic: the same (weights, features, count) give the
  * same bits. A micro-batch always runs as batch_max samples, the missing ones repeating the last (with
- * gradients of zero, which change no sum): choose batch_max as the micro-batch. */
+ * gradients of zero, which change no sum, and in no batch statistic): choose batch_max as the micro-batch. */
 #ifndef GRAFT_WORKER_ENGINE_HEAD_H
 #define GRAFT_WORKER_ENGINE_HEAD_H
 
