@@ -53,7 +53,7 @@ static enum status not_finite(const struct block *block, const struct stage_conf
                      block->id, stage->domains[d], (unsigned long long)stage_step);
 }
 
-/* mean: the first domain's share, then that of all. */
+/* A domain's share of the mean is by its samples, not by its weight in the merge. */
 static enum status follow(const struct block *block, const struct stage_config *stage,
                           struct update_room *room, const float *from, uint64_t stage_step,
                           float *to, struct error *err)
