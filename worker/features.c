@@ -42,8 +42,9 @@ static void describe_engine(const struct job *job, char *out, size_t bytes)
     const struct augment_config *a = &job->data.augment;
     char platform[128];
     platform_text(platform, sizeof platform);
-    int used = snprintf(out, bytes, "%s trunk=%d threads=%u", platform, TRUNK_REVISION,
-                        job->cluster.threads);
+    int used =
+        snprintf(out, bytes, "%s trunk=%d%s threads=%u", platform, TRUNK_REVISION,
+                 job->model.trunk_dtype == TRUNK_BFLOAT16 ? " bfloat16" : "", job->cluster.threads);
     if (a->variants > 1)
         snprintf(out + used, bytes - (size_t)used,
                  " seed=%llu variants=%u crop=%.17g flip=%d jitter=%.17g erase=%.17g",

@@ -15,6 +15,7 @@
 #include "common/net/channel.h"
 #include "common/net/lines.h"
 #include "common/net/member.h"
+#include "worker/engine/trunk.h"
 #include "worker/memory_plan.h"
 #include "worker/stage.h"
 #include "worker/worker.h"
@@ -452,6 +453,8 @@ static enum status open_job(struct driver *driver, struct error *err)
     if (status == OK)
         status = model_open(&job->model, &job->data.preprocess, job->data.class_count,
                             &driver->model, err);
+    if (status == OK)
+        status = trunk_supports(job->model.trunk_dtype, trunk_isa(), err);
     if (status == OK)
         status = plan_memory(driver, err);
     if (status == OK)

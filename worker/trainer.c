@@ -549,7 +549,7 @@ enum status trainer_predict(struct trainer *trainer, size_t domain, enum split s
         return status;
     for (size_t first = 0; first < rows.count; first += batch) {
         size_t count = rows.count - first < batch ? rows.count - first : batch;
-        status = head_forward(trainer->head, flight->tape, rows.rows + first * row, count, err);
+        status = head_predict(trainer->head, flight->tape, rows.rows + first * row, count, err);
         if (status != OK)
             return status;
         write_outputs(trainer, tape_logits(flight->tape), count, logits + first * classes);

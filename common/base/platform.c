@@ -1,16 +1,29 @@
 #include "common/base/platform.h"
 
+#include <cpuid.h>
 #include <dnnl_version.h> /* numbers only; the library is the worker's */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* CPUID leaf 7 (Intel SDM, volume 2A): AMX-BF16 is bit 22 of EDX; of sub-leaf 1, AVX512-BF16 is bit 5
+ * of EAX. */
+static bool has_feature(unsigned subleaf, bool in_eax, unsigned bit)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, subleaf, &a, &b, &c, &d) != 0 && ((in_eax ? a : d) >> bit & 1) != 0;
+}
+
 static const char *instruction_set(void)
 {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return "avx512";
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (avx512)
+        return has_feature(0, false, 22) ? "avx512+amx"
+               : has_feature(1, true, 5) ? "avx512+bf16"
+                                         : "avx512";
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return "avx2";
     return "sse";
@@ -34,7 +47,7 @@ void platform_prepare(char *const *argv)
     if (getenv("OPENBLAS_CORETYPE") == NULL)
         changed |=
             setenv("OPENBLAS_CORETYPE",
-                   strcmp(instruction_set(), "avx512") == 0 ? "SKYLAKEX" : "HASWELL", 1) == 0;
+                   strncmp(instruction_set(), "avx512", 6) == 0 ? "SKYLAKEX" : "HASWELL", 1) == 0;
     if (changed && strcmp(instruction_set(), "sse") != 0)
         execv("/proc/self/exe", argv);
 }

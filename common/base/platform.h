@@ -14,7 +14,7 @@
  * used). What the user has set is kept. */
 void platform_prepare(char *const *argv);
 
-/* "graft 0.1.0 avx512 SKYLAKEX oneDNN 2.6.3". The number of threads is the job's. oneDNN stands for
+/* "graft 0.1.0 avx512+bf16 SKYLAKEX oneDNN 2.6.3". The number of threads is the job's. oneDNN stands for
  * its release of the system's libraries, whose kernels differ with it. */
 void platform_text(char *out, size_t bytes);
 

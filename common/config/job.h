@@ -50,6 +50,7 @@ struct cluster_config {
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };
+enum trunk_dtype { TRUNK_FLOAT32, TRUNK_BFLOAT16 };
 
 /* Low-rank adapters; common/model/lora.h. */
 struct lora_config {
@@ -63,6 +64,7 @@ struct model_config {
     const char *file;     /* .onnx; "" = none: the samples are feature vectors already */
     const char *cut;      /* tensor where the pretrained part ends; "" = the graph's first output */
     enum model_pool pool; /* mean over the spatial axes of the cut tensor, or flatten */
+    enum trunk_dtype trunk_dtype; /* of the trunk's weights and activations */
     struct lora_config lora;
 };
 
@@ -173,6 +175,12 @@ struct loss_config {
 /* Which of the chosen parameters are trained: BitFit trains biases (Ben Zaken 2022). */
 enum live_kind { LIVE_ALL, LIVE_BIASES, LIVE_NORMS, LIVE_BIASES_AND_NORMS };
 
+/* How the BatchNormalizations whose scale or bias is chosen normalise in training, and what of them
+ * moves. FROZEN: by the running statistics of the file; scale and bias learn. TRAIN: by the
+ * micro-batch's own (Ioffe & Szegedy 2015), the running ones follow; scale and bias learn. ADAPT: as
+ * TRAIN, but scale and bias stay (AdaBN, Li et al. 2016). Prediction is by the running ones always. */
+enum batch_norm { BATCH_NORM_FROZEN, BATCH_NORM_ADAPT, BATCH_NORM_TRAIN };
+
 /* Parameters of the pretrained part that a stage trains; the new head always is. */
 struct live_config {
     const char **patterns; /* of names (fnmatch) */
@@ -180,6 +188,7 @@ struct live_config {
     uint32_t last_blocks; /* additionally the last N weighted layers (Conv, Gemm, MatMul with their
                              scalars) */
     enum live_kind kind;
+    enum batch_norm batch_norm;
 };
 
 struct stage_config {
@@ -194,6 +203,9 @@ struct stage_config {
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     struct loss_config losses;
+    double batch_norm_momentum;     /* m of new = (1 - m)·old + m·(mean over shards) */
+    bool followed[JOB_DOMAINS_MAX]; /* by running statistics: unlabelled domains, if there are none
+                                       all; set by job_check */
     double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
     double head_decay; /* β: decay of the new head */
     enum merge_kind merge;

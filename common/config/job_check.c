@@ -329,6 +329,8 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     const struct loss_config *losses = &stage->losses;
     const char *name = stage->name;
     size_t unlabelled = stage->domain_count - labelled;
+    /* else data alone move something */
+    const bool frozen = stage->live.batch_norm == BATCH_NORM_FROZEN;
     double supervised = job_labelled_loss(&c->job->data, losses);
     if (supervised > 0 && labelled == 0)
         return refuse(c, "stages.%s.losses.%s: none of the stage's domains is labelled", name,
@@ -347,14 +349,26 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
                       name);
     if (losses->coral > 0 && (labelled == 0 || unlabelled == 0))
         return refuse(c, "stages.%s.losses.coral: needs a labelled and an unlabelled domain", name);
-    if (supervised + losses->coral + losses->information + losses->self_training <= 0)
+    if (supervised + losses->coral + losses->information + losses->self_training <= 0 && frozen)
         return refuse(c, "stages.%s.losses: all are 0, nothing would be learned", name);
-    if (unlabelled > 0 && losses->coral + losses->information + losses->self_training <= 0)
-        return refuse(c, "stages.%s.losses: no term uses the unlabelled domains; set coral%s", name,
-                      c->job->data.task == DATA_CLASSIFICATION ? ", information or self_training"
-                      : c->job->data.task == DATA_MULTILABEL   ? " or information"
-                                                               : "");
+    if (unlabelled > 0 && losses->coral + losses->information + losses->self_training <= 0 &&
+        frozen)
+        return refuse(
+            c, "stages.%s.losses: no term uses the unlabelled domains; set coral%s, or batch_norm",
+            name,
+            c->job->data.task == DATA_CLASSIFICATION ? ", information or self_training"
+            : c->job->data.task == DATA_MULTILABEL   ? " or information"
+                                                     : "");
     return OK;
+}
+
+static void choose_followed(const struct checked *c, struct stage_config *stage, size_t labelled)
+{
+    for (size_t i = 0; i < stage->domain_count; i++) {
+        int domain = job_domain_index(c->job, stage->domains[i]);
+        stage->followed[i] =
+            labelled == stage->domain_count || !c->job->data.domains[domain].labelled;
+    }
 }
 
 static enum status check_stage(const struct checked *c, size_t index)
@@ -368,6 +382,8 @@ static enum status check_stage(const struct checked *c, size_t index)
     enum status status = check_stage_domains(c, stage, &labelled);
     if (status == OK)
         status = check_losses(c, stage, labelled);
+    if (status == OK)
+        choose_followed(c, &c->job->stages[index], labelled);
     if (status == OK)
         status = check_task_losses(c, stage);
     if (status == OK)

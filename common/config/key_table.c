@@ -53,6 +53,8 @@
 static const char *const securities[] = {"curve", "none", NULL};
 static const char *const transports[] = {"auto", "tcp", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
+static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const batch_norms[] = {"frozen", "adapt", "train", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
 static const char *const splits[] = {"train", "validation", "test", "divide", NULL};
@@ -122,6 +124,9 @@ static const struct key keys[] = {
          "Tensor where the pretrained part ends; the new head follows. Empty: the first output."),
     CHOICE("model.pool", 0, job, model.pool, pools, "\"mean\"",
            "\"mean\" over the spatial axes of the cut tensor, or \"none\": flatten it."),
+    CHOICE("model.trunk_dtype", 0, job, model.trunk_dtype, trunk_dtypes, "\"float32\"",
+           "Numbers of the trunk's weights and activations; sums and features are float32 in any "
+           "case. \"bfloat16\" (8 bits of mantissa) needs AVX512-BF16 or AMX."),
 
     GROUP("model.lora",
           "Low-rank adapters (LoRA, Hu 2021) beside weights of Conv, Gemm and MatMul; trained "
@@ -244,6 +249,14 @@ static const struct key keys[] = {
     CHOICE("stages[].live_kind", 0, stage_config, live.kind, live_kinds, "\"all\"",
            "Of the parameters that live and last_blocks choose, only the \"biases\" (BitFit: "
            "live = [\"*\"]), the scales and shifts of normalisations (\"norms\"), or both."),
+    CHOICE("stages[].batch_norm", 0, stage_config, live.batch_norm, batch_norms, "\"frozen\"",
+           "Of BatchNormalizations that live and last_blocks choose: \"frozen\": scale and shift "
+           "learn, mean and variance stay the file's. \"train\": those too: a micro-batch is "
+           "normalised by its own, and the running ones follow those of the unlabelled domains, "
+           "without any those of all. \"adapt\": likewise, but scale and shift stay (AdaBN, Li "
+           "2016)."),
+    REAL("stages[].batch_norm_momentum", stage_config, batch_norm_momentum, 0, 1, "0.1",
+         "How far running statistics go toward a step's, as in PyTorch."),
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),

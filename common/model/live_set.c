@@ -134,6 +134,47 @@ static enum status keep_kind(const struct graph *graph, enum live_kind kind, boo
                                      "last_blocks choose");
 }
 
+static enum status mark_running(const struct graph *graph, const struct node *node, bool *live,
+                                struct error *err)
+{
+    for (size_t k = 3; k < node->input_count; k++) {
+        uint32_t input = node->inputs[k];
+        if (!graph->values[input].parameter)
+            return error_set(err, ERR_SUPPORT,
+                             "batch_norm: the statistics of node %.100s are computed, so they "
+                             "cannot follow the data",
+                             node->name);
+        if (live[input])
+            return error_set(err, ERR_SUPPORT,
+                             "batch_norm: %.100s are the statistics of two nodes, so they cannot "
+                             "follow both",
+                             graph->values[input].name);
+        live[input] = true;
+    }
+    return OK;
+}
+
+static enum status choose_statistics(const struct graph *graph, enum batch_norm mode, bool *live,
+                                     struct error *err)
+{
+    bool any = false;
+    enum status status = OK;
+    for (size_t i = 0; i < graph->node_count && status == OK; i++) {
+        const struct node *node = &graph->nodes[i];
+        if (node->op != OP_BATCH_NORM || !(live[node->inputs[1]] || live[node->inputs[2]]))
+            continue;
+        any = true;
+        status = mark_running(graph, node, live, err);
+    }
+    for (size_t i = 0; i < graph->node_count && mode == BATCH_NORM_ADAPT; i++)
+        if (graph->nodes[i].op == OP_BATCH_NORM)
+            live[graph->nodes[i].inputs[1]] = live[graph->nodes[i].inputs[2]] = false;
+    if (status == OK && !any)
+        return error_set(err, ERR_INPUT,
+                         "batch_norm: live and last_blocks choose no BatchNormalization");
+    return status;
+}
+
 enum status live_set_mark(const struct model *model, const struct live_config *config, bool *live,
                           struct error *err)
 {
@@ -150,5 +191,9 @@ enum status live_set_mark(const struct model *model, const struct live_config *c
     if (status == OK)
         mark_last(model, config->last_blocks, trainable, live);
     memory_free(trainable);
-    return status == OK ? keep_kind(graph, config->kind, live, err) : status;
+    if (status == OK)
+        status = keep_kind(graph, config->kind, live, err);
+    if (status == OK && config->batch_norm != BATCH_NORM_FROZEN)
+        status = choose_statistics(graph, config->batch_norm, live, err);
+    return status;
 }

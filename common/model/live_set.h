@@ -1,6 +1,7 @@
 /* Which parameters a stage trains: by name pattern and by counting weighted layers backwards from
  * the head. Trainable are the parameters toward which some node passes a gradient (op_table.h): not, for
- * example, batch normalisation's running statistics (they are estimates, not weights). */
+ * example, batch normalisation's running statistics (they are estimates, not weights), which batch_norm
+ * adds to the scale and bias beside them, or puts in their place. */
 #ifndef GRAFT_COMMON_MODEL_LIVE_SET_H
 #define GRAFT_COMMON_MODEL_LIVE_SET_H
 

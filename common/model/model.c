@@ -281,6 +281,7 @@ static enum status build(struct model *model, const struct model_config *config,
         status = lora_add(model, &config->lora, err);
     if (status == OK)
         status = append_features(model, config->pool, err);
+    model->trunk_dtype = config->trunk_dtype;
     if (status == OK)
         status = append_head(model, classes, err);
     if (status == OK)

@@ -27,7 +27,8 @@ struct model {
     size_t feature_count;                           /* d */
     size_t class_count;                             /* K */
     size_t adapter_nodes;                           /* at the front of the graph (lora.h) */
-    struct digest digest;                           /* of the model file(s) */
+    enum trunk_dtype trunk_dtype;
+    struct digest digest; /* of the model file(s) */
 };
 
 /* Reads and checks everything (operators, shapes, sizes, cycles, missing initialisers): after OK

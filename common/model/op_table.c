@@ -144,6 +144,11 @@ bool op_table_differentiable(const struct node *node, size_t input)
     return op_table_row(node->op)->gradient(node, input);
 }
 
+bool op_table_running(const struct node *node, size_t input)
+{
+    return node->op == OP_BATCH_NORM && input >= 3;
+}
+
 bool op_table_find(const char *type, enum op *out)
 {
     if (strcmp(type, "Dropout") == 0) {

@@ -32,6 +32,10 @@ const struct op_row *op_table_row(enum op op);
 /* May the node be asked for the gradient of this input? */
 bool op_table_differentiable(const struct node *node, size_t input);
 
+/* Is the input a running statistic (BatchNormalization's mean and variance)? Where it is live, the
+ * node's backward is asked for the micro-batch's own in place of a gradient. */
+bool op_table_running(const struct node *node, size_t input);
+
 /* Operator of an ONNX type; false when graft does not have it. Dropout is OP_IDENTITY. */
 bool op_table_find(const char *type, enum op *out);
 

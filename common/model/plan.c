@@ -44,7 +44,8 @@ static enum status lay_out_live(struct plan *plan, const struct graph *graph, co
                                            .shape = graph->values[input].shape,
                                            .offset = plan->live_elements,
                                            .elements = value_elements(&graph->values[input]),
-                                           .pretrained = &graph->nodes[i] != head};
+                                           .pretrained = &graph->nodes[i] != head,
+                                           .running = op_table_running(&graph->nodes[i], k)};
             if (!size_add(plan->live_elements, tensor->elements, &plan->live_elements))
                 return error_set(err, ERR_INPUT, "the live parameters are too many");
             plan->split->live[plan->tensor_count] = input;

@@ -28,6 +28,7 @@ struct live_tensor {
     size_t offset; /* into the live vector */
     size_t elements;
     bool pretrained; /* false: part of the new head */
+    bool running;    /* a statistic that follows the data instead of a gradient */
 };
 
 struct plan_block {
@@ -60,7 +61,9 @@ struct plan {
 };
 
 /* `config->patterns` are fnmatch(3) patterns over parameter names; `config->last_blocks` adds the last N
- * weighted layers with the scalars and biases between them; of all these `config->kind` are trained. A pattern that matches nothing is ERR_INPUT and
+ * weighted layers with the scalars and biases between them; of all these `config->kind` are trained;
+ * `config->batch_norm` says what of BatchNormalizations is live (ERR_INPUT when there is none to choose,
+ * ERR_SUPPORT for statistics that two nodes share). A pattern that matches nothing is ERR_INPUT and
  * names the nearest parameter. */
 enum status plan_create(const struct model *model, const struct live_config *config,
                         struct plan **out, struct error *err) MUST_CHECK;

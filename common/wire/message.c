@@ -32,8 +32,8 @@ static const struct wire_field view_member[] = {
 static const struct wire_field view_partition[] = {U32(view_partition, primary),
                                                    U32(view_partition, backup)};
 static const struct wire_field load_block[] = {
-    U32(load_block, block), U32(load_block, kind), U64(load_block, elements),
-    U32(load_block, pretrained), U32(load_block, state_frames)};
+    U32(load_block, block),      U32(load_block, kind),    U64(load_block, elements),
+    U32(load_block, pretrained), U32(load_block, running), U32(load_block, state_frames)};
 static const struct wire_field snapshot_block[] = {U32(snapshot_block, block),
                                                    U32(snapshot_block, state_frames)};
 static const struct wire_field push_entry[] = {U32(push_entry, block), U32(push_entry, domain),

@@ -147,6 +147,7 @@ struct load_block {
     uint32_t kind;
     uint64_t elements;
     uint32_t pretrained; /* parameter: has an L2-SP anchor */
+    uint32_t running;    /* parameter: a running statistic */
     /* Parameter: optimiser vectors that follow weights and anchor. Metric: 1 when the totals follow. */
     uint32_t state_frames;
 };

@@ -37,6 +37,7 @@ static struct load_block describe(const struct loading *loading, size_t i)
         block.kind = BLOCK_PARAMETER;
         block.elements = plan->blocks[i].elements;
         block.pretrained = tensor_of(plan, i)->pretrained;
+        block.running = tensor_of(plan, i)->running;
         block.state_frames = (uint32_t)loading->values->state_count;
     } else if (is_statistic(layout, i)) {
         block.kind = BLOCK_STATISTIC;

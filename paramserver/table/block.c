@@ -35,6 +35,7 @@ enum status block_init(struct block *block, const struct load_block *load, size_
     block->kind = (enum block_kind)load->kind;
     block->elements = (size_t)load->elements;
     block->pretrained = load->pretrained != 0;
+    block->running = load->running != 0;
     block->domains = domains;
     if (!allocate_values(block, states)) {
         block_deinit(block);

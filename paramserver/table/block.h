@@ -20,6 +20,7 @@ struct block {
     float *weights[2]; /* parameter: version v lies in weights[v % 2]; shared memory */
     float *anchor;     /* parameter: w⁰ when pretrained, else NULL */
     bool pretrained;
+    bool running; /* moves toward the mean of what is pushed instead of learning from it */
     float *states[OPTIMIZER_STATES_MAX];
     double *totals;   /* metric: [domains, elements], over the steps of the epoch */
     double *finished; /* statistic: [domains, elements] of the step before the open one */

@@ -451,6 +451,7 @@ size_t table_fill_part(const struct table *table, size_t *at, struct load_block 
             .kind = block->kind,
             .elements = block->elements,
             .pretrained = block->pretrained,
+            .running = block->running,
             .state_frames =
                 block->kind == BLOCK_PARAMETER ? (uint32_t)states : block->kind == BLOCK_METRIC,
         };

@@ -1,5 +1,6 @@
 #include "paramserver/table/update.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -56,24 +57,56 @@ static bool mean_gradient(const struct reduction_node *root, double weight, size
     return largest < INFINITY_BITS;
 }
 
+static enum status not_finite(const struct block *block, const struct stage_config *stage, size_t d,
+                              uint64_t stage_step, struct error *err)
+{
+    return error_set(err, ERR_INPUT,
+                     "the gradient of block %u for domain '%s' is not finite at step %llu; lower "
+                     "the learning rate or look for broken samples",
+                     block->id, stage->domains[d], (unsigned long long)stage_step);
+}
+
+/* A domain's share of the mean is by its samples, not by its weight in the merge. */
+static enum status follow(const struct block *block, const struct stage_config *stage,
+                          struct update_room *room, const float *from, uint64_t stage_step,
+                          float *to, struct error *err)
+{
+    uint64_t count = 0;
+    float *mean = room->merged, *share = room->gradients[0];
+    memset(mean, 0, block->elements * sizeof *mean);
+    for (size_t d = 0; d < block->domains; d++)
+        count += stage->followed[d] ? reduction_root(block->sums[d]).count : 0;
+    for (size_t d = 0; d < block->domains; d++) {
+        struct reduction_node root = reduction_root(block->sums[d]);
+        if (!stage->followed[d] || root.count == 0)
+            continue;
+        if (!mean_gradient(&root, (double)root.count / (double)count, block->elements, share))
+            return not_finite(block, stage, d, stage_step, err);
+        for (size_t i = 0; i < block->elements; i++)
+            mean[i] += share[i];
+    }
+    const float momentum = count > 0 ? (float)stage->batch_norm_momentum : 0;
+    for (size_t i = 0; i < block->elements; i++)
+        to[i] = (1 - momentum) * from[i] + momentum * mean[i];
+    return OK;
+}
+
 enum status update_block(struct block *block, const struct stage_config *stage,
                          struct update_room *room, uint64_t version, uint64_t stage_step,
                          uint32_t steps_per_epoch, struct error *err)
 {
     CHECK(block->kind == BLOCK_PARAMETER && block->domains_complete == block->domains);
-    for (size_t d = 0; d < block->domains; d++) {
-        struct reduction_node root = reduction_root(block->sums[d]);
-        if (!mean_gradient(&root, stage->domain_weights[d], block->elements, room->gradients[d]))
-            return error_set(
-                err, ERR_INPUT,
-                "the gradient of block %u for domain '%s' is not finite at step %llu; lower "
-                "the learning rate or look for broken samples",
-                block->id, stage->domains[d], (unsigned long long)stage_step);
-    }
     const float *from = block->weights[version % 2];
     float *to = block_writable(block, version + 1);
     if (to == NULL)
         return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
+    if (block->running)
+        return follow(block, stage, room, from, stage_step, to, err);
+    for (size_t d = 0; d < block->domains; d++) {
+        struct reduction_node root = reduction_root(block->sums[d]);
+        if (!mean_gradient(&root, stage->domain_weights[d], block->elements, room->gradients[d]))
+            return not_finite(block, stage, d, stage_step, err);
+    }
     merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
     anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
                 room->merged, block->elements);

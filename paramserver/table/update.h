@@ -1,5 +1,7 @@
 /* The rule that makes a block's next version of its finished sums:
- * mean per domain → domain weights → merge → L2-SP or head decay → optimiser. */
+ * mean per domain → domain weights → merge → L2-SP or head decay → optimiser.
+ * A running statistic is a moving average instead (PyTorch's convention): new = (1 - m)·old + m·mean,
+ * the mean over all samples of the domains that it follows; without such samples it stays. */
 #ifndef GRAFT_PARAMSERVER_TABLE_UPDATE_H
 #define GRAFT_PARAMSERVER_TABLE_UPDATE_H
 

@@ -7,10 +7,10 @@
  *     step N           N steps of SGD on the whole: trunk, head, cross entropy, gradients, update
  *     epoch N          N such steps on the last features, samples in another order
  *     logits FILE      writes the batch's logits under the present weights
- *     peak             GFLOP/s of a bare product by the better of OpenBLAS and oneDNN, GB/s read and
- *                      written by a bare copy
+ *     peak             GFLOP/s of a bare product by the better of OpenBLAS and oneDNN, of one of
+ *                      bfloat16 (0: not here), GB/s read and written by a bare copy
  * What takes time prints the milliseconds of processor time of each: the machine may be shared.
- * engine_bench MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…] */
+ * engine_bench float32|bfloat16 MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…]: the first is the trunk's */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +149,39 @@ static void time_each(struct bench *b, void (*work)(struct bench *), long count)
     printf("\n");
 }
 
+/* Milliseconds of a bare product of bfloat16, or 0. */
+static double peak_half(void *a, void *b, void *c)
+{
+    const struct shape square = {.rank = 2, .dims = {(int64_t)PEAK_ORDER, (int64_t)PEAK_ORDER}};
+    struct onednn dnn;
+    struct onednn_call call;
+    dnnl_primitive_desc_t desc = NULL;
+    double best = 1e9;
+    if (trunk_supports(TRUNK_BFLOAT16, trunk_isa(), &err) != OK)
+        return 0;
+    must(onednn_init(&dnn, &err));
+    const struct onednn_layout *plain = onednn_plain(&dnn, &square);
+    const struct onednn_operation product = {
+        .kind = dnnl_inner_product,
+        .pass = dnnl_forward_inference,
+        .x = onednn_cast(&dnn, plain, dnnl_bf16),
+        .w = onednn_cast(&dnn, onednn_any(&dnn, &square), dnnl_bf16),
+        .y = plain};
+    must(onednn_describe(&dnn, &product, NULL, "a product", &desc, &err));
+    must(onednn_call_init(&call, desc, &err));
+    must(onednn_call_bind(&call, &dnn, DNNL_ARG_SRC, a, &err));
+    must(onednn_call_bind(&call, &dnn, DNNL_ARG_WEIGHTS, b, &err));
+    must(onednn_call_bind(&call, &dnn, DNNL_ARG_DST, c, &err));
+    for (int i = 0; i < 5; i++) {
+        double start = milliseconds();
+        onednn_call_run(&call, &dnn);
+        best = fmin(best, milliseconds() - start);
+    }
+    onednn_call_deinit(&call);
+    onednn_deinit(&dnn);
+    return best;
+}
+
 static void peak(void)
 {
     const size_t n = PEAK_ORDER;
@@ -169,7 +202,10 @@ static void peak(void)
         product = fmin(product, fmin(second - start, third - second));
         copy = fmin(copy, end - third);
     }
-    printf("%.1f %.1f\n", 2e-6 * (double)(n * n * n) / product, 2e-6 * (double)PEAK_BYTES / copy);
+    memset(a, 0, PEAK_BYTES);
+    double half = peak_half(a, a + n * n, c);
+    printf("%.1f %.1f %.1f\n", 2e-6 * (double)(n * n * n) / product,
+           half > 0 ? 2e-6 * (double)(n * n * n) / half : 0, 2e-6 * (double)PEAK_BYTES / copy);
     free(a);
     free(c);
 }
@@ -219,13 +255,17 @@ static void serve(struct bench *b, const char *command, const char *argument)
 
 static void create(struct bench *b, char **argv, int live_count)
 {
-    struct model_config config = {.file = argv[1], .cut = argv[2], .pool = POOL_MEAN};
-    struct preprocess_config sample = {.width = (uint32_t)strtoul(argv[4], NULL, 10),
-                                       .height = (uint32_t)strtoul(argv[5], NULL, 10),
-                                       .channels = (uint32_t)strtoul(argv[6], NULL, 10)};
-    struct live_config live = {.patterns = (const char **)(void *)(argv + 7),
+    struct model_config config = {.file = argv[2],
+                                  .cut = argv[3],
+                                  .pool = POOL_MEAN,
+                                  .trunk_dtype = strcmp(argv[1], "bfloat16") == 0 ? TRUNK_BFLOAT16
+                                                                                  : TRUNK_FLOAT32};
+    struct preprocess_config sample = {.width = (uint32_t)strtoul(argv[5], NULL, 10),
+                                       .height = (uint32_t)strtoul(argv[6], NULL, 10),
+                                       .channels = (uint32_t)strtoul(argv[7], NULL, 10)};
+    struct live_config live = {.patterns = (const char **)(void *)(argv + 8),
                                .pattern_count = (size_t)live_count};
-    b->batch = strtoul(argv[3], NULL, 10);
+    b->batch = strtoul(argv[4], NULL, 10);
     must(model_open(&config, &sample, CLASSES, &b->model, &err));
     must(plan_create(b->model, &live, &b->plan, &err));
     must(trunk_create(b->plan, b->batch, &b->trunk, &err));
@@ -260,13 +300,13 @@ static void destroy(struct bench *b)
 int main(int argc, char **argv)
 {
     char line[4096];
-    if (argc < 7)
-        return fprintf(stderr,
-                       "usage: engine_bench MODEL CUT BATCH WIDTH HEIGHT CHANNELS [LIVE…]\n"),
+    if (argc < 8)
+        return fprintf(stderr, "usage: engine_bench float32|bfloat16 MODEL CUT BATCH WIDTH HEIGHT "
+                               "CHANNELS [LIVE…]\n"),
                2;
     platform_prepare(argv);
     struct bench bench = {0};
-    create(&bench, argv, argc - 7);
+    create(&bench, argv, argc - 8);
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';
         char *argument = line + strcspn(line, " ");

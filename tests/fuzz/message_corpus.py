@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Writes the seeds of message_fuzz into corpus/message: one header of each shape, in MessagePack by hand."""
 import pathlib
+import re
 import struct
 
 OUT = pathlib.Path(__file__).parent / "corpus/message"
-PROTOCOL = 3
+MESSAGES = pathlib.Path(__file__).parents[2] / "common/wire/message.h"
+PROTOCOL = int(re.search(r"#define WIRE_PROTOCOL (\d+)", MESSAGES.read_text())[1])
 NOBODY = 2**32 - 1
 
 
@@ -37,7 +39,7 @@ SEEDS = {
     "view": header(34, [], [[[1, 5, "tcp://a:1"]], [[2, 6, ""], [3, 7, ""]], each(2, 3, 2, 3), [[0, 1], [1, NOBODY]]]),
     "viewed": header(10, [], []),
     "synced": header(11, [], [3, 77]),
-    "load": header(35, [400, 400], [3, 0, 0, 8, 2, 1, 1, 7, 0, 1, [[0, 0, 100, 0, 1], [1, 2, 12, 0, 0]]]),
+    "load": header(35, [400, 400], [3, 0, 0, 8, 2, 1, 1, 7, 0, 1, [[0, 0, 100, 1, 0, 1], [1, 2, 12, 0, 0, 0]]]),
     "take": header(36, [], [3, 9]),
     "task": header(37, [4000], [3, 1, 1, 2, 30, 1, 7, each(1, 2), each(0, 1, 0), each(0, 7)]),
     "pull": header(64, [], [7, 1]),

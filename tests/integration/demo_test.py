@@ -2,6 +2,7 @@
 """The demo job, shortened: the same weights whatever the cluster and whatever dies; and another runtime agrees."""
 import json
 import os
+import pathlib
 import random
 import shutil
 import signal
@@ -42,6 +43,19 @@ def the_weights_do_not_depend_on_the_number_of_workers_or_servers():
         with directory() as path:
             got = weights_of(path / "run", sets=(f"cluster.workers={workers}", f"cluster.servers={servers}"))
         assert got == expected, f"{workers} workers, {servers} servers: {got}"
+
+
+def a_trunk_in_bfloat16_gives_its_own_weights_on_every_cluster():
+    expected, half = undisturbed(), 'model.trunk_dtype="bfloat16"'
+    if "avx512_bf16" not in pathlib.Path("/proc/cpuinfo").read_text():
+        with directory() as path, started(CONFIG, path / "run", sets=(half,)) as run:
+            run.refused("trunk_dtype", "AVX512-BF16")
+        raise Skip("this processor does not multiply bfloat16; refused")
+    hashes = set()
+    for workers, servers in ((1, 1), (3, 2)):
+        with directory() as path:
+            hashes.add(weights_of(path / "run", sets=(half, f"cluster.workers={workers}", f"cluster.servers={servers}")))
+    assert len(hashes) == 1 and expected not in hashes, hashes
 
 
 def another_seed_gives_other_weights():
@@ -221,6 +235,7 @@ def onnx_runtime_agrees_on_every_test_image():
 if __name__ == "__main__":
     sys.exit(main([
         the_weights_do_not_depend_on_the_number_of_workers_or_servers,
+        a_trunk_in_bfloat16_gives_its_own_weights_on_every_cluster,
         another_seed_gives_other_weights,
         a_worker_killed_in_mid_epoch_changes_nothing,
         a_server_killed_in_mid_epoch_changes_nothing,

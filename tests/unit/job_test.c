@@ -278,7 +278,7 @@ static void keys_that_contradict_each_other_are_refused(void **state)
         "job text:4: stages.two.losses.cross_entropy: none of the stage's domains is labelled");
     refused_with("stages.two.losses.coral=0",
                  "job text:4: stages.two.losses: no term uses the unlabelled domains; set coral, "
-                 "information or self_training");
+                 "information or self_training, or batch_norm");
     refused_with("stages.one.losses.cross_entropy=0",
                  "job text:3: stages.one.losses: all are 0, nothing would be learned");
     refused_with("stages.two.domain_weights=[1, 2, 3]",
@@ -315,6 +315,18 @@ static void keys_that_contradict_each_other_are_refused(void **state)
 #define ADAPT(losses) "stages = ( { name = \"x\"; domains = [\"src\", \"tgt\"];\n" losses " } );"
 
 /* Each on line 5. */
+static void running_statistics_follow_unlabelled_domains_without_a_loss(void **state)
+{
+    (void)state;
+    const char *const overrides[] = {"stages.two.losses.coral=0", "stages.two.batch_norm=adapt"};
+    struct job *job = load(GOOD, overrides, 2);
+    assert_true(job->stages[0].followed[0]); /* the only one, labelled */
+    assert_false(job->stages[1].followed[0]);
+    assert_true(job->stages[1].followed[1]);
+    assert_true(job->stages[1].batch_norm_momentum == 0.1);
+    job_destroy(&job);
+}
+
 static void what_a_task_does_not_have_is_refused_with_its_line(void **state)
 {
     (void)state;
@@ -524,6 +536,7 @@ int main(void)
         cmocka_unit_test(hostile_text_is_refused),
         cmocka_unit_test(large_numbers_in_strings_names_and_comments_stay),
         cmocka_unit_test(keys_that_contradict_each_other_are_refused),
+        cmocka_unit_test(running_statistics_follow_unlabelled_domains_without_a_loss),
         cmocka_unit_test(what_a_task_does_not_have_is_refused_with_its_line),
         cmocka_unit_test(mixing_is_refused_where_it_makes_no_sense),
         cmocka_unit_test(sound_jobs_of_every_task_load),

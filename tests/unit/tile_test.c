@@ -7,6 +7,7 @@
 #include "worker/engine/trunk.h"
 
 #define TOLERANCE 2e-5
+#define TOLERANCE_HALF 2e-2
 #define LENGTH 5
 #define WIDTH 8
 #define HEADS 2
@@ -28,15 +29,17 @@ static float *features_of(struct model *model, const float *inputs, size_t batch
 }
 
 /* The features are the graph's, and a sample's bits the same wherever in the batch it stands. */
-static void check(struct model *model, size_t batch)
+static void check_type(struct model *model, size_t batch, enum trunk_dtype dtype)
 {
+    model->trunk_dtype = dtype;
     size_t width, row = model->input_elements;
     float *inputs = net_inputs(2 * batch * row);
     memcpy(inputs + batch * row, inputs, batch * row * sizeof *inputs);
     struct net_values values = net_evaluate(model->graph, inputs, batch, NULL);
     float *got = features_of(model, inputs, batch, &width);
-    assert_true(net_difference(got, values.data[model->graph->features], batch * width) <
-                TOLERANCE);
+    double difference = net_difference(got, values.data[model->graph->features], batch * width);
+    if (!(difference < (dtype == TRUNK_BFLOAT16 ? TOLERANCE_HALF : TOLERANCE)))
+        fail_msg("features off by %g", difference);
     for (size_t turn = 1; turn < batch; turn += 3) {
         float *turned = features_of(model, inputs + turn * row, batch, &width);
         for (size_t i = 0; i < batch; i++)
@@ -47,6 +50,14 @@ static void check(struct model *model, size_t batch)
     net_release(&values);
     free(got);
     free(inputs);
+}
+
+static void check(struct model *model, size_t batch)
+{
+    struct error err;
+    check_type(model, batch, TRUNK_FLOAT32);
+    if (trunk_supports(TRUNK_BFLOAT16, trunk_isa(), &err) == OK)
+        check_type(model, batch, TRUNK_BFLOAT16);
 }
 
 static void finish(struct net *net, uint32_t at)

@@ -1,6 +1,6 @@
 /* The compiled trunk against the plain evaluation of the same graph. Tolerance 2e-5 relative to the
  * largest feature: folding batch norm and scalars into weights rounds differently, about 2⁻²⁴ a
- * layer. */
+ * layer. In bfloat16, which has 2⁻⁹ a value, 1e-2. */
 #include "tests/unit/net_fixture.h"
 
 #include "common/model/plan.h"
@@ -9,6 +9,7 @@
 #include "worker/engine/trunk.h"
 
 #define TOLERANCE 2e-5
+#define TOLERANCE_HALF 1e-2
 
 static struct attributes conv_attributes(int kernel, int stride, int pad, int groups)
 {
@@ -79,8 +80,19 @@ static float *expected_features(const struct plan *plan, const float *inputs, si
     return features;
 }
 
-static void check_trunk(struct model *model, const char *pattern, size_t batch)
+/* Does the number have more bits than bfloat16? */
+static bool is_fine(float value)
 {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0xffff) != 0;
+}
+
+/* In numbers of a type: how far off are the features, and how many of them are no bfloat16? */
+static double check_type(struct model *model, const char *pattern, size_t batch,
+                         enum trunk_dtype dtype, size_t *fine)
+{
+    model->trunk_dtype = dtype;
     struct plan *plan = plan_of(model, pattern);
     struct trunk *trunk = NULL;
     struct error err;
@@ -91,16 +103,34 @@ static void check_trunk(struct model *model, const char *pattern, size_t batch)
         fail_msg("%s", err.text);
     assert_int_equal(trunk_run(trunk, inputs, got, NULL), OK);
     double difference = net_difference(got, expected, batch * plan->boundary_elements);
-    if (!(difference < TOLERANCE))
+    if (!(difference < (dtype == TRUNK_BFLOAT16 ? TOLERANCE_HALF : TOLERANCE)))
         fail_msg("batch %zu: features off by %g", batch, difference);
     float *again = got + batch * plan->boundary_elements;
     assert_int_equal(trunk_run(trunk, inputs, again, NULL), OK);
     assert_memory_equal(got, again, batch * plan->boundary_elements * sizeof *got);
+    *fine = 0;
+    for (size_t i = 0; i < batch * plan->boundary_elements; i++)
+        *fine += is_fine(got[i]);
     trunk_destroy(&trunk);
     plan_destroy(&plan);
     free(inputs);
     free(expected);
     free(got);
+    return difference;
+}
+
+static bool has_bfloat16(void)
+{
+    struct error err;
+    return trunk_supports(TRUNK_BFLOAT16, trunk_isa(), &err) == OK;
+}
+
+static void check_trunk(struct model *model, const char *pattern, size_t batch)
+{
+    size_t fine;
+    check_type(model, pattern, batch, TRUNK_FLOAT32, &fine);
+    if (has_bfloat16())
+        check_type(model, pattern, batch, TRUNK_BFLOAT16, &fine);
 }
 
 static void finish(struct model *model)
@@ -308,6 +338,39 @@ static void buffers_alive_together_never_overlap(void **state)
         }
 }
 
+static void bfloat16_rounds_inside_and_hands_over_float32(void **state)
+{
+    (void)state;
+    if (!has_bfloat16()) {
+        print_message("this processor does not multiply bfloat16\n");
+        skip();
+    }
+    struct net net = net_create(net_shape(4, -1, 16, 8, 8));
+    uint32_t at = conv(&net, "first", net.graph->input, 16, 32, 3, 1, 1);
+    struct model *model = net_model(&net, conv(&net, "second", at, 32, 32, 1, 1, 1), 3);
+    const char *const patterns[] = {"second.w", NULL}; /* the last step: a convolution, a pool */
+    for (size_t i = 0; i < 2; i++) {
+        size_t fine, count = i == 0 ? 4 * 32 * 8 * 8 : 4 * 32;
+        assert_true(check_type(model, patterns[i], 4, TRUNK_BFLOAT16, &fine) > 1e-4);
+        assert_true(fine > count / 2);
+    }
+    model_destroy(&model);
+}
+
+/* dnnl_cpu_isa_t has one bit for each extension. */
+static void without_the_instructions_bfloat16_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct error err;
+    assert_int_equal(trunk_supports(TRUNK_BFLOAT16, dnnl_cpu_isa_avx512_core_vnni, &err),
+                     ERR_SUPPORT);
+    assert_non_null(strstr(err.text, "model.trunk_dtype"));
+    assert_non_null(strstr(err.text, "AVX512-BF16"));
+    assert_int_equal(trunk_supports(TRUNK_BFLOAT16, dnnl_cpu_isa_avx512_core_bf16, &err), OK);
+    assert_int_equal(trunk_supports(TRUNK_BFLOAT16, dnnl_cpu_isa_avx512_core_amx, &err), OK);
+    assert_int_equal(trunk_supports(TRUNK_FLOAT32, dnnl_cpu_isa_avx2, &err), OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +383,8 @@ int main(void)
         cmocka_unit_test(batches_that_are_no_multiple_of_the_tile_work),
         cmocka_unit_test(no_network_means_the_inputs_are_the_features),
         cmocka_unit_test(a_mobile_block_becomes_one_step_a_convolution),
+        cmocka_unit_test(bfloat16_rounds_inside_and_hands_over_float32),
+        cmocka_unit_test(without_the_instructions_bfloat16_is_refused_by_name),
         cmocka_unit_test(buffers_alive_together_never_overlap),
     };
     return cmocka_run_group_tests_name("trunk", tests, NULL, NULL);

@@ -167,11 +167,47 @@ static void a_mean_that_overflows_is_poison_too(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* PyTorch: running = (1 - momentum)·running + momentum·observed. Over all samples of the domains that
+ * are followed, whatever their weights, the optimiser and the pull toward the start. */
+static void a_running_statistic_moves_toward_the_mean(void **state)
+{
+    (void)state;
+    const struct load_block load = {
+        .block = 6, .kind = BLOCK_PARAMETER, .elements = ELEMENTS, .pretrained = 1, .running = 1};
+    for (int all = 0; all < 2; all++) {
+        assert_int_equal(block_init(&block, &load, 2, SHARDS, 0, &err), OK);
+        block.weights[0][0] = 1;
+        block.weights[0][1] = 2;
+        stage.batch_norm_momentum = 0.25;
+        stage.domain_weights[1] = 7;
+        stage.l2sp = 3;
+        stage.followed[0] = all == 1;
+        stage.followed[1] = true;
+        add(0, 6, 60, 60); /* mean 10, 10 */
+        add(1, 2, 6, -2);  /* mean 3, -1 */
+        update(0);
+        if (all == 1)
+            assert_weights(0.75 * 1 + 0.25 * 66 / 8, 0.75 * 2 + 0.25 * 58 / 8);
+        else
+            assert_weights(0.75 * 1 + 0.25 * 3, 0.75 * 2 - 0.25 * 1);
+        block_deinit(&block);
+    }
+    assert_int_equal(block_init(&block, &load, 2, SHARDS, 0, &err), OK);
+    block.weights[0][0] = 1;
+    block.weights[0][1] = 2;
+    stage.followed[0] = false;
+    add(0, 6, 60, 60);
+    add(1, 0, 0, 0);
+    update(0);
+    assert_weights(1, 2); /* nobody to follow */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_domain_counts_by_its_mean_and_weight),
         TEST(a_domain_without_samples_moves_nothing),
+        TEST(a_running_statistic_moves_toward_the_mean),
         TEST(pretrained_weights_are_pulled_to_their_start_and_the_head_to_zero),
         TEST(the_head_may_have_a_rate_of_its_own),
         TEST(the_schedule_goes_by_the_step_of_the_stage),

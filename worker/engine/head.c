@@ -1,5 +1,5 @@
 /* Micro-batches always run as batch_max samples, the missing ones repeating the last: samples do not
- * influence each other (see shape_rules.h), the zero rows of dlogits and dhidden make their gradients
+ * influence each other (see shape_rules.h; batch statistics leave the missing ones out), the zero rows of dlogits and dhidden make their gradients
  * vanish (those of a made-up sample might not: 0·∞), and adding zeros changes no sum. So there is one
  * set of primitives, made at creation, and one order of summation. */
 #include "worker/engine/head.h"
@@ -23,6 +23,11 @@ static enum status allocate(struct head *head, struct error *err)
     return OK;
 }
 
+static bool receives(const struct node *node, size_t input)
+{
+    return op_table_differentiable(node, input) || op_table_running(node, input);
+}
+
 static void mark_needs(struct head *head)
 {
     const struct program *program = head->program;
@@ -30,8 +35,7 @@ static void mark_needs(struct head *head)
         head->needs[i] = head->plan->split->tensor_of[i] != GRAPH_NONE;
     for (size_t i = 0; i < program->node_count; i++)
         for (size_t k = 0; k < program->nodes[i].input_count; k++)
-            if (program->nodes[i].inputs[k] != GRAPH_NONE &&
-                op_table_differentiable(&program->nodes[i], k))
+            if (program->nodes[i].inputs[k] != GRAPH_NONE && receives(&program->nodes[i], k))
                 head->needs[program->nodes[i].output] |= head->needs[program->nodes[i].inputs[k]];
 }
 
@@ -45,8 +49,7 @@ static enum status check_reach(const struct head *head, struct error *err)
     for (size_t i = program->node_count; i-- > 0;)
         for (size_t k = 0; k < program->nodes[i].input_count; k++)
             if (reached[program->nodes[i].output] && program->nodes[i].inputs[k] != GRAPH_NONE)
-                reached[program->nodes[i].inputs[k]] |=
-                    op_table_differentiable(&program->nodes[i], k);
+                reached[program->nodes[i].inputs[k]] |= receives(&program->nodes[i], k);
     for (size_t i = 0; i < head->plan->tensor_count; i++)
         if (!reached[head->plan->split->live[i]])
             return error_set(err, ERR_SUPPORT,

@@ -3,7 +3,7 @@
  * micro-batch, so that several micro-batches can be between forward and backward. One thread owns
  * both. No heap call after creation. Deterministic: the same (weights, features, count) give the
  * same bits. A micro-batch always runs as batch_max samples, the missing ones repeating the last (with
- * gradients of zero, which change no sum): choose batch_max as the micro-batch. */
+ * gradients of zero, which change no sum, and in no batch statistic): choose batch_max as the micro-batch. */
 #ifndef GRAFT_WORKER_ENGINE_HEAD_H
 #define GRAFT_WORKER_ENGINE_HEAD_H
 
@@ -63,13 +63,18 @@ void head_rest(struct head *head);
 enum status head_forward(struct head *head, struct tape *tape, const float *features, size_t count,
                          struct error *err) MUST_CHECK;
 
+/* The same for a prediction: normalisations use their running statistics, and there is no backward. */
+enum status head_predict(struct head *head, struct tape *tape, const float *features, size_t count,
+                         struct error *err) MUST_CHECK;
+
 /* Results of the last forward, valid until the next: hidden [count, feature_count], logits [count,
  * class_count]. */
 const float *tape_hidden(const struct tape *tape);
 const float *tape_logits(const struct tape *tape);
 
 /* dlogits [count, K] and dhidden [count, d] (either may be NULL = zero) are the gradients of a SUM
- * of losses. Once for each forward, unless the room says overlap. Accumulates: gradient[live_elements] += d(sum)/d(live). */
+ * of losses. Once for each forward, unless the room says overlap. Accumulates: gradient[live_elements] += d(sum)/d(live),
+ * for running statistics += count · those of this micro-batch. */
 void head_backward(struct head *head, struct tape *tape, const float *dhidden, const float *dlogits,
                    float *gradient);
 

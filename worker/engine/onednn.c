@@ -32,6 +32,29 @@ static void layout_destroy(struct onednn_layout *layout)
     memory_free(layout);
 }
 
+/* Without blocks inside, which is all that is cast. */
+static dnnl_status_t layout_cast(dnnl_memory_desc_t *to, const struct onednn_layout *from,
+                                 dnnl_data_type_t type)
+{
+    int rank = 0;
+    dnnl_format_kind_t kind = dnnl_format_kind_undef;
+    const dnnl_dims_t *dims = NULL, *strides = NULL;
+    CHECK(dnnl_memory_desc_query(from->desc, dnnl_query_ndims_s32, &rank) == dnnl_success &&
+          dnnl_memory_desc_query(from->desc, dnnl_query_dims, &dims) == dnnl_success &&
+          dnnl_memory_desc_query(from->desc, dnnl_query_format_kind, &kind) == dnnl_success);
+    if (kind == dnnl_format_kind_any)
+        return LAYOUT_BY_TAG(to, rank, *dims, type, dnnl_format_tag_any);
+    CHECK(dnnl_memory_desc_query(from->desc, dnnl_query_strides, &strides) == dnnl_success);
+    return LAYOUT_BY_STRIDES(to, rank, *dims, type, *strides);
+}
+
+dnnl_data_type_t onednn_type(const struct onednn_layout *layout)
+{
+    dnnl_data_type_t type = dnnl_data_type_undef;
+    CHECK(dnnl_memory_desc_query(layout->desc, dnnl_query_data_type, &type) == dnnl_success);
+    return type;
+}
+
 static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operation *o,
                               dnnl_alg_kind_t convolution, library_layout bias,
                               dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
@@ -65,7 +88,7 @@ static dnnl_status_t describe(dnnl_engine_t engine, const struct onednn_operatio
 dnnl_status_t onednn_append(dnnl_post_ops_t posts, struct onednn_element element)
 {
     if (element.kind == dnnl_alg_kind_undef)
-        return dnnl_post_ops_append_sum(posts, 1, 0, dnnl_f32);
+        return dnnl_post_ops_append_sum(posts, 1, 0, dnnl_data_type_undef);
     return dnnl_post_ops_append_eltwise(posts, element.kind, element.alpha, element.beta);
 }
 
@@ -85,6 +108,19 @@ static library_layout layout_of(const struct onednn_layout *layout)
 static void layout_destroy(struct onednn_layout *layout)
 {
     memory_free(layout);
+}
+
+static dnnl_status_t layout_cast(dnnl_memory_desc_t *to, const struct onednn_layout *from,
+                                 dnnl_data_type_t type)
+{
+    *to = from->desc;
+    to->data_type = type;
+    return dnnl_success;
+}
+
+dnnl_data_type_t onednn_type(const struct onednn_layout *layout)
+{
+    return layout->desc.data_type;
 }
 
 /* By way of a descriptor of the operation. */
@@ -239,20 +275,19 @@ const struct onednn_layout *onednn_plain(const struct onednn *dnn, const struct 
 }
 
 static const struct onednn_layout *tagged(const struct onednn *dnn, const struct shape *shape,
-                                          dnnl_format_tag_t tag)
+                                          dnnl_data_type_t type, dnnl_format_tag_t tag)
 {
     struct onednn_layout *layout = memory_alloc(1, sizeof *layout);
     dnnl_dims_t dims;
     if (layout == NULL)
         return NULL;
     library_dims(shape, dims);
-    return keep(dnn, layout,
-                LAYOUT_BY_TAG(&layout->desc, library_rank(shape), dims, dnnl_f32, tag));
+    return keep(dnn, layout, LAYOUT_BY_TAG(&layout->desc, library_rank(shape), dims, type, tag));
 }
 
 const struct onednn_layout *onednn_any(const struct onednn *dnn, const struct shape *shape)
 {
-    return tagged(dnn, shape, dnnl_format_tag_any);
+    return tagged(dnn, shape, dnnl_f32, dnnl_format_tag_any);
 }
 
 const struct onednn_layout *onednn_wanted(const struct onednn *dnn,
@@ -262,6 +297,15 @@ const struct onednn_layout *onednn_wanted(const struct onednn *dnn,
     library_layout wanted = dnnl_primitive_desc_query_md(desc, dnnl_query_exec_arg_md, arg);
     CHECK(wanted != NULL); /* the caller names the arguments of its own operation */
     return layout == NULL ? NULL : keep(dnn, layout, LAYOUT_CLONE(&layout->desc, wanted));
+}
+
+const struct onednn_layout *onednn_cast(const struct onednn *dnn,
+                                        const struct onednn_layout *layout, dnnl_data_type_t type)
+{
+    if (layout == NULL || onednn_type(layout) == type)
+        return layout;
+    struct onednn_layout *cast = memory_alloc(1, sizeof *cast);
+    return cast == NULL ? NULL : keep(dnn, cast, layout_cast(&cast->desc, layout, type));
 }
 
 size_t onednn_bytes(const struct onednn_layout *layout)
@@ -283,7 +327,7 @@ size_t onednn_channel_block(const struct onednn *dnn, const struct onednn_layout
     } known[] = {{dnnl_nchw, 1}, {dnnl_nChw4c, 4}, {dnnl_nChw8c, 8}, {dnnl_nChw16c, 16}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (shape->dims[1] % known[i].width == 0 &&
-            onednn_same(layout, tagged(dnn, shape, known[i].tag)))
+            onednn_same(layout, tagged(dnn, shape, onednn_type(layout), known[i].tag)))
             return (size_t)known[i].width;
     return 0;
 }

@@ -31,7 +31,7 @@ void onednn_deinit(struct onednn *dnn);
 /* A library status as one of ours, `what` failed. */
 enum status onednn_check(dnnl_status_t status, const char *what, struct error *err);
 
-/* How a float32 tensor lies in memory. Layouts live as long as `dnn`. NULL: the library does not
+/* How a tensor lies in memory: of float32 unless cast. Layouts live as long as `dnn`. NULL: the library does not
  * take the shape, or there is no memory; what is then made of it fails with ERR_SUPPORT. */
 struct onednn_layout;
 
@@ -46,6 +46,10 @@ const struct onednn_layout *onednn_any(const struct onednn *dnn, const struct sh
 /* What a primitive wants for an argument (DNNL_ARG_…). */
 const struct onednn_layout *onednn_wanted(const struct onednn *dnn,
                                           const_dnnl_primitive_desc_t desc, int arg);
+/* A plain, strided or any layout's places with numbers of another type. */
+const struct onednn_layout *onednn_cast(const struct onednn *dnn,
+                                        const struct onednn_layout *layout, dnnl_data_type_t type);
+dnnl_data_type_t onednn_type(const struct onednn_layout *layout);
 size_t onednn_bytes(const struct onednn_layout *layout);
 bool onednn_same(const struct onednn_layout *a, const struct onednn_layout *b);
 /* b of a layout [N, C/b, H, W, b] without padded channels; 1: row-major, 0: something else. */

@@ -23,7 +23,7 @@ static enum status site_init(struct op_site *site, const struct graph *graph,
             continue;
         shapes[k] = sites_shape(graph, input, batch);
         wanted[k] = needs_gradient != NULL && needs_gradient[input] &&
-                    op_table_differentiable(site->node, k);
+                    (op_table_differentiable(site->node, k) || op_table_running(site->node, k));
     }
     site->x_shape = shapes;
     site->wanted = wanted;
@@ -41,8 +41,10 @@ enum status sites_init(struct sites *sites, const struct node *nodes, size_t nod
     *sites = (struct sites){.at = memory_alloc(node_count, sizeof *sites->at),
                             .shapes = memory_alloc(ports, sizeof *sites->shapes),
                             .wanted = memory_alloc(ports, sizeof *sites->wanted),
-                            .fault = memory_alloc(1, sizeof *sites->fault)};
-    if (sites->at == NULL || sites->shapes == NULL || sites->wanted == NULL || sites->fault == NULL)
+                            .fault = memory_alloc(1, sizeof *sites->fault),
+                            .run = memory_alloc(1, sizeof *sites->run)};
+    if (sites->at == NULL || sites->shapes == NULL || sites->wanted == NULL ||
+        sites->fault == NULL || sites->run == NULL)
         return error_set(err, ERR_MEMORY, "no memory for %zu operators", node_count);
     enum status status = OK;
     ports = 0;
@@ -51,7 +53,8 @@ enum status sites_init(struct sites *sites, const struct node *nodes, size_t nod
         *site = (struct op_site){.node = &nodes[i],
                                  .input_count = nodes[i].input_count,
                                  .dnn = dnn,
-                                 .fault = sites->fault};
+                                 .fault = sites->fault,
+                                 .run = sites->run};
         status = site_init(site, graph, needs_gradient, batch, sites->shapes + ports,
                            sites->wanted + ports, err);
         ports += nodes[i].input_count;
@@ -82,5 +85,6 @@ void sites_deinit(struct sites *sites)
     memory_free(sites->shapes);
     memory_free(sites->wanted);
     memory_free(sites->fault);
+    memory_free(sites->run);
     *sites = (struct sites){0};
 }

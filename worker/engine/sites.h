@@ -16,6 +16,7 @@ struct sites {
     struct shape *shapes; /* of all inputs, back to back */
     bool *wanted;
     struct op_fault *fault;
+    struct op_run *run;      /* the program's owner sets it before a run; zeroed: prediction */
     size_t scratch_elements; /* the most any kernel asks for */
 };
 

@@ -130,13 +130,14 @@ static void forward_node(struct tape *tape, const struct tape_plan_step *step)
     head->done.forwards++;
 }
 
-enum status head_forward(struct head *head, struct tape *tape, const float *features, size_t count,
-                         struct error *err)
+static enum status run(struct head *head, struct tape *tape, const float *features, size_t count,
+                       bool learns, struct error *err)
 {
     const struct tape_plan *course = &head->course;
     CHECK(tape->head == head && count > 0 && count <= head->batch);
     tape->count = count;
     tape->features = features;
+    *head->sites.run = (struct op_run){learns, count};
     for (size_t i = 0; i < course->turn; i++) {
         if (course->steps[i].kind == TAPE_STAGE)
             stage(tape, &course->steps[i]);
@@ -144,6 +145,18 @@ enum status head_forward(struct head *head, struct tape *tape, const float *feat
             forward_node(tape, &course->steps[i]);
     }
     return sites_check(&head->sites, err);
+}
+
+enum status head_forward(struct head *head, struct tape *tape, const float *features, size_t count,
+                         struct error *err)
+{
+    return run(head, tape, features, count, true, err);
+}
+
+enum status head_predict(struct head *head, struct tape *tape, const float *features, size_t count,
+                         struct error *err)
+{
+    return run(head, tape, features, count, false, err);
 }
 
 /* ---- backward ---- */
@@ -241,6 +254,7 @@ void head_backward(struct head *head, struct tape *tape, const float *dhidden, c
     const struct tape_plan *course = &head->course;
     CHECK(tape->head == head && tape->count > 0);
     memset(head->written, 0, head->graph->value_count * sizeof *head->written);
+    *head->sites.run = (struct op_run){true, tape->count};
     seed_gradient(tape, head->graph->output, dlogits);
     seed_gradient(tape, head->graph->features, dhidden);
     for (size_t i = course->turn + 1; i < course->step_count; i++) {

@@ -1,5 +1,7 @@
 #include "worker/engine/tile.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/memory.h"
 
@@ -26,6 +28,32 @@ static void scale_narrow(const float *restrict x, const float *restrict g, float
             y[i * width + lane] = x[i * width + lane] * g[lane];
 }
 
+/* bfloat16: the upper half of a float32. */
+static inline float widen(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* To the nearest, a tie to the even one. */
+static inline uint16_t narrow(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+    return (uint16_t)((value == value ? rounded : bits | 0x400000) >> 16);
+}
+
+OP_CLONES static void scale_halves(const uint16_t *restrict x, const float *restrict g,
+                                   uint16_t *restrict y, size_t spatial, size_t width)
+{
+    for (size_t i = 0; i < spatial; i++)
+        for (size_t lane = 0; lane < width; lane++)
+            y[i * width + lane] = narrow(widen(x[i * width + lane]) * g[lane]);
+}
+
 static void run_scale(const struct tile *tile, const struct tile_step *step)
 {
     const struct tile_scale *s = &step->scale;
@@ -34,7 +62,10 @@ static void run_scale(const struct tile *tile, const struct tile_step *step)
     float *y = at_buffer(tile, step->operands[2].buffer);
     size_t stretch = s->spatial * s->width;
     for (size_t i = 0; i < s->samples * s->blocks; i++) {
-        if (s->width == WIDE)
+        if (s->narrow)
+            scale_halves((const uint16_t *)x + i * stretch, g + i * s->width,
+                         (uint16_t *)y + i * stretch, s->spatial, s->width);
+        else if (s->width == WIDE)
             scale_wide(x + i * stretch, g + i * s->width, y + i * stretch, s->spatial);
         else
             scale_narrow(x + i * stretch, g + i * s->width, y + i * stretch, s->spatial, s->width);

@@ -27,6 +27,7 @@ struct tile_operand {
 /* x [samples, blocks, spatial, width] · g [samples, blocks, width] */
 struct tile_scale {
     size_t samples, blocks, spatial, width;
+    bool narrow; /* x and y are bfloat16, g is float32 */
 };
 
 struct tile_step {
@@ -46,6 +47,7 @@ struct tile_step {
 
 struct tile {
     struct onednn dnn;
+    dnnl_data_type_t type; /* of the numbers between steps that can take it */
     size_t samples, input_elements, boundary_elements;
     bool mixes_rows; /* bits may depend on a sample's place in the tile */
     struct tile_step *steps;

@@ -39,6 +39,12 @@ const struct onednn_layout *tile_build_plain(const struct tile_builder *builder,
     return onednn_plain(&builder->tile->dnn, &shape);
 }
 
+const struct onednn_layout *tile_build_plain_of(const struct tile_builder *builder, uint32_t value,
+                                                dnnl_data_type_t type)
+{
+    return onednn_cast(&builder->tile->dnn, tile_build_plain(builder, value), type);
+}
+
 enum status tile_build_adopt(struct tile_builder *builder, uint32_t value,
                              const struct onednn_layout *layout, uint32_t buffer)
 {
@@ -91,7 +97,9 @@ enum status tile_build_source(struct tile_builder *builder, uint32_t value,
     struct tile_version source = *tile_build_first(builder, value);
     enum status status = OK;
     if (source.turned) {
-        source = (struct tile_version){.value = value, .layout = tile_build_plain(builder, value)};
+        dnnl_data_type_t type = onednn_type(source.layout);
+        source = (struct tile_version){.value = value,
+                                       .layout = tile_build_plain_of(builder, value, type)};
         status = tile_build_require(builder, value, source.layout, &source.buffer);
     }
     if (status == OK)
@@ -121,6 +129,20 @@ bool tile_build_last_read(const struct tile_builder *builder, uint32_t buffer)
             last = !reads(&builder->fusion->at[i], value, i > builder->position);
     }
     return last;
+}
+
+dnnl_data_type_t tile_build_type(const struct tile_builder *builder, uint32_t value)
+{
+    bool wide = builder->program->leaves[value];
+    for (size_t i = builder->position + 1; i < builder->fusion->count && !wide; i++) {
+        const struct fused *fused = &builder->fusion->at[i];
+        wide = fused->kind == FUSED_NODE && reads(fused, value, false);
+        if (fused->kind == FUSED_VIEW && fused->input == value) { /* the same memory goes on */
+            value = fused->output;
+            wide = builder->program->leaves[value];
+        }
+    }
+    return wide ? dnnl_f32 : builder->tile->type;
 }
 
 enum status tile_build_copy(struct tile_builder *builder, const struct tile_version *from,
@@ -398,6 +420,7 @@ enum status tile_create(const struct plan *plan, size_t samples, struct tile **o
     if (tile == NULL)
         return error_set(err, ERR_MEMORY, "no memory to build the trunk");
     tile->samples = samples;
+    tile->type = plan->model->trunk_dtype == TRUNK_BFLOAT16 ? dnnl_bf16 : dnnl_f32;
     tile->input_elements = plan->model->input_elements;
     tile->boundary_elements = plan->boundary_elements;
     enum status status = build(tile, plan, err);

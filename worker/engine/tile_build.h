@@ -64,6 +64,12 @@ bool tile_build_last_read(const struct tile_builder *builder, uint32_t buffer);
 /* Shape with the tile's samples filled in, and its row-major layout. */
 struct shape tile_build_shape(const struct tile_builder *builder, uint32_t value);
 const struct onednn_layout *tile_build_plain(const struct tile_builder *builder, uint32_t value);
+/* The latter with numbers of a type. */
+const struct onednn_layout *tile_build_plain_of(const struct tile_builder *builder, uint32_t value,
+                                                dnnl_data_type_t type);
+/* Of which numbers the step in work should make `value`: float32 for the features and for kernels of
+ * ours, which read nothing else. */
+dnnl_data_type_t tile_build_type(const struct tile_builder *builder, uint32_t value);
 /* Memory that lives as long as the tile, holding `data` (plain `from`) in layout `to`. */
 enum status tile_build_weights(struct tile_builder *builder, const struct onednn_layout *from,
                                const float *data, const struct onednn_layout *to, void **out);

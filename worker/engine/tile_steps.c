@@ -30,7 +30,8 @@ static struct onednn_operation pool_operation(const struct tile_builder *builder
         .kind = dnnl_pooling,
         .pass = dnnl_forward_inference,
         .x = src,
-        .y = onednn_any(&builder->tile->dnn, &y),
+        .y =
+            onednn_cast(&builder->tile->dnn, onednn_any(&builder->tile->dnn, &y), onednn_type(src)),
         .pooling = fused->node->op == OP_MAX_POOL ? dnnl_pooling_max
                    : at.count_include_pad         ? dnnl_pooling_avg_include_padding
                                                   : dnnl_pooling_avg_exclude_padding};
@@ -41,12 +42,24 @@ static struct onednn_operation pool_operation(const struct tile_builder *builder
     return operation;
 }
 
+/* Pooling knows only one type for both sides: that of the output. */
+static enum status pool_source(struct tile_builder *builder, const struct fused *fused,
+                               struct tile_version *out)
+{
+    const dnnl_data_type_t type = tile_build_type(builder, fused->output);
+    enum status status = tile_build_source(builder, fused->input, out);
+    if (status != OK || onednn_type(out->layout) == type)
+        return status;
+    out->layout = tile_build_plain_of(builder, fused->input, type);
+    return tile_build_require(builder, fused->input, out->layout, &out->buffer);
+}
+
 static enum status add_pool(struct tile_builder *builder, const struct fused *fused)
 {
     struct tile_version src;
     dnnl_primitive_desc_t desc = NULL;
     uint32_t dst = TILE_NONE;
-    enum status status = tile_build_source(builder, fused->input, &src);
+    enum status status = pool_source(builder, fused, &src);
     if (status != OK)
         return status;
     const struct onednn_operation operation = pool_operation(builder, fused, src.layout);
@@ -96,7 +109,7 @@ static enum status add_scale(struct tile_builder *builder, const struct fused *f
     enum status status = OK;
     if (width == 0) {
         width = 1;
-        x.layout = tile_build_plain(builder, fused->input);
+        x.layout = tile_build_plain_of(builder, fused->input, onednn_type(x.layout));
         status = tile_build_require(builder, fused->input, x.layout, &x.buffer);
     }
     if (status == OK)
@@ -115,7 +128,8 @@ static enum status add_scale(struct tile_builder *builder, const struct fused *f
     step->scale = (struct tile_scale){.samples = builder->tile->samples,
                                       .blocks = (size_t)shape.dims[1] / width,
                                       .spatial = (size_t)(shape.dims[2] * shape.dims[3]),
-                                      .width = width};
+                                      .width = width,
+                                      .narrow = onednn_type(x.layout) == dnnl_bf16};
     return OK;
 }
 

@@ -62,6 +62,34 @@ static struct shape conv_weight_shape(const struct fused *fused)
                                    at->kernel[0], at->kernel[1]}};
 }
 
+/* Between numbers of the tile's type. Where the library has no kernel for that but its plain loop, in
+ * float32: reorders before and after it cost less. */
+static enum status describe(struct tile_builder *builder, const struct fused *fused,
+                            struct onednn_operation *operation, dnnl_primitive_desc_t *out,
+                            const char *what)
+{
+    const struct onednn *dnn = &builder->tile->dnn;
+    const dnnl_data_type_t types[] = {builder->tile->type, dnnl_f32};
+    const size_t count = types[0] == dnnl_f32 ? 1 : 2;
+    enum status status = ERR_SUPPORT;
+    for (size_t i = 0; i < count && status != OK; i++) {
+        bool last = i + 1 == count;
+        operation->x = onednn_cast(dnn, operation->x, types[i]);
+        operation->w = onednn_cast(dnn, operation->w, types[i]);
+        operation->y = onednn_cast(dnn, operation->y,
+                                   last ? dnnl_f32 : tile_build_type(builder, fused->output));
+        status =
+            tile_posts_describe(builder, operation, fused->posts, fused->post_count, out, what);
+        if (status == OK && !last && onednn_is_reference(*out)) {
+            dnnl_primitive_desc_destroy(*out);
+            status = ERR_SUPPORT;
+        }
+        if (status == ERR_MEMORY)
+            return status;
+    }
+    return status;
+}
+
 enum status tile_weighted_conv(struct tile_builder *builder, const struct fused *fused)
 {
     const struct onednn *dnn = &builder->tile->dnn;
@@ -69,12 +97,11 @@ enum status tile_weighted_conv(struct tile_builder *builder, const struct fused 
     const struct shape x = tile_build_shape(builder, fused->input), w = conv_weight_shape(fused),
                        y = tile_build_shape(builder, fused->output),
                        weight = onednn_weight_shape(&w, at->groups);
-    const struct onednn_operation operation =
+    struct onednn_operation operation =
         onednn_convolution(dnn, dnnl_forward_inference, at, &x, &w, &y, true);
     dnnl_primitive_desc_t desc = NULL;
     uint32_t src = TILE_NONE, dst = TILE_NONE;
-    enum status status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count,
-                                             &desc, "a convolution");
+    enum status status = describe(builder, fused, &operation, &desc, "a convolution");
     if (status != OK)
         return status;
     status =
@@ -96,21 +123,27 @@ enum status tile_weighted_dense(struct tile_builder *builder, const struct fused
                   m = (int64_t)fused->channels;
     const struct shape x = {.rank = 2, .dims = {n, k}}, w = {.rank = 2, .dims = {m, k}},
                        y = {.rank = 2, .dims = {n, m}};
-    const struct onednn_operation operation = {.kind = dnnl_inner_product,
-                                               .pass = dnnl_forward_inference,
-                                               .x = onednn_plain(dnn, &x),
-                                               .w = onednn_any(dnn, &w),
-                                               .y = onednn_plain(dnn, &y),
-                                               .bias = m};
+    struct onednn_operation operation = {.kind = dnnl_inner_product,
+                                         .pass = dnnl_forward_inference,
+                                         .x = onednn_plain(dnn, &x),
+                                         .w = onednn_any(dnn, &w),
+                                         .y = onednn_plain(dnn, &y),
+                                         .bias = m};
     dnnl_primitive_desc_t desc = NULL;
     uint32_t from = TILE_NONE, to = TILE_NONE;
-    enum status status = tile_build_require_plain(builder, fused->input, &from);
+    enum status status = describe(builder, fused, &operation, &desc, "a dense layer");
+    if (status != OK)
+        return status;
+    builder->tile->mixes_rows |= onednn_mixes_rows(desc);
+    status = tile_build_require(
+        builder, fused->input, tile_build_plain_of(builder, fused->input, onednn_type(operation.x)),
+        &from);
     if (status == OK)
-        status = place_output(builder, fused, tile_build_plain(builder, fused->output), &to);
+        status = place_output(builder, fused,
+                              tile_build_plain_of(builder, fused->output, onednn_type(operation.y)),
+                              &to);
     if (status == OK)
-        status = tile_posts_describe(builder, &operation, fused->posts, fused->post_count, &desc,
-                                     "a dense layer");
-    if (status == OK)
-        builder->tile->mixes_rows |= onednn_mixes_rows(desc);
-    return status == OK ? add_weighted(builder, fused, desc, &w, from, to) : status;
+        return add_weighted(builder, fused, desc, &w, from, to);
+    dnnl_primitive_desc_destroy(desc);
+    return status;
 }

@@ -17,6 +17,21 @@ struct trunk {
     size_t batch;
 };
 
+unsigned trunk_isa(void)
+{
+    return (unsigned)dnnl_get_effective_cpu_isa();
+}
+
+enum status trunk_supports(enum trunk_dtype dtype, unsigned isa, struct error *err)
+{
+    const unsigned needed = dnnl_cpu_isa_avx512_core_bf16;
+    if (dtype == TRUNK_FLOAT32 || (isa & needed) == needed)
+        return OK;
+    return error_set(err, ERR_SUPPORT,
+                     "model.trunk_dtype = \"bfloat16\" needs a processor with AVX512-BF16 or AMX, "
+                     "which this one has not (or ONEDNN_MAX_CPU_ISA forbids); choose \"float32\"");
+}
+
 static size_t tile_samples(const struct plan *plan, size_t batch)
 {
     const struct graph *graph = plan->model->graph;
@@ -40,7 +55,9 @@ enum status trunk_create(const struct plan *plan, size_t batch, struct trunk **o
     if (trunk == NULL)
         return error_set(err, ERR_MEMORY, "no memory for a trunk");
     trunk->batch = batch;
-    enum status status = tile_create(plan, tile_samples(plan, batch), &trunk->tile, err);
+    enum status status = trunk_supports(plan->model->trunk_dtype, trunk_isa(), err);
+    if (status == OK)
+        status = tile_create(plan, tile_samples(plan, batch), &trunk->tile, err);
     if (status == OK && trunk->tile->mixes_rows && trunk->tile->samples > 1) {
         tile_destroy(&trunk->tile);
         status = tile_create(plan, 1, &trunk->tile, err);

@@ -27,6 +27,12 @@ struct op_fault {
     size_t extent;
 };
 
+/* What a program is being run for; kernels whose samples influence each other ask. */
+struct op_run {
+    bool learns;    /* forward for a backward, or that; else prediction */
+    size_t samples; /* of the batch, the first ones; the rest fill it up */
+};
+
 struct op_site {
     const struct node *node;
     size_t input_count;
@@ -35,8 +41,9 @@ struct op_site {
     struct shape y_shape;
     const bool *wanted; /* [input_count]: will backward be asked for dx[i]? */
     const struct onednn *dnn;
-    struct op_fault *fault; /* shared by the sites of a program */
-    void *state;            /* the kernel's own */
+    struct op_fault *fault; /* shared by the sites of a program, like … */
+    const struct op_run *run;
+    void *state; /* the kernel's own */
 };
 
 struct op_kernel {
@@ -56,6 +63,11 @@ const struct op_kernel *op_kernel(enum op op);
  * be gone by then (its pointers still point somewhere). */
 #define OP_OUTPUT SIZE_MAX
 bool op_reads(const struct op_site *site, size_t port);
+
+/* Does BatchNormalization at this site normalise by the micro-batch's own statistics in this run? Its
+ * backward then writes count·mean and count·variance where it is asked for `dx` of the running ones:
+ * a sum over samples like any gradient. */
+bool op_by_batch(const struct op_site *site);
 
 /* Elements of a shape that is known. */
 size_t op_elements(const struct shape *shape);

@@ -14,6 +14,8 @@ static bool reads_other_factor(const struct op_site *site, size_t port)
 
 static bool reads_batch_norm(const struct op_site *site, size_t port)
 {
+    if (wants(site, 3)) /* by the micro-batch's own statistics, made again of it */
+        return port != 2 && port != OP_OUTPUT;
     if (port == 0 || port == 3)
         return wants(site, 1);
     return port == 1 ? wants(site, 0) : port == 4;
