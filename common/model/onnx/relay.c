@@ -508,6 +508,15 @@ static enum status begin(struct relay *r, bool *done)
     return *done ? follow(r) : OK;
 }
 
+static bool has_needed_inputs(const struct relay *r)
+{
+    size_t needed = op_table_row(r->op)->inputs_min;
+    for (size_t i = 0; i < needed && i < r->count; i++)
+        if (r->inputs[i] == GRAPH_NONE)
+            return false;
+    return r->count >= needed;
+}
+
 enum status onnx_relay(struct onnx_build *build, const Onnx__NodeProto *node, bool *done,
                        struct error *err)
 {
@@ -531,6 +540,8 @@ enum status onnx_relay(struct onnx_build *build, const Onnx__NodeProto *node, bo
         return status == OK ? begin(&r, done) : status;
     *done = true;
     status = gather_inputs(&r);
+    if (status == OK && !has_needed_inputs(&r))
+        return refuse(&r);
     if (status == OK && (r.op == OP_RESHAPE || r.op == OP_FLATTEN))
         return relay_reshape(&r, false, done);
     return status == OK ? follow(&r) : status;
