@@ -14,13 +14,12 @@ static void send_load(void *driver, uint64_t peer, struct message *message,
     controller_send(driver, peer, message, payloads, count);
 }
 
-/* As many for each server: a stage of few blocks does not fill all, and what is left over would
- * burden one server. */
+/* A stage of few blocks would burden one server if it were dealt to many partitions. */
 static size_t used_partitions(const struct controller *c)
 {
-    size_t parameters = c->stages[c->stage].layout.parameter_count;
-    size_t used = parameters < c->partitions.count ? parameters : c->partitions.count;
-    return used > c->server_count ? used - used % c->server_count : used;
+    size_t parameters = c->stages[c->stage].layout.parameter_count, most = c->partitions.count;
+    size_t used = parameters >= 4 * most ? most - most % c->server_count : c->server_count;
+    return used < most ? used : most;
 }
 
 static enum status place_blocks(struct controller *c, struct error *err)
