@@ -15,10 +15,11 @@
 #define CHANNELS 4
 #define CHANNELS_MAX (CHANNELS + 64)
 
-/* Vectors that a sum over shards holds at most: every other shard has come, none has its neighbour yet. */
+/* Vectors that a sum over shards holds at most: every other shard has come, none has its neighbour
+ * yet (which is added where it arrives). */
 static size_t sum_vectors(const struct job *job)
 {
-    return job->cluster.shards / 2 + 1;
+    return (job->cluster.shards + 1) / 2;
 }
 
 /* The blocks are dealt evenly (placement.h), but for one. */
