@@ -61,28 +61,35 @@ size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *
     }
 }
 
-/* Bytes that `server` owns among the first `count` blocks. */
-static size_t bytes_of(uint32_t server, const size_t *bytes, const uint32_t *owners, size_t count)
+/* Bytes dealt so far. */
+struct deal {
+    size_t server[PLACEMENT_SERVERS_MAX], partition[PLACEMENT_PARTITIONS_MAX];
+    bool parameters[PLACEMENT_PARTITIONS_MAX]; /* this partition has some */
+};
+
+/* Is partition a the better place than b? */
+static bool is_lighter(const struct deal *deal, const uint32_t *homes, size_t a, size_t b)
 {
-    size_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += owners[i] == server ? bytes[i] : 0;
-    return sum;
+    size_t at_a = deal->server[homes[a]], at_b = deal->server[homes[b]];
+    return at_a != at_b ? at_a < at_b : deal->partition[a] < deal->partition[b];
 }
 
-void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, size_t servers,
-                      uint32_t *owners)
+void placement_blocks(const size_t *bytes, size_t parameters, size_t blocks, const uint32_t *homes,
+                      size_t partitions, uint32_t *owners)
 {
-    CHECK(servers >= 1 && parameters >= 1);
+    struct deal deal = {0};
+    CHECK(partitions >= 1 && partitions <= PLACEMENT_PARTITIONS_MAX && parameters >= 1);
+    for (size_t p = 0; p < partitions; p++)
+        CHECK(homes[p] < PLACEMENT_SERVERS_MAX);
     for (size_t i = 0; i < blocks; i++) {
-        size_t best_load = SIZE_MAX;
-        for (uint32_t server = 0; server < servers; server++) {
-            size_t load = bytes_of(server, bytes, owners, i);
-            bool allowed = i < parameters || load_of(server, owners, parameters) > 0;
-            if (!allowed || load >= best_load)
-                continue;
-            owners[i] = server;
-            best_load = load;
-        }
+        size_t best = partitions;
+        for (size_t p = 0; p < partitions; p++)
+            if ((i < parameters || deal.parameters[p]) &&
+                (best == partitions || is_lighter(&deal, homes, p, best)))
+                best = p;
+        owners[i] = (uint32_t)best;
+        deal.server[homes[best]] += bytes[i];
+        deal.partition[best] += bytes[i];
+        deal.parameters[best] |= i < parameters;
     }
 }

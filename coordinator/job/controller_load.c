@@ -14,14 +14,6 @@ static void send_load(void *driver, uint64_t peer, struct message *message,
     controller_send(driver, peer, message, payloads, count);
 }
 
-/* A stage of few blocks would burden one server if it were dealt to many partitions. */
-static size_t used_partitions(const struct controller *c)
-{
-    size_t parameters = c->stages[c->stage].layout.parameter_count, most = c->partitions.count;
-    size_t used = parameters >= 4 * most ? most - most % c->server_count : c->server_count;
-    return used < most ? used : most;
-}
-
 static enum status place_blocks(struct controller *c, struct error *err)
 {
     struct stage_state *stage = &c->stages[c->stage];
@@ -40,7 +32,10 @@ static enum status place_blocks(struct controller *c, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for %zu blocks", blocks);
     }
     loading_block_bytes(stage->plan, &stage->layout, domains, bytes);
-    placement_blocks(bytes, stage->layout.parameter_count, blocks, used_partitions(c),
+    uint32_t homes[WIRE_PARTITIONS_MAX];
+    for (size_t p = 0; p < c->partitions.count; p++)
+        homes[p] = controller_position(c, c->partitions.primary[p]);
+    placement_blocks(bytes, stage->layout.parameter_count, blocks, homes, c->partitions.count,
                      c->block_partitions);
     memory_free(bytes);
     memset(c->partitions.empty, true, sizeof c->partitions.empty);

@@ -14,8 +14,7 @@ size_t controller_ready_workers(struct controller *c, struct cluster_member **ou
     return membership_list(&c->members, ROLE_WORKER, MEMBER_READY, out);
 }
 
-/* In the view, by its number. */
-static uint32_t position_of(const struct controller *c, uint32_t number)
+uint32_t controller_position(const struct controller *c, uint32_t number)
 {
     for (uint32_t i = 0; i < c->server_count; i++)
         if (c->servers[i]->number == number)
@@ -25,7 +24,7 @@ static uint32_t position_of(const struct controller *c, uint32_t number)
 
 uint64_t controller_primary(const struct controller *c, size_t partition)
 {
-    uint32_t position = position_of(c, c->partitions.primary[partition]);
+    uint32_t position = controller_position(c, c->partitions.primary[partition]);
     CHECK(position < c->server_count);
     return c->servers[position]->incarnation;
 }
@@ -47,8 +46,8 @@ void controller_send_view(struct controller *c)
     for (size_t i = 0; i < worker_count; i++)
         worker_list[i] = (struct view_member){workers[i]->number, workers[i]->incarnation, ""};
     for (size_t i = 0; i < c->partitions.count; i++)
-        partitions[i] = (struct view_partition){position_of(c, c->partitions.primary[i]),
-                                                position_of(c, c->partitions.backup[i])};
+        partitions[i] = (struct view_partition){controller_position(c, c->partitions.primary[i]),
+                                                controller_position(c, c->partitions.backup[i])};
     struct message message = {.type = MESSAGE_VIEW};
     message.body.view = (struct message_view){
         server_list,     c->server_count,        worker_list, worker_count,
@@ -111,7 +110,7 @@ enum status controller_take_synced(struct controller *c, uint64_t peer,
     if (message->generation != c->generation || message->view != c->view || !c->view_settled ||
         i >= c->partitions.count || controller_primary(c, i) != peer)
         return OK;
-    uint32_t backup = position_of(c, c->partitions.backup[i]);
+    uint32_t backup = controller_position(c, c->partitions.backup[i]);
     if (backup >= c->server_count || c->servers[backup]->incarnation != message->body.synced.backup)
         return OK;
     c->partitions.synced[i] = true;

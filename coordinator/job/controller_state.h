@@ -128,6 +128,8 @@ enum status controller_keep_values(struct values **slot, const struct values *va
 /* ---- controller_members.c ---- */
 /* The view, to whoever has not told that it knows it: servers first, then workers. */
 void controller_send_view(struct controller *c);
+/* A server's position in the view, by its number; WIRE_NOBODY. */
+uint32_t controller_position(const struct controller *c, uint32_t number);
 /* Identity of a partition's primary. */
 uint64_t controller_primary(const struct controller *c, size_t partition);
 enum status controller_take_synced(struct controller *c, uint64_t peer,

@@ -36,6 +36,7 @@ static const struct layout layout = {.parameter_count = BLOCKS,
 static struct values *values, *back;
 static float anchor[2 * BLOCKS];
 static uint32_t owners[BLOCKS + 2];
+static const uint32_t homes[] = {0, 1, 2};
 static double metrics[DOMAINS * 4];
 static bool has[BLOCKS + 2];
 static struct gathering gathering;
@@ -67,7 +68,7 @@ static int setup(void **state)
     assert_int_equal(bytes[0], 4 * (DOMAINS + 1));
     assert_int_equal(bytes[BLOCKS], 5 * 8 * DOMAINS * 2);
     assert_int_equal(bytes[BLOCKS + 1], 4 * 8 * DOMAINS);
-    placement_blocks(bytes, BLOCKS, BLOCKS + 2, SERVERS, owners);
+    placement_blocks(bytes, BLOCKS, BLOCKS + 2, homes, SERVERS, owners);
     gathering = (struct gathering){
         .values = back, .metrics = metrics, .layout = &layout, .domains = DOMAINS, .has = has};
     memset(parts_seen, 0, sizeof parts_seen);

@@ -103,13 +103,15 @@ static void any_history_ends_even(void **state)
     }
 }
 
+static const uint32_t alone[] = {0, 1, 2, 3}; /* a partition on each server */
+
 static void blocks_go_to_the_server_with_the_least_bytes(void **state)
 {
     const size_t bytes[] = {100, 60, 30, 20, 5};
     const uint32_t expected[] = {0, 1, 1, 1, 0};
     uint32_t got[5];
     (void)state;
-    placement_blocks(bytes, 5, 5, 2, got);
+    placement_blocks(bytes, 5, 5, alone, 2, got);
     assert_memory_equal(got, expected, sizeof expected);
 }
 
@@ -118,13 +120,24 @@ static void only_servers_with_parameters_get_the_other_blocks(void **state)
     const size_t bytes[] = {100, 60, 30, 20, 5, 5};
     uint32_t got[6];
     (void)state;
-    placement_blocks(bytes, 2, 6, 4, got);
+    placement_blocks(bytes, 2, 6, alone, 4, got);
     assert_true(got[0] == 0 && got[1] == 1);
     for (size_t i = 2; i < 6; i++)
         assert_true(got[i] < 2);
-    placement_blocks(bytes, 1, 6, 4, got);
+    placement_blocks(bytes, 1, 6, alone, 4, got);
     for (size_t i = 0; i < 6; i++)
         assert_int_equal(got[i], 0);
+}
+
+/* However the partitions came to lie: three on server 0, one on server 1. */
+static void servers_get_alike_and_their_partitions_too(void **state)
+{
+    const size_t bytes[] = {10, 10, 10, 10, 10, 10, 8, 8};
+    const uint32_t homes[] = {0, 0, 0, 1}, expected[] = {0, 3, 1, 3, 2, 3, 0, 3};
+    uint32_t got[8];
+    (void)state;
+    placement_blocks(bytes, 6, 8, homes, 4, got);
+    assert_memory_equal(got, expected, sizeof expected);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -139,6 +152,7 @@ int main(void)
         TEST(any_history_ends_even),
         TEST(blocks_go_to_the_server_with_the_least_bytes),
         TEST(only_servers_with_parameters_get_the_other_blocks),
+        TEST(servers_get_alike_and_their_partitions_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
