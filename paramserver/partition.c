@@ -80,14 +80,13 @@ static void send_replicate(struct partition *partition)
         send_to(partition, partition->backup, &message, payloads, replicate->entry_count);
 }
 
-/* Something has come from it, or something new is asked of it: the wait begins anew. */
+/* Something has come from it, or something new is asked of it. */
 static void heard_of_backup(struct partition *partition, int64_t now_ms)
 {
-    partition->asked_ms = now_ms;
-    partition->again_ms = PARTITION_AGAIN_MS;
+    retry_begin(&partition->again, now_ms, PARTITION_AGAIN_MS);
 }
 
-static void begin_fill(struct partition *partition, int64_t now_ms)
+static void begin_fill(struct partition *partition)
 {
     struct load_block blocks[WIRE_FRAMES_MAX];
     struct frame payloads[WIRE_FRAMES_MAX];
@@ -108,13 +107,12 @@ static void begin_fill(struct partition *partition, int64_t now_ms)
     partition->synced = partition->waiting = false;
     partition->fill_version = load->version;
     partition->acked = 0;
-    partition->asked_ms = now_ms;
 }
 
 static void fill_new_backup(struct partition *partition, int64_t now_ms)
 {
     heard_of_backup(partition, now_ms);
-    begin_fill(partition, now_ms);
+    begin_fill(partition);
 }
 
 static void tell_synced(const struct partition *partition)
@@ -179,18 +177,15 @@ void partition_take_filled(struct partition *partition, const struct message_loa
 
 void partition_tick(struct partition *partition, int64_t now_ms)
 {
-    if (partition->backup == 0 || now_ms - partition->asked_ms < partition->again_ms)
+    if (partition->backup == 0 ||
+        !retry_is_due(&partition->again, now_ms, PARTITION_AGAIN_MS, PARTITION_AGAIN_MS_LAST))
         return;
-    partition->asked_ms = now_ms;
-    partition->again_ms *= 2;
-    if (partition->again_ms > PARTITION_AGAIN_MS_LAST)
-        partition->again_ms = PARTITION_AGAIN_MS_LAST;
     if (partition->waiting)
         send_replicate(partition);
     else if (partition->synced)
         tell_synced(partition);
     else if (partition->acked < table_version(partition->table))
-        begin_fill(partition, now_ms); /* it does not catch up: something was lost */
+        begin_fill(partition); /* it does not catch up: something was lost */
 }
 
 /* ---- roles and values ---- */
@@ -212,7 +207,7 @@ enum status partition_set_roles(struct partition *partition, uint64_t self, uint
         partition->filling = partition->synced = partition->waiting = false;
     if (!partition->is_primary || !new_backup || !partition_is_loaded(partition))
         return OK;
-    enum status status = waiting && was_primary ? finish_step(partition, err) : OK;
+    enum status status = waiting ? finish_step(partition, err) : OK;
     if (status == OK && backup != 0)
         fill_new_backup(partition, now_ms);
     return status;

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
+#include "common/base/retry.h"
 #include "common/config/job.h"
 #include "common/wire/outbox.h"
 #include "paramserver/table/table.h"
@@ -44,7 +45,7 @@ struct partition {
     uint64_t fill_version, acked; /* version when the filling began; newest that is acknowledged */
     uint32_t last_fill;           /* that the backup was sent */
     bool filling, synced, waiting;
-    int64_t asked_ms, again_ms; /* when it was asked, and the wait before it is asked again */
+    struct retry again; /* of what it is asked */
     /* since the server last announced */
     bool finished, statistics_finished;
 };

@@ -225,7 +225,6 @@ static enum status take_view(struct server *server, const struct message *messag
     struct message seen = {.type = MESSAGE_VIEWED};
     if (status == OK)
         send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
-    announce_all(server);
     return status;
 }
 

@@ -17,7 +17,7 @@ bool worker_take_view(struct worker *worker, const struct message_view *view, ui
     if (number < worker->view)
         return false;
     if (number > worker->view && worker->view > 0)
-        worker->again_ms = 0; /* another server may have to be asked now */
+        worker->again.wait_ms = 0; /* another server may have to be asked now */
     worker->view = number;
     for (uint32_t s = 0; s < worker->shards; s++)
         worker->owned[s] = s < view->shard_count && view->shard_owners[s] == member;
@@ -63,9 +63,9 @@ void worker_take_task(struct worker *worker, const struct message *message, bool
 {
     const struct message_task *task = &message->body.task;
     CHECK(task->part_count <= WIRE_PARTS_MAX);
-    worker->waited_ms = 0;
+    worker->again.since_ms = 0;
     if (message->generation != worker->generation)
-        worker->again_ms = 0;
+        worker->again.wait_ms = 0;
     worker->generation = message->generation;
     worker->task = *task;
     memcpy(worker->parts, task->parts, task->part_count * sizeof *task->parts);
@@ -143,7 +143,7 @@ static enum worker_action_kind next_train(struct worker *worker, uint64_t latest
 
 void worker_heard(struct worker *worker)
 {
-    worker->waited_ms = 0;
+    worker->again.since_ms = 0;
 }
 
 static void push_again(bool *pushed, const uint32_t *shards, size_t count)
@@ -187,19 +187,15 @@ static bool waits_for_servers(const struct worker *worker, uint64_t latest)
                               (worker->task.kind == TASK_PREDICT && latest < worker->version));
 }
 
-/* Asks when nothing has come for again_ms, then doubles it. */
+/* Asks when nothing has come for a while. */
 static enum worker_action_kind ask(struct worker *worker, int64_t now_ms,
                                    enum worker_action_kind question)
 {
-    if (worker->waited_ms == 0)
-        worker->waited_ms = now_ms;
-    if (now_ms - worker->waited_ms < worker->again_ms)
-        return ACTION_WAIT;
-    worker->waited_ms = now_ms;
-    worker->again_ms = worker->again_ms == 0 ? WORKER_AGAIN_MS : 2 * worker->again_ms;
-    if (worker->again_ms > WORKER_AGAIN_MS_LAST)
-        worker->again_ms = WORKER_AGAIN_MS_LAST;
-    return question;
+    if (worker->again.since_ms == 0)
+        worker->again.since_ms = now_ms;
+    return retry_is_due(&worker->again, now_ms, WORKER_AGAIN_MS, WORKER_AGAIN_MS_LAST)
+               ? question
+               : ACTION_WAIT;
 }
 
 struct worker_action worker_next(struct worker *worker, int64_t now_ms, uint64_t latest,
@@ -219,9 +215,9 @@ struct worker_action worker_next(struct worker *worker, int64_t now_ms, uint64_t
     } else if (action.kind != ACTION_WAIT) {
         worker->asked_statistics &= action.kind != ACTION_PUSH_STATISTICS;
         worker->asked_gradients &= action.kind != ACTION_PUSH_GRADIENTS;
-        worker->waited_ms = 0;
-        if (worker->again_ms > 0)
-            worker->again_ms = WORKER_AGAIN_MS;
+        worker->again.since_ms = 0;
+        if (worker->again.wait_ms > 0)
+            worker->again.wait_ms = WORKER_AGAIN_MS;
     }
     return action;
 }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/retry.h"
 #include "common/config/job.h"
 #include "common/wire/message.h"
 
@@ -49,8 +50,7 @@ struct worker {
     uint32_t shards;
     uint32_t view; /* 0: none yet */
     uint32_t generation;
-    int64_t waited_ms; /* since when nothing has come; 0: it does not wait */
-    int64_t again_ms;  /* the wait before it asks; 0: at once */
+    struct retry again; /* since 0: it does not wait; a wait of 0: it asks at once */
     /* PULL was sent and no such sums since: an answer tells which were lost. */
     bool asked_statistics, asked_gradients;
     struct message_task task; /* its lists are copied below */

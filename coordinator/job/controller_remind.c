@@ -64,8 +64,7 @@ static void note_movement(struct controller *c)
     c->moved_seen = c->moved;
     c->samples_seen = samples;
     c->still_ms = c->now_ms;
-    c->remind_after_ms = REMIND_MS;
-    c->remind_ms = c->now_ms + REMIND_MS;
+    retry_begin(&c->again, c->now_ms, REMIND_MS);
 }
 
 enum status controller_check_progress(struct controller *c, struct error *err)
@@ -78,11 +77,7 @@ enum status controller_check_progress(struct controller *c, struct error *err)
             "living members; their logs may tell why; --resume goes on from the last epoch",
             STALL_MS_MAX / 1000, c->pieces_left,
             c->phase == PHASE_TRAIN ? c->gathering.missing : 0);
-    if (c->now_ms < c->remind_ms)
-        return OK;
-    remind(c);
-    if (c->remind_after_ms < REMIND_MS_LAST)
-        c->remind_after_ms *= 2;
-    c->remind_ms = c->now_ms + c->remind_after_ms;
+    if (retry_is_due(&c->again, c->now_ms, REMIND_MS, REMIND_MS_LAST))
+        remind(c);
     return OK;
 }

@@ -4,6 +4,7 @@
 #ifndef GRAFT_COORDINATOR_JOB_CONTROLLER_STATE_H
 #define GRAFT_COORDINATOR_JOB_CONTROLLER_STATE_H
 
+#include "common/base/retry.h"
 #include "coordinator/cluster/partitions.h"
 #include "coordinator/job/controller.h"
 #include "coordinator/job/loading.h"
@@ -42,9 +43,8 @@ struct controller {
 
     uint64_t moved; /* counts answers and whatever is begun */
     uint64_t moved_seen, samples_seen;
-    int64_t still_ms;  /* since when nothing has moved; 0: never looked */
-    int64_t remind_ms; /* when to ask again */
-    int64_t remind_after_ms;
+    int64_t still_ms; /* since when nothing has moved; 0: never looked */
+    struct retry again;
 
     enum controller_phase phase;
     enum purpose purpose;

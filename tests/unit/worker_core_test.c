@@ -36,7 +36,7 @@ static void task(enum task_kind kind, uint32_t steps, bool statistics)
                                               .part_count = kind == TASK_TRAIN ? 0 : 2};
     assert_int_equal(worker_weigh_task(&worker, &message), WORKER_TASK_NEW);
     worker_take_task(&worker, &message, statistics);
-    worker.again_ms = WORKER_AGAIN_MS; /* the first PULL is another test's */
+    worker.again.wait_ms = WORKER_AGAIN_MS; /* the first PULL is another test's */
 }
 
 /* The task in work comes once more, with a piece whose answer was lost. */
@@ -287,7 +287,7 @@ static void who_waits_asks_more_and_more_rarely(void **state)
     (void)state;
     task(TASK_TRAIN, 1, false);
     own(ELSE, ELSE, ELSE, ELSE);
-    worker.again_ms = 0;
+    worker.again.wait_ms = 0;
     assert_int_equal(at(now_ms).kind, ACTION_PULL); /* a new generation: at once */
     for (size_t i = 0; i < 6; i++) {
         now_ms += waits[i] * WORKER_AGAIN_MS;
