@@ -339,46 +339,49 @@ size_t table_sums_part(const struct table *table, struct table_cursor *at,
     return sums_part(table, table->version, false, at, entries, payloads);
 }
 
-/* Frames of one block in a snapshot; 0 for statistics, which are never handed out. */
-static size_t snapshot_frames(const struct table *table, const struct block *block)
+#define VALUE_FRAMES_MAX (2 + OPTIMIZER_STATES_MAX)
+
+/* What a block holds, for a LOAD (with its anchor) or a snapshot: at most VALUE_FRAMES_MAX frames;
+ * none of a statistic. */
+static size_t value_frames(const struct table *table, const struct block *block, bool anchor,
+                           struct frame *payloads)
 {
-    if (block->kind == BLOCK_PARAMETER)
-        return 1 + optimizer_states(&table->stage->optimizer);
-    return block->kind == BLOCK_METRIC ? 1 : 0;
+    size_t count = 0, bytes = block->elements * sizeof(float);
+    if (block->kind == BLOCK_METRIC)
+        payloads[count++] =
+            (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
+    if (block->kind != BLOCK_PARAMETER)
+        return count;
+    payloads[count++] = (struct frame){block->weights[table->version % 2], bytes};
+    if (anchor && block->pretrained)
+        payloads[count++] = (struct frame){block->anchor, bytes};
+    for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)
+        payloads[count++] = (struct frame){block->states[i], bytes};
+    return count;
 }
 
-static void snapshot_block_payloads(const struct table *table, const struct block *block,
-                                    struct frame *payloads)
+static size_t bytes_in(const struct frame *payloads, size_t count)
 {
-    if (block->kind == BLOCK_METRIC) {
-        payloads[0] =
-            (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
-        return;
-    }
-    size_t bytes = block->elements * sizeof(float);
-    payloads[0] = (struct frame){block->weights[table->version % 2], bytes};
-    for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)
-        payloads[1 + i] = (struct frame){block->states[i], bytes};
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += payloads[i].bytes;
+    return bytes;
 }
 
 size_t table_snapshot_part(const struct table *table, size_t *at, struct snapshot_block *blocks,
                            struct frame *payloads, size_t *payload_count)
 {
-    size_t count = 0, frames_used = 0, bytes = 0;
-    for (; *at < table->block_count && bytes < WIRE_MESSAGE_BYTES_SOFT; (*at)++) {
-        const struct block *block = &table->blocks[*at];
-        size_t frames = snapshot_frames(table, block);
-        if (frames == 0)
-            continue;
-        if (frames_used + frames > WIRE_FRAMES_MAX)
-            break;
-        snapshot_block_payloads(table, block, payloads + frames_used);
-        blocks[count++] = (struct snapshot_block){block->id, (uint32_t)frames - 1};
-        for (size_t i = 0; i < frames; i++)
-            bytes += payloads[frames_used + i].bytes;
-        frames_used += frames;
+    size_t count = 0, used = 0, bytes = 0;
+    for (; *at < table->block_count && bytes < WIRE_MESSAGE_BYTES_SOFT &&
+           used + VALUE_FRAMES_MAX <= WIRE_FRAMES_MAX;
+         (*at)++) {
+        size_t added = value_frames(table, &table->blocks[*at], false, payloads + used);
+        if (added > 0)
+            blocks[count++] = (struct snapshot_block){table->blocks[*at].id, (uint32_t)added - 1};
+        bytes += bytes_in(payloads + used, added);
+        used += added;
     }
-    *payload_count = frames_used;
+    *payload_count = used;
     return count;
 }
 
@@ -417,48 +420,33 @@ size_t table_missing(const struct table *table, bool statistics, uint32_t *shard
 
 /* ---- filling another server's ---- */
 
-static size_t fill_payloads(const struct table *table, const struct block *block,
-                            struct frame *payloads)
+static struct load_block describe(const struct table *table, const struct block *block)
 {
-    size_t count = 0, bytes = block->elements * sizeof(float);
-    if (block->kind == BLOCK_METRIC)
-        payloads[count++] =
-            (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
-    if (block->kind != BLOCK_PARAMETER)
-        return count;
-    payloads[count++] = (struct frame){block->weights[table->version % 2], bytes};
-    if (block->pretrained)
-        payloads[count++] = (struct frame){block->anchor, bytes};
-    for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)
-        payloads[count++] = (struct frame){block->states[i], bytes};
-    return count;
+    size_t states = optimizer_states(&table->stage->optimizer);
+    return (struct load_block){
+        .block = block->id,
+        .kind = block->kind,
+        .elements = block->elements,
+        .pretrained = block->pretrained,
+        .running = block->running,
+        .state_frames =
+            block->kind == BLOCK_PARAMETER ? (uint32_t)states : block->kind == BLOCK_METRIC,
+    };
 }
 
 size_t table_fill_part(const struct table *table, size_t *at, struct load_block *blocks,
                        struct frame *payloads, size_t *payload_count)
 {
-    const size_t frames_most = 2 + OPTIMIZER_STATES_MAX;
-    size_t count = 0, bytes = 0;
-    *payload_count = 0;
+    size_t count = 0, used = 0, bytes = 0;
     for (; *at < table->block_count && count < WIRE_FRAMES_MAX && bytes < WIRE_MESSAGE_BYTES_SOFT &&
-           *payload_count + frames_most <= WIRE_FRAMES_MAX;
+           used + VALUE_FRAMES_MAX <= WIRE_FRAMES_MAX;
          (*at)++) {
-        const struct block *block = &table->blocks[*at];
-        size_t added = fill_payloads(table, block, payloads + *payload_count);
-        size_t states = optimizer_states(&table->stage->optimizer);
-        blocks[count++] = (struct load_block){
-            .block = block->id,
-            .kind = block->kind,
-            .elements = block->elements,
-            .pretrained = block->pretrained,
-            .running = block->running,
-            .state_frames =
-                block->kind == BLOCK_PARAMETER ? (uint32_t)states : block->kind == BLOCK_METRIC,
-        };
-        for (size_t i = 0; i < added; i++)
-            bytes += payloads[*payload_count + i].bytes;
-        *payload_count += added;
+        size_t added = value_frames(table, &table->blocks[*at], true, payloads + used);
+        blocks[count++] = describe(table, &table->blocks[*at]);
+        bytes += bytes_in(payloads + used, added);
+        used += added;
     }
+    *payload_count = used;
     return count;
 }
 
