@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "common/base/file.h"
 #include "common/base/memory.h"
 #include "common/data/manifest.h"
 
@@ -65,4 +64,12 @@ void scan_deinit(struct scan *scan)
     memory_free(scan->paths);
     memory_free(scan->targets);
     *scan = (struct scan){0};
+}
+
+enum status scan_map(const struct scan_request *request, struct file_map *map, struct error *err)
+{
+    enum status status = file_map(request->path, SCAN_FILE_BYTES_MAX, map, err);
+    if (status == OK && map->bytes > 0)
+        digest_add(request->content, map->data, map->bytes);
+    return status;
 }

@@ -10,6 +10,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/error.h"
+#include "common/base/file.h"
 #include "common/config/job.h"
 #include "common/data/label_table.h"
 
@@ -44,6 +45,10 @@ struct scan {
 enum status scan_add(struct scan *scan, uint64_t index, int32_t label, const char *path,
                      struct error *err) MUST_CHECK;
 void scan_deinit(struct scan *scan);
+
+/* Maps a source that is one file, and adds its bytes to the content's digest. */
+enum status scan_map(const struct scan_request *request, struct file_map *map,
+                     struct error *err) MUST_CHECK;
 
 /* What a text says of the sample added last. `where` ("FILE:LINE") begins the error. */
 

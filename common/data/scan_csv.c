@@ -77,11 +77,9 @@ enum status scan_csv(const struct scan_request *request, struct scan *scan, stru
     csv.label_columns = job_label_columns(request->data, source);
     csv.columns = (size_t)source->width * source->height * source->channels + csv.label_columns;
     struct file_map map;
-    enum status status = file_map(request->path, SCAN_FILE_BYTES_MAX, &map, err);
+    enum status status = scan_map(request, &map, err);
     if (status != OK)
         return status;
-    if (map.bytes > 0)
-        digest_add(request->content, map.data, map.bytes);
     status = scan_lines(&csv, &map);
     file_unmap(&map);
     return status;

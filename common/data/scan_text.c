@@ -106,11 +106,9 @@ enum status scan_text(const struct scan_request *request, struct scan *scan, str
     struct text_scan text = {
         .request = request, .scan = scan, .err = err, .form = text_row_form(request->path)};
     struct file_map map;
-    enum status status = file_map(request->path, SCAN_FILE_BYTES_MAX, &map, err);
+    enum status status = scan_map(request, &map, err);
     if (status != OK)
         return status;
-    if (map.bytes > 0)
-        digest_add(request->content, map.data, map.bytes);
     status = scan_rows(&text, &map);
     memory_free(text.field);
     file_unmap(&map);

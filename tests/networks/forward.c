@@ -9,28 +9,7 @@
 #include "common/model/onnx/reader.h"
 #include "common/model/onnx/writer.h"
 #include "tests/conformance/executor.h"
-
-static struct error err;
-
-static void must(enum status status)
-{
-    if (status != OK) {
-        printf("%s\n", err.text);
-        exit(1);
-    }
-}
-
-static void transfer(const char *path, const char *mode, void *data, size_t bytes)
-{
-    FILE *file = fopen(path, mode);
-    size_t done = 0;
-    if (file != NULL)
-        done = mode[0] == 'r' ? fread(data, 1, bytes, file) : fwrite(data, 1, bytes, file);
-    if (file == NULL || fclose(file) != 0 || done != bytes) {
-        printf("%s: cannot transfer %zu bytes\n", path, bytes);
-        exit(1);
-    }
-}
+#include "tests/networks/program.h"
 
 int main(int argc, char **argv)
 {

@@ -11,31 +11,10 @@
 #include "common/model/graph.h"
 #include "common/model/model.h"
 #include "common/model/plan.h"
+#include "tests/networks/program.h"
 #include "worker/adapt/cross_entropy.h"
 #include "worker/engine/head.h"
 #include "worker/engine/trunk.h"
-
-static struct error err;
-
-static void must(enum status status)
-{
-    if (status != OK) {
-        printf("%s\n", err.text);
-        exit(1);
-    }
-}
-
-static void transfer(const char *path, const char *mode, void *data, size_t bytes)
-{
-    FILE *file = fopen(path, mode);
-    size_t done = 0;
-    if (file != NULL)
-        done = mode[0] == 'r' ? fread(data, 1, bytes, file) : fwrite(data, 1, bytes, file);
-    if (file == NULL || fclose(file) != 0 || done != bytes) {
-        printf("%s: cannot transfer %zu bytes\n", path, bytes);
-        exit(1);
-    }
-}
 
 static void save(const char *folder, const char *name, const struct plan *plan, float *vector)
 {
