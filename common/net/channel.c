@@ -306,11 +306,6 @@ const char *channel_endpoint(const struct channel *channel)
     return channel->endpoint;
 }
 
-void *channel_socket(const struct channel *channel)
-{
-    return channel->socket;
-}
-
 uint64_t channel_dropped(const struct channel *channel)
 {
     return channel->dropped;

@@ -60,8 +60,6 @@ void channel_close(struct channel **channel);
 /* Where a listener is reached: "tcp://127.0.0.1:40123,ipc:///tmp/…" (endpoint.h); of a connection,
  * which way it took. */
 const char *channel_endpoint(const struct channel *channel);
-/* For zmq_poll. */
-void *channel_socket(const struct channel *channel);
 /* Messages dropped because they were broken. */
 uint64_t channel_dropped(const struct channel *channel);
 

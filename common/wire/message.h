@@ -31,7 +31,6 @@
 #define WIRE_PARTITIONS_MAX 256
 #define WIRE_PARTS_MAX 64
 #define WIRE_PIECES_MAX (WIRE_PARTS_MAX * WIRE_SHARDS_MAX)
-#define WIRE_LABELS_MAX ((size_t)16 << 20)
 
 /* A raw payload frame. Borrowed by whoever is handed it, for the call. `data` may lie in `shared`
  * memory (common/base/shared.h): then a sender may keep that instead of copying. */
