@@ -78,6 +78,12 @@ static enum status keep_epoch(void *context, const struct values *values,
     return history_keep(driver->history, values, report, err);
 }
 
+static void keep_step(void *context, const struct values *values, uint64_t step)
+{
+    struct driver *driver = context;
+    history_keep_step(driver->history, values, step);
+}
+
 /* What the journal cannot take is still in the log. */
 static void note_event(void *context, const char *kind, const char *text)
 {
@@ -275,9 +281,24 @@ static void show_progress(struct driver *driver)
     progress_show(&driver->progress, stdout, clock_seconds(), &state);
 }
 
+/* Checkpoints that have been written; a failure within an epoch is told once. */
+static enum status settle(struct driver *driver, bool wait, struct error *err)
+{
+    bool warned = driver->history->warning[0] != '\0';
+    enum status status = history_settle(driver->history, wait, err);
+    if (warned || driver->history->warning[0] == '\0')
+        return status;
+    progress_clear(&driver->progress, stdout);
+    fflush(stdout);
+    fprintf(stderr, "warning: %s; training goes on, and tries again\n", driver->history->warning);
+    return status;
+}
+
 static enum status turn(struct driver *driver, struct error *err)
 {
     enum status status = drain(driver, err);
+    if (status == OK)
+        status = settle(driver, false, err);
     if (status == OK)
         status = reap(driver, err);
     if (status == OK)
@@ -294,6 +315,8 @@ static enum status loop(struct driver *driver, struct error *err)
     for (;;) {
         enum status status = turn(driver, err);
         enum controller_phase phase = controller_look(driver->controller).phase;
+        if (status == OK && (phase == PHASE_DONE || phase == PHASE_STOPPED))
+            status = settle(driver, true, err);
         if (status != OK || phase == PHASE_DONE)
             return status;
         if (phase == PHASE_STOPPED)
@@ -338,6 +361,7 @@ static enum status open_job(struct driver *driver, struct error *err)
         .driver = driver,
         .outbox = {driver, send_message},
         .keep_epoch = keep_epoch,
+        .keep_step = keep_step,
         .event = note_event,
         .member = note_member,
         .unreadable = note_unreadable,
@@ -460,6 +484,9 @@ enum status driver_run(const struct job *job, const struct driver_options *optio
     if (driver->controller != NULL && driver->channel != NULL)
         stop_members(driver, status == OK ? "the job is done" : err->text);
     launcher_stop(&driver->launcher, MEMBER_GRACE_MS);
+    struct error unkept = {0}; /* an epoch that was being kept when the job ended otherwise */
+    if (driver->history != NULL && settle(driver, true, &unkept) != OK)
+        log_event(LOG_WARN, "not_kept", "why=\"%s\"", unkept.text);
     record_end(driver, status, err->text);
     close_driver(driver);
     return status;

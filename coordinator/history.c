@@ -1,9 +1,12 @@
 #include "coordinator/history.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "common/base/log.h"
 #include "common/base/memory.h"
 #include "coordinator/job/checkpoint.h"
+#include "coordinator/job/checkpoint_writer.h"
 
 enum status history_create(const struct job *job, struct journal *journal, struct history **out,
                            struct error *err)
@@ -14,7 +17,8 @@ enum status history_create(const struct job *job, struct journal *journal, struc
         room += job->stages[i].epochs;
     if (history != NULL)
         history->epochs = memory_alloc(room, sizeof *history->epochs);
-    if (history == NULL || history->epochs == NULL) {
+    if (history == NULL || history->epochs == NULL ||
+        checkpoint_writer_create(job, &history->writer, err) != OK) {
         history_destroy(&history);
         return error_set(err, ERR_MEMORY, "no memory for the history of %zu epochs", room);
     }
@@ -29,6 +33,7 @@ void history_destroy(struct history **history)
 {
     if (*history == NULL)
         return;
+    checkpoint_writer_destroy(&(*history)->writer);
     memory_free((*history)->epochs);
     memory_free(*history);
     *history = NULL;
@@ -63,15 +68,15 @@ static void forget_after(struct history *history, uint64_t step)
     }
 }
 
-/* A checkpoint without a row was written by a coordinator that died before the epoch was scored
- * and kept. */
-static bool has_row(const void *context, uint64_t step)
+/* Its own row, or of one within an epoch that of the epoch before. An epoch's end without a row was
+ * written by a coordinator that died before it was scored and kept. */
+static bool has_row(const void *context, const struct checkpoint_head *head)
 {
     const struct history *history = context;
     for (size_t i = 0; i < history->count; i++)
-        if (history->epochs[i].step == step)
+        if (history->epochs[i].stage == head->stage && history->epochs[i].epoch == head->epoch)
             return true;
-    return false;
+    return head->epoch == 0 && head->epoch_step > 0;
 }
 
 static double score_at(const struct history *history, uint64_t step)
@@ -146,20 +151,65 @@ static struct journal_epoch journal_epoch_of(const struct epoch_report *report,
     return epoch;
 }
 
+static enum status add_row(struct history *history, const char *path, struct error *err)
+{
+    struct journal_epoch epoch = journal_epoch_of(&history->report, path);
+    enum status status = journal_add_epoch(history->journal, &epoch, err);
+    if (status == OK)
+        remember(history, &epoch);
+    return status;
+}
+
+/* A failure within an epoch harms nobody: the checkpoint before serves. */
+static void warn(struct history *history, const struct error *why)
+{
+    struct error ignored;
+    snprintf(history->warning, sizeof history->warning, "%s", why->text);
+    log_event(LOG_WARN, "checkpoint_failed", "why=\"%s\"", why->text);
+    if (journal_event(history->journal, "checkpoint_failed", why->text, &ignored) != OK)
+        log_event(LOG_WARN, "not_noted", "why=\"%s\"", ignored.text);
+}
+
+enum status history_settle(struct history *history, bool wait, struct error *err)
+{
+    const struct run_config *run = &history->job->run;
+    char path[PATH_BYTES];
+    struct error why;
+    enum status status;
+    if (!checkpoint_writer_end(history->writer, wait, &status, path, &why))
+        return OK;
+    if (status != OK && history->writes_epoch)
+        return error_set(err, status, "%s", why.text);
+    if (status != OK) {
+        warn(history, &why);
+        return OK;
+    }
+    history->warning[0] = '\0';
+    log_event(LOG_INFO, "checkpoint", "path=%s", path);
+    if (history->writes_epoch)
+        status = add_row(history, path, err);
+    return status == OK ? checkpoint_prune(run->directory, run->checkpoints_kept,
+                                           history->best_steps, history->job->stage_count, err)
+                        : status;
+}
+
 enum status history_keep(struct history *history, const struct values *values,
                          const struct epoch_report *report, struct error *err)
 {
-    char path[PATH_BYTES];
-    const struct run_config *run = &history->job->run;
-    enum status status =
-        checkpoint_write(run->directory, history->job, values, report->step, path, err);
+    enum status status = history_settle(history, true, err);
     if (status != OK)
         return status;
-    struct journal_epoch epoch = journal_epoch_of(report, path);
-    status = journal_add_epoch(history->journal, &epoch, err);
-    if (status != OK)
-        return status;
-    remember(history, &epoch);
-    return checkpoint_prune(run->directory, run->checkpoints_kept, history->best_steps,
-                            history->job->stage_count, err);
+    history->writes_epoch = true;
+    history->report = *report;
+    return checkpoint_writer_begin(history->writer, values, report->step, err);
+}
+
+void history_keep_step(struct history *history, const struct values *values, uint64_t step)
+{
+    struct error why;
+    if (checkpoint_writer_is_busy(history->writer))
+        return;
+    history->writes_epoch = false;
+    if (checkpoint_writer_begin(history->writer, values, step, &why) != OK)
+        warn(history, &why);
 }

@@ -9,6 +9,9 @@
 static const struct command commands[] = {
     {"run", "CONFIG [--set PATH=VALUE]... [--resume | --restart] [--quiet] [--no-members]",
      "Runs a job: starts the members, trains, evaluates, writes the results.", run_main},
+    {"resume", "RUN_DIRECTORY [--set PATH=VALUE]... [--quiet] [--no-members]",
+     "Goes on with a run that was stopped or has crashed, on any number of workers and servers.",
+     resume_main},
     {"check", "CONFIG [--set PATH=VALUE]...",
      "Reads configuration, data and model, and says what the job will train and cost.", check_main},
     {"inspect",

@@ -54,12 +54,23 @@ static void answer_take(struct partition *partition)
         send_snapshot(partition);
 }
 
-void partition_take_take(struct partition *partition, uint64_t version)
+/* An empty one: `version` has passed. */
+static void tell_passed(const struct partition *partition)
 {
-    if (version < table_version(partition->table) || version < partition->take_version)
-        return; /* of an epoch that is over */
-    partition->take_pending = true;
-    partition->take_version = version;
+    struct message message = {.type = MESSAGE_SNAPSHOT};
+    message.body.snapshot.version = table_version(partition->table);
+    send_to(partition, PEER_COORDINATOR, &message, NULL, 0);
+}
+
+void partition_take_take(struct partition *partition, const struct message_take *take)
+{
+    if (take->number < partition->take_number)
+        return; /* an older one that comes late */
+    partition->take_number = take->number;
+    partition->take_version = take->version;
+    partition->take_pending = take->version >= table_version(partition->table);
+    if (!partition->take_pending)
+        tell_passed(partition);
     answer_take(partition);
 }
 
@@ -233,7 +244,6 @@ static enum status begin_load(struct partition *partition, const struct message 
     partition->load_part = 0;
     partition->load_parts = load->parts;
     partition->take_pending = partition->filling = partition->synced = partition->waiting = false;
-    partition->take_version = 0;
     return table_create(&partition->job->stages[load->stage], load, &partition->table, err);
 }
 

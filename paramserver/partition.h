@@ -41,6 +41,7 @@ struct partition {
     struct update_room *room;
     bool take_pending;
     uint64_t take_version;
+    uint32_t take_number;
     /* primary with a backup */
     uint64_t fill_version, acked; /* version when the filling began; newest that is acknowledged */
     uint32_t last_fill;           /* that the backup was sent */
@@ -74,8 +75,10 @@ enum status partition_take_push(struct partition *partition, const struct messag
                                 const struct frame *payloads, int64_t now_ms, uint64_t *results,
                                 struct error *err) MUST_CHECK;
 
-/* Primary: sends a SNAPSHOT once this version is open. */
-void partition_take_take(struct partition *partition, uint64_t version);
+/* Primary: sends a SNAPSHOT as soon as this version is open; of a version that has passed an empty
+ * one, which names the open one. The TAKE of the highest number
+ * counts. */
+void partition_take_take(struct partition *partition, const struct message_take *take);
 
 /* Backup: a step's sums from the primary. */
 enum status partition_take_replicate(struct partition *partition,

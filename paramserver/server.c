@@ -255,7 +255,7 @@ static enum status handle_coordinator(struct server *server, const struct messag
         return OK;
     struct partition *partition = partition_of(server, message->body.take.partition);
     if (serves(server, partition))
-        partition_take_take(partition, message->body.take.version);
+        partition_take_take(partition, &message->body.take);
     return OK;
 }
 

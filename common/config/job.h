@@ -30,6 +30,7 @@ struct run_config {
     const char *directory; /* journal, checkpoints, result */
     uint64_t seed;
     uint32_t checkpoints_kept; /* the last k; a stage's selected one is always kept */
+    uint32_t checkpoint_steps, checkpoint_seconds; /* within epochs, too; 0: not */
 };
 
 struct cluster_config {

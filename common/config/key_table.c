@@ -76,6 +76,11 @@ static const struct key keys[] = {
     WHOLE_LOCAL(
         "run.checkpoints_kept", job, run.checkpoints_kept, 1, 1000, "3",
         "Number of latest checkpoints kept; the selected one of each stage is always kept."),
+    WHOLE_LOCAL("run.checkpoint_steps", job, run.checkpoint_steps, 0, 1000000000, "0",
+                "A checkpoint after so many steps, too, while training goes on; 0: after epochs "
+                "only."),
+    WHOLE_LOCAL("run.checkpoint_seconds", job, run.checkpoint_seconds, 0, 86400, "0",
+                "The same by time; the first of both counts."),
 
     GROUP("cluster", "Processes. Nothing here but `shards` changes the result."),
     TEXT("cluster.bind", KEY_LOCAL, job, cluster.bind, "\"127.0.0.1\"",

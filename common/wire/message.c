@@ -82,7 +82,8 @@ static const struct wire_field load[] = {
 static const struct wire_field loaded[] = {U32(message_loaded, partition),
                                            U32(message_loaded, fill), U32(message_loaded, part),
                                            U32(message_loaded, parts)};
-static const struct wire_field take[] = {U32(message_take, partition), U64(message_take, version)};
+static const struct wire_field take[] = {U32(message_take, partition), U32(message_take, number),
+                                         U64(message_take, version)};
 static const struct wire_field task[] = {
     U32(message_task, task),
     U32(message_task, kind),

@@ -17,7 +17,7 @@
 
 #include "common/base/digest.h"
 
-#define WIRE_PROTOCOL 3
+#define WIRE_PROTOCOL 4
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
@@ -47,8 +47,8 @@ enum message_type {
     MESSAGE_FAILED,    /* the member cannot go on; says why and leaves */
     MESSAGE_HEARTBEAT, /* both ways; a member's carries its progress */
     MESSAGE_LOADED,    /* server: so many parts of the LOAD are in */
-    MESSAGE_SNAPSHOT,  /* server: blocks at the version that was asked for */
-    MESSAGE_PREPARED,  /* worker: the features of one shard are at hand */
+    MESSAGE_SNAPSHOT, /* server: blocks at the version that was asked for, or none at a later one */
+    MESSAGE_PREPARED, /* worker: the features of one shard are at hand */
     MESSAGE_PREDICTED, /* worker: logits of one shard */
     MESSAGE_PIXELS, /* worker: frame 0: uint8 RGB [count, height, width, 3] of the samples asked for
                      */
@@ -173,6 +173,7 @@ struct message_loaded {
 
 struct message_take {
     uint32_t partition;
+    uint32_t number; /* counts up: the newest counts */
     uint64_t version;
 };
 

@@ -83,6 +83,19 @@ static enum status write_optimizer(const char *path, const struct values *values
     return status;
 }
 
+static enum status write_epoch(const char *path, const struct values *values, struct error *err)
+{
+    struct safetensor tensors[2];
+    size_t count = 0;
+    if (values->metric_count > 0)
+        tensors[count++] = (struct safetensor){
+            CHECKPOINT_METRICS, DTYPE_F64, {1, {(int64_t)values->metric_count}}, values->metrics};
+    if (values->label_count > 0)
+        tensors[count++] = (struct safetensor){
+            CHECKPOINT_LABELS, DTYPE_I32, {1, {(int64_t)values->label_count}}, values->labels};
+    return safetensors_write(path, tensors, count, NULL, err);
+}
+
 /* "sha256" of one file just written, into the head. */
 static enum status add_file_digest(json_t *head, const char *key, const char *path,
                                    struct error *err)
@@ -104,11 +117,13 @@ static json_t *head_json(const struct job *job, const struct values *values, uin
     struct digest digest = checkpoint_weights_digest(values->plan, values->live);
     digest_hex(&digest, weights);
     digest_hex(&job->digest, config);
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:I}", "format", CHECKPOINT_FORMAT,
-                     "version", GRAFT_VERSION, "config_sha256", config, "weights_sha256", weights,
-                     "stage", (json_int_t)values->stage, "stage_name",
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:f, s:I, s:I}", "format",
+                     CHECKPOINT_FORMAT, "version", GRAFT_VERSION, "config_sha256", config,
+                     "weights_sha256", weights, "stage", (json_int_t)values->stage, "stage_name",
                      job->stages[values->stage].name, "epoch", (json_int_t)values->epoch,
-                     "stage_step", (json_int_t)values->stage_step, "step", (json_int_t)step);
+                     "epoch_step", (json_int_t)values->epoch_step, "pseudo_label_share",
+                     values->label_share, "stage_step", (json_int_t)values->stage_step, "step",
+                     (json_int_t)step);
 }
 
 static enum status write_json(const char *path, const json_t *json, struct error *err)
@@ -121,10 +136,10 @@ static enum status write_json(const char *path, const json_t *json, struct error
     return status;
 }
 
-/* The head comes last: it names the digests of the two others. */
+/* The head comes last: it names the digests of the others. */
 static enum status write_head(const char *folder, const char *model, const char *optimizer,
-                              const struct job *job, const struct values *values, uint64_t step,
-                              struct error *err)
+                              const char *epoch, const struct job *job, const struct values *values,
+                              uint64_t step, struct error *err)
 {
     char path[PATH_BYTES];
     enum status status = file_path(path, err, "%s/" CHECKPOINT_HEAD_FILE, folder);
@@ -137,6 +152,8 @@ static enum status write_head(const char *folder, const char *model, const char 
     if (status == OK)
         status = add_file_digest(head, "optimizer_sha256", optimizer, err);
     if (status == OK)
+        status = add_file_digest(head, "epoch_sha256", epoch, err);
+    if (status == OK)
         status = write_json(path, head, err);
     json_decref(head);
     return status;
@@ -145,10 +162,12 @@ static enum status write_head(const char *folder, const char *model, const char 
 static enum status write_files(const char *folder, const struct job *job,
                                const struct values *values, uint64_t step, struct error *err)
 {
-    char model[PATH_BYTES], optimizer[PATH_BYTES];
+    char model[PATH_BYTES], optimizer[PATH_BYTES], epoch[PATH_BYTES];
     enum status status = file_path(model, err, "%s/" CHECKPOINT_MODEL_FILE, folder);
     if (status == OK)
         status = file_path(optimizer, err, "%s/" CHECKPOINT_OPTIMIZER_FILE, folder);
+    if (status == OK)
+        status = file_path(epoch, err, "%s/" CHECKPOINT_EPOCH_FILE, folder);
     if (status == OK)
         status = file_make_directory(folder, err);
     if (status == OK)
@@ -156,7 +175,9 @@ static enum status write_files(const char *folder, const struct job *job,
     if (status == OK)
         status = write_optimizer(optimizer, values, &job->stages[values->stage].optimizer, err);
     if (status == OK)
-        status = write_head(folder, model, optimizer, job, values, step, err);
+        status = write_epoch(epoch, values, err);
+    if (status == OK)
+        status = write_head(folder, model, optimizer, epoch, job, values, step, err);
     return status;
 }
 

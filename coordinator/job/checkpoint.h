@@ -1,14 +1,14 @@
-/* Checkpoints: all numbers of a run after an epoch, on disk, whole or not at all.
+/* Checkpoints: all numbers of a run after an epoch or within it, on disk, whole or not at all.
  *
  *     RUN/checkpoints/step-N/model.safetensors      the live tensors of the stage, by name
  *                            optimizer.safetensors  the optimiser's vectors: "exp_avg.NAME", …
- *                            run.json               counters, config digest, SHA-256 of both files
+ *                            epoch.safetensors      metric totals and pseudo labels of the epoch
+ *                            run.json               counters, config digest, SHA-256 of the files
  *     RUN/checkpoints/step-N.tmp-PID                being written; left only by a process that died
  *
  * N counts updates over all stages. A directory is written aside, synced and renamed. What is read
  * back is checked against its hashes, the job and the plan: a torn or foreign checkpoint is an
- * error, never wrong numbers. Used by the coordinator's main thread; all functions block on the
- * disk. */
+ * error, never wrong numbers. All functions block on the disk; one at a time of a run directory. */
 #ifndef GRAFT_COORDINATOR_JOB_CHECKPOINT_H
 #define GRAFT_COORDINATOR_JOB_CHECKPOINT_H
 
@@ -26,7 +26,10 @@
 #define CHECKPOINT_MODEL_FILE "model.safetensors"
 #define CHECKPOINT_OPTIMIZER_FILE "optimizer.safetensors"
 #define CHECKPOINT_HEAD_FILE "run.json"
-#define CHECKPOINT_FORMAT 1
+#define CHECKPOINT_EPOCH_FILE "epoch.safetensors"
+#define CHECKPOINT_METRICS "metrics"
+#define CHECKPOINT_LABELS "labels"
+#define CHECKPOINT_FORMAT 2
 #define CHECKPOINT_NAME_BYTES ((size_t)576) /* GRAPH_NAME_BYTES_MAX and the state's */
 #define CHECKPOINT_COUNT_MAX ((size_t)65536)
 
@@ -34,6 +37,7 @@
 struct checkpoint_head {
     uint32_t stage;      /* < job->stage_count */
     uint32_t epoch;      /* finished epochs of the stage */
+    uint32_t epoch_step; /* updates since then; 0: an epoch's end */
     uint64_t stage_step; /* updates since the stage began */
     uint64_t step;       /* over all stages */
     struct digest weights;
@@ -73,14 +77,14 @@ enum status checkpoint_at(const char *run_directory, uint64_t step, const struct
                           const struct plan *const *plans, struct values **out,
                           struct checkpoint_head *head, struct error *err) MUST_CHECK;
 
-/* The newest sound checkpoint that `accept` (NULL: any) takes; damaged ones are passed over with a
+/* The newest sound checkpoint whose head `accept` (NULL: any) takes; damaged ones are passed over with a
  * warning in the log. *out is NULL, and `head` untouched, when there is none. Errors: ERR_STATE (of
  * another job), ERR_IO, ERR_MEMORY. */
-enum status checkpoint_latest(const char *run_directory, const struct job *job,
-                              const struct plan *const *plans,
-                              bool (*accept)(const void *context, uint64_t step),
-                              const void *context, struct values **out,
-                              struct checkpoint_head *head, struct error *err) MUST_CHECK;
+enum status
+checkpoint_latest(const char *run_directory, const struct job *job, const struct plan *const *plans,
+                  bool (*accept)(const void *context, const struct checkpoint_head *head),
+                  const void *context, struct values **out, struct checkpoint_head *head,
+                  struct error *err) MUST_CHECK;
 
 /* Removes all but the newest `kept` and those of keep_steps[count], and what dead processes left.
  * Errors: ERR_IO, ERR_MEMORY. */

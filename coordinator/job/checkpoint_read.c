@@ -65,13 +65,15 @@ static enum status head_job(const json_t *head, const char *path, const struct j
 static enum status parse_head(const json_t *head, const char *path, const struct job *job,
                               struct checkpoint_head *out, struct error *err)
 {
-    uint64_t stage = 0, epoch = 0;
+    uint64_t stage = 0, epoch = 0, epoch_step = 0;
     struct checkpoint_head parsed = {0};
     enum status status = head_job(head, path, job, err);
     if (status == OK)
         status = head_number(head, path, "stage", job->stage_count - 1, &stage, err);
     if (status == OK)
         status = head_number(head, path, "epoch", job->stages[stage].epochs, &epoch, err);
+    if (status == OK)
+        status = head_number(head, path, "epoch_step", UINT32_MAX, &epoch_step, err);
     if (status == OK)
         status = head_number(head, path, "stage_step", INT64_MAX, &parsed.stage_step, err);
     if (status == OK)
@@ -82,6 +84,7 @@ static enum status parse_head(const json_t *head, const char *path, const struct
         return status;
     parsed.stage = (uint32_t)stage;
     parsed.epoch = (uint32_t)epoch;
+    parsed.epoch_step = (uint32_t)epoch_step;
     *out = parsed;
     return OK;
 }
@@ -178,13 +181,63 @@ static enum status take_optimizer(const char *folder, const json_t *head,
     return status;
 }
 
+/* Elements of a vector in the epoch's file; 0: it is not there. */
+static enum status vector_of(const struct safetensors *file, const char *folder, const char *name,
+                             enum dtype dtype, const struct safetensor **out, struct error *err)
+{
+    const struct safetensor *found = safetensors_find(file, name);
+    if (found != NULL && (found->dtype != dtype || found->shape.rank != 1))
+        return error_set(err, ERR_INPUT, "%s: tensor %s is of another kind than expected", folder,
+                         name);
+    *out = found;
+    return OK;
+}
+
+static size_t length_of(const struct safetensor *vector)
+{
+    return vector != NULL ? (size_t)vector->shape.dims[0] : 0;
+}
+
+/* Makes the values and fills in what belongs to the epoch. */
+static enum status take_epoch(const char *folder, const json_t *head,
+                              const struct checkpoint_head *parsed, const struct job *job,
+                              const struct plan *plan, struct values **out, struct error *err)
+{
+    const struct safetensor *metrics = NULL, *labels = NULL;
+    const json_t *share = json_object_get(head, "pseudo_label_share");
+    struct safetensors *file = NULL;
+    enum status status =
+        open_checked(folder, CHECKPOINT_EPOCH_FILE, head, "epoch_sha256", &file, err);
+    if (status == OK)
+        status = vector_of(file, folder, CHECKPOINT_METRICS, DTYPE_F64, &metrics, err);
+    if (status == OK)
+        status = vector_of(file, folder, CHECKPOINT_LABELS, DTYPE_I32, &labels, err);
+    if (status == OK && !json_is_real(share))
+        status = error_set(err, ERR_INPUT, "%s: \"pseudo_label_share\" must be a number", folder);
+    if (status == OK)
+        status = values_create(
+            plan, parsed->stage,
+            (struct values_sizes){optimizer_states(&job->stages[parsed->stage].optimizer),
+                                  length_of(metrics), length_of(labels)},
+            out, err);
+    if (status == OK) {
+        (*out)->label_share = json_real_value(share);
+        if (metrics != NULL)
+            memcpy((*out)->metrics, metrics->data, length_of(metrics) * sizeof(double));
+        if (labels != NULL)
+            memcpy((*out)->labels, labels->data, length_of(labels) * sizeof(int32_t));
+    }
+    safetensors_close(&file);
+    return status;
+}
+
 static enum status take_values(const char *folder, const json_t *head,
                                const struct checkpoint_head *parsed, const struct job *job,
                                const struct plan *plan, struct values **out, struct error *err)
 {
     const struct optimizer_config *config = &job->stages[parsed->stage].optimizer;
     struct values *values = NULL;
-    enum status status = values_create(plan, parsed->stage, optimizer_states(config), &values, err);
+    enum status status = take_epoch(folder, head, parsed, job, plan, &values, err);
     if (status == OK)
         status = take_model(folder, head, values, err);
     if (status == OK)
@@ -194,6 +247,7 @@ static enum status take_values(const char *folder, const json_t *head,
         return status;
     }
     values->epoch = parsed->epoch;
+    values->epoch_step = parsed->epoch_step;
     values->stage_step = parsed->stage_step;
     *out = values;
     return OK;

@@ -69,9 +69,13 @@ enum status checkpoint_list(const char *run_directory, uint64_t **steps, size_t 
     return OK;
 }
 
-enum status checkpoint_at(const char *run_directory, uint64_t step, const struct job *job,
-                          const struct plan *const *plans, struct values **out,
-                          struct checkpoint_head *head, struct error *err)
+/* `accept` NULL: any; what it does not take is passed over with *out as it was. */
+static enum status read_accepted(const char *run_directory, uint64_t step, const struct job *job,
+                                 const struct plan *const *plans,
+                                 bool (*accept)(const void *context,
+                                                const struct checkpoint_head *head),
+                                 const void *context, struct values **out,
+                                 struct checkpoint_head *head, struct error *err)
 {
     char path[PATH_BYTES];
     struct checkpoint_head peeked;
@@ -80,9 +84,16 @@ enum status checkpoint_at(const char *run_directory, uint64_t step, const struct
         status = checkpoint_peek(path, job, &peeked, err);
     if (status == OK && peeked.step != step)
         status = error_set(err, ERR_INPUT, "%s: holds step %" PRIu64, path, peeked.step);
-    if (status == OK)
-        status = checkpoint_read(path, job, plans[peeked.stage], out, head, err);
-    return status;
+    if (status != OK || (accept != NULL && !accept(context, &peeked)))
+        return status;
+    return checkpoint_read(path, job, plans[peeked.stage], out, head, err);
+}
+
+enum status checkpoint_at(const char *run_directory, uint64_t step, const struct job *job,
+                          const struct plan *const *plans, struct values **out,
+                          struct checkpoint_head *head, struct error *err)
+{
+    return read_accepted(run_directory, step, job, plans, NULL, NULL, out, head, err);
 }
 
 /* Another file may be sound where this one is not; another job or no memory stays that. */
@@ -91,11 +102,11 @@ static bool is_damage(enum status status)
     return status == ERR_INPUT || status == ERR_IO || status == ERR_SUPPORT;
 }
 
-enum status checkpoint_latest(const char *run_directory, const struct job *job,
-                              const struct plan *const *plans,
-                              bool (*accept)(const void *context, uint64_t step),
-                              const void *context, struct values **out,
-                              struct checkpoint_head *head, struct error *err)
+enum status
+checkpoint_latest(const char *run_directory, const struct job *job, const struct plan *const *plans,
+                  bool (*accept)(const void *context, const struct checkpoint_head *head),
+                  const void *context, struct values **out, struct checkpoint_head *head,
+                  struct error *err)
 {
     uint64_t *steps;
     size_t count;
@@ -105,9 +116,8 @@ enum status checkpoint_latest(const char *run_directory, const struct job *job,
     struct values *values = NULL;
     for (size_t i = 0; i < count && values == NULL && status == OK; i++) {
         struct error why = {0};
-        if (accept != NULL && !accept(context, steps[i]))
-            continue;
-        status = checkpoint_at(run_directory, steps[i], job, plans, &values, head, &why);
+        status = read_accepted(run_directory, steps[i], job, plans, accept, context, &values, head,
+                               &why);
         if (is_damage(status)) {
             log_event(LOG_WARN, "checkpoint_damaged", "step=%" PRIu64 " why=\"%s\"", steps[i],
                       why.text);

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/config/optimizer_states.h"
 #include "common/model/mix_grid.h"
 #include "coordinator/cluster/placement.h"
 #include "coordinator/job/controller_state.h"
@@ -93,9 +94,8 @@ enum status controller_create(const struct job *job, const struct manifest *mani
         c->shard_owners[s] = PLACEMENT_NOBODY;
     c->unreadable = memory_alloc(manifest->sample_count, sizeof *c->unreadable);
     c->guesses = memory_alloc(manifest->sample_count, sizeof *c->guesses);
-    c->pseudo = memory_alloc(manifest->sample_count, sizeof *c->pseudo);
     enum status status = OK;
-    if (c->unreadable == NULL || c->guesses == NULL || c->pseudo == NULL)
+    if (c->unreadable == NULL || c->guesses == NULL)
         status = error_set(err, ERR_MEMORY, "no memory for %zu samples", manifest->sample_count);
     for (size_t i = 0; status == OK && i < job->stage_count; i++)
         status = create_stage(c, i, err);
@@ -125,8 +125,6 @@ void controller_destroy(struct controller **controller)
     predictions_destroy(&c->source_only);
     memory_free(c->block_partitions);
     memory_free(c->gathering_has);
-    memory_free(c->metrics);
-    memory_free(c->pseudo);
     memory_free(c->guesses);
     memory_free(c->unreadable);
     memory_free(c->pixels);
@@ -140,36 +138,52 @@ const struct plan *controller_plan(const struct controller *controller, size_t s
     return controller->stages[stage].plan;
 }
 
-/* A copy of `values` into *slot, made when it is not there yet or of another stage. */
-enum status controller_keep_values(struct values **slot, const struct values *values,
-                                   struct error *err)
+struct values_sizes controller_sizes(const struct controller *c, size_t stage)
 {
-    if (*slot != NULL && (*slot)->plan != values->plan)
-        values_destroy(slot);
-    if (*slot == NULL) {
-        enum status status =
-            values_create(values->plan, values->stage, values->state_count, slot, err);
-        if (status != OK)
-            return status;
+    const struct stage_config *config = controller_config(c, stage);
+    struct values_sizes sizes = {.states = optimizer_states(&config->optimizer),
+                                 .metrics = config->domain_count *
+                                            c->stages[stage].layout.metric_elements};
+    for (size_t slot = 0; config->losses.self_training > 0 && slot < config->domain_count; slot++) {
+        size_t domain = controller_domain(c, stage, slot);
+        if (!c->job->data.domains[domain].labelled)
+            sizes.labels += c->manifest->part_count[domain][SPLIT_TRAIN];
     }
-    values_copy(*slot, values);
+    return sizes;
+}
+
+/* The plan and the job agree already; the data may have changed. */
+static enum status check_sizes(const struct controller *c, const struct values *values,
+                               struct error *err)
+{
+    CHECK(values->stage < c->job->stage_count);
+    struct values_sizes sizes = controller_sizes(c, values->stage);
+    if (values->metric_count != sizes.metrics || values->label_count != sizes.labels)
+        return error_set(err, ERR_STATE,
+                         "the checkpoint has labels of %zu samples where the data have %zu: they "
+                         "have changed since; --restart begins anew",
+                         values->label_count, sizes.labels);
     return OK;
 }
 
 enum status controller_restore_best(struct controller *controller, const struct values *values,
                                     double score, struct error *err)
 {
-    CHECK(values->stage < controller->job->stage_count);
+    enum status status = check_sizes(controller, values, err);
+    if (status != OK)
+        return status;
     controller->stages[values->stage].best_score = score;
-    return controller_keep_values(&controller->stages[values->stage].best, values, err);
+    return values_keep(&controller->stages[values->stage].best, values, err);
 }
 
 enum status controller_restore_current(struct controller *controller, const struct values *values,
                                        struct error *err)
 {
-    CHECK(values->stage < controller->job->stage_count);
+    enum status status = check_sizes(controller, values, err);
+    if (status != OK)
+        return status;
     controller->stage = values->stage;
-    return controller_keep_values(&controller->current, values, err);
+    return values_keep(&controller->current, values, err);
 }
 
 enum status controller_handle(struct controller *controller, int64_t now_ms, uint64_t peer,
@@ -238,6 +252,7 @@ enum status controller_tick(struct controller *controller, int64_t now_ms, struc
             c->job->cluster.workers, membership_list(&c->members, ROLE_SERVER, MEMBER_READY, list),
             c->job->cluster.servers);
     }
+    controller_ask_sooner(c);
     return controller_check_progress(c, err);
 }
 

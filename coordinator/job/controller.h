@@ -61,6 +61,8 @@ struct controller_ports {
      * error. */
     enum status (*keep_epoch)(void *driver, const struct values *values,
                               const struct epoch_report *report, struct error *err);
+    /* Keeps values within an epoch, if it can; `step` counts updates over all stages. Copied. */
+    void (*keep_step)(void *driver, const struct values *values, uint64_t step);
     /* Something that a person may want to read later. */
     void (*event)(void *driver, const char *kind, const char *text);
     void (*member)(void *driver, const struct cluster_member *member);

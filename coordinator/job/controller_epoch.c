@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/data/shard.h"
 #include "coordinator/job/controller_state.h"
 
@@ -10,21 +11,21 @@
 static void choose_pseudo_labels(struct controller *c)
 {
     const struct stage_config *config = controller_config(c, c->stage);
-    size_t chosen = 0;
-    double fraction = pseudo_labels_fraction(&config->losses, c->current->epoch, config->epochs);
-    c->pseudo_count = 0;
-    for (size_t slot = 0; slot < config->domain_count; slot++) {
+    struct values *values = c->current;
+    size_t chosen = 0, count = 0;
+    double fraction = pseudo_labels_fraction(&config->losses, values->epoch, config->epochs);
+    for (size_t slot = 0; values->label_count > 0 && slot < config->domain_count; slot++) {
         size_t domain = controller_domain(c, c->stage, slot);
         if (c->job->data.domains[domain].labelled)
             continue;
         const struct predictions *guesses = c->parts[domain * SPLIT_COUNT + SPLIT_TRAIN];
-        size_t samples = c->manifest->part_count[domain][SPLIT_TRAIN];
         if (guesses != NULL)
             chosen += pseudo_labels_choose(guesses, fraction, config->losses.confidence_min,
-                                           c->guesses, c->pseudo + c->pseudo_count);
-        c->pseudo_count += samples;
+                                           c->guesses, values->labels + count);
+        count += c->manifest->part_count[domain][SPLIT_TRAIN];
     }
-    c->pseudo_share = c->pseudo_count > 0 ? (double)chosen / (double)c->pseudo_count : 0.0;
+    CHECK(count == values->label_count);
+    values->label_share = count > 0 ? (double)chosen / (double)count : 0.0;
 }
 
 static bool awaits_blocks(const struct controller *c, uint32_t partition)
@@ -41,6 +42,7 @@ void controller_ask_for_snapshot(struct controller *c)
 {
     struct message take = {.type = MESSAGE_TAKE};
     take.body.take.version = c->gathering.version;
+    take.body.take.number = c->take_number;
     for (uint32_t i = 0; i < c->partitions.count; i++) {
         take.body.take.partition = i;
         if (awaits_blocks(c, i))
@@ -48,50 +50,135 @@ void controller_ask_for_snapshot(struct controller *c)
     }
 }
 
-/* The servers hand out their blocks when they reach the epoch's last version. */
+static uint32_t steps_per_epoch(const struct controller *c)
+{
+    return shard_steps_per_epoch(c->job, c->manifest, c->stage);
+}
+
+static uint64_t last_version(const struct controller *c)
+{
+    return c->task_body.version + c->task_body.steps;
+}
+
+/* A version that no server should have passed when it is asked for it: as many steps beyond the
+ * newest known one as were made in a second. */
+static uint64_t soon(const struct controller *c, uint64_t known)
+{
+    uint64_t steps = controller_samples_done(c) * c->task_body.steps / c->task_samples;
+    int64_t past_ms = c->now_ms - c->phase_began_ms + 1;
+    if (known < c->task_body.version + steps)
+        known = c->task_body.version + steps;
+    return known + (known - c->task_body.version) * 1000 / (uint64_t)past_ms + 2;
+}
+
+/* By time. */
+static bool is_due(const struct controller *c)
+{
+    int64_t every_ms = (int64_t)c->job->run.checkpoint_seconds * 1000;
+    return every_ms > 0 && c->now_ms - c->kept_ms >= every_ms;
+}
+
+/* The first version after `passed` to be kept. */
+static uint64_t next_version(const struct controller *c, uint64_t passed)
+{
+    uint64_t last = last_version(c), next = last, every = c->job->run.checkpoint_steps;
+    if (every > 0)
+        next = FIRST_VERSION + ((passed - FIRST_VERSION) / every + 1) * every;
+    if (is_due(c)) {
+        uint64_t due = soon(c, passed);
+        next = due < next ? due : next;
+    }
+    return next < last ? next : last;
+}
+
 static void begin_gathering(struct controller *c, uint64_t version)
 {
     c->gathering = (struct gathering){
         .values = c->incoming,
-        .metrics = c->metrics,
+        .metrics = c->incoming->metrics,
         .layout = &c->stages[c->stage].layout,
         .domains = controller_config(c, c->stage)->domain_count,
         .has = c->gathering_has,
     };
     gathering_begin(&c->gathering, version);
+    c->take_number++;
     controller_ask_for_snapshot(c);
+}
+
+void controller_ask_sooner(struct controller *c)
+{
+    if (c->phase != PHASE_TRAIN || c->asked_sooner || !is_due(c))
+        return;
+    uint64_t version = next_version(c, FIRST_VERSION + c->current->stage_step);
+    c->asked_sooner = true;
+    if (version < c->gathering.version)
+        begin_gathering(c, version);
 }
 
 enum status controller_enter_train(struct controller *c, struct error *err)
 {
     const struct stage_config *config = controller_config(c, c->stage);
-    enum status status = controller_keep_values(&c->incoming, c->current, err);
+    bool begins = c->current->epoch_step == 0;
+    if (begins)
+        choose_pseudo_labels(c);
+    enum status status = values_keep(&c->incoming, c->current, err);
     if (status != OK)
         return status;
-    c->pseudo_count = 0;
-    c->pseudo_share = 0;
-    if (config->losses.self_training > 0)
-        choose_pseudo_labels(c);
     c->phase = PHASE_TRAIN;
-    c->epoch_began_ms = c->now_ms;
+    c->asked_sooner = false;
+    if (begins)
+        c->epoch_began_ms = c->kept_ms = c->now_ms;
     controller_begin_task(c, TASK_TRAIN, 0);
-    c->task_body.steps = shard_steps_per_epoch(c->job, c->manifest, c->stage);
+    c->task_body.steps = steps_per_epoch(c) - c->current->epoch_step;
     c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->domain_count *
                       c->job->cluster.shards;
-    begin_gathering(c, c->task_body.version + c->task_body.steps);
+    begin_gathering(c, next_version(c, c->task_body.version));
     controller_spread_task(c);
     return OK;
+}
+
+static uint64_t step_of(const struct controller *c, const struct values *values)
+{
+    uint64_t step = values->stage_step;
+    for (size_t i = 0; i < c->stage; i++)
+        step += (uint64_t)controller_config(c, i)->epochs *
+                shard_steps_per_epoch(c->job, c->manifest, i);
+    return step;
+}
+
+/* All is here of a version within the epoch: from now on training would go on from there. */
+static void keep_step(struct controller *c)
+{
+    struct values *before = c->current;
+    c->current = c->incoming;
+    c->incoming = before;
+    c->current->stage_step = c->gathering.version - FIRST_VERSION;
+    c->current->epoch_step =
+        (uint32_t)(c->current->stage_step - (uint64_t)c->current->epoch * steps_per_epoch(c));
+    c->kept_ms = c->now_ms;
+    c->asked_sooner = false;
+    c->ports.keep_step(c->ports.driver, c->current, step_of(c, c->current));
+    begin_gathering(c, next_version(c, c->gathering.version));
 }
 
 enum status controller_take_snapshot(struct controller *c, const struct message *message,
                                      const struct frame *payloads, size_t count, struct error *err)
 {
+    const struct message_snapshot *snapshot = &message->body.snapshot;
     if (c->phase != PHASE_TRAIN || message->generation != c->generation)
         return OK;
-    if (!gathering_take(&c->gathering, &message->body.snapshot, payloads, count))
+    if (snapshot->version > c->gathering.version && c->gathering.version < last_version(c)) {
+        /* That server had passed it when it was asked. */
+        begin_gathering(c, next_version(c, snapshot->version));
+        return OK;
+    }
+    if (!gathering_take(&c->gathering, snapshot, payloads, count))
         return error_set(err, ERR_PEER, "a snapshot does not fit the stage's blocks");
     c->moved++;
-    return c->gathering.missing == 0 ? controller_advance(c, err) : OK;
+    if (c->gathering.missing > 0 || c->gathering.version == last_version(c))
+        return controller_advance(c, err);
+    keep_step(c);
+    return OK;
 }
 
 /* Of the validation split of a labelled domain, if there is one. */
@@ -110,14 +197,12 @@ static enum status validate(const struct controller *c, size_t slot, double *out
     return status;
 }
 
-void controller_collect_terms(struct controller *c)
+/* Over all domains. */
+static void collect_terms(const struct controller *c, double terms[TERM_COUNT][METRIC_COUNT])
 {
-    size_t domains = controller_config(c, c->stage)->domain_count,
-           n = (size_t)TERM_COUNT * METRIC_COUNT;
-    memset(c->terms, 0, sizeof c->terms);
-    for (size_t d = 0; d < domains; d++)
-        for (size_t i = 0; i < n; i++)
-            c->terms[i / METRIC_COUNT][i % METRIC_COUNT] += c->metrics[d * n + i];
+    size_t n = (size_t)TERM_COUNT * METRIC_COUNT;
+    for (size_t i = 0; i < c->current->metric_count; i++)
+        terms[i % n / METRIC_COUNT][i % METRIC_COUNT] += c->current->metrics[i];
 }
 
 /* Lower is better. */
@@ -165,16 +250,13 @@ static enum status fill_report(struct controller *c, struct epoch_report *report
         .stage = (uint32_t)c->stage,
         .epoch = c->current->epoch,
         .stage_step = c->current->stage_step,
-        .step = c->current->stage_step,
+        .step = step_of(c, c->current),
         .seconds = (double)(c->now_ms - c->epoch_began_ms) / 1000.0,
         .source_validation = NAN,
         .information = NAN,
         .entropy = NAN,
-        .pseudo_share = c->pseudo_share,
+        .pseudo_share = c->current->label_share,
     };
-    for (size_t i = 0; i < c->stage; i++)
-        report->step += (uint64_t)controller_config(c, i)->epochs *
-                        shard_steps_per_epoch(c->job, c->manifest, i);
     for (size_t slot = 0; slot < config->domain_count && status == OK; slot++) {
         size_t domain = controller_domain(c, c->stage, slot);
         const struct predictions *target = c->parts[domain * SPLIT_COUNT + SPLIT_TRAIN];
@@ -186,7 +268,7 @@ static enum status fill_report(struct controller *c, struct epoch_report *report
             report->information = score_information(task, target);
         }
     }
-    memcpy(report->terms, c->terms, sizeof report->terms);
+    collect_terms(c, report->terms);
     report->score = criterion(c, report);
     return status;
 }
@@ -203,7 +285,7 @@ enum status controller_finish_epoch(struct controller *c, struct error *err)
     c->report.best = stage->best == NULL || c->report.score <= stage->best_score;
     if (c->report.best) {
         stage->best_score = c->report.score;
-        status = controller_keep_values(&stage->best, c->current, err);
+        status = values_keep(&stage->best, c->current, err);
     }
     if (status == OK)
         status = c->ports.keep_epoch(c->ports.driver, c->current, &c->report, err);

@@ -17,21 +17,18 @@ static void send_load(void *driver, uint64_t peer, struct message *message,
 static enum status place_blocks(struct controller *c, struct error *err)
 {
     struct stage_state *stage = &c->stages[c->stage];
-    size_t domains = controller_config(c, c->stage)->domain_count,
-           blocks = stage->layout.block_count;
+    size_t blocks = stage->layout.block_count;
     memory_free(c->block_partitions);
     memory_free(c->gathering_has);
-    memory_free(c->metrics);
     size_t *bytes = memory_alloc(blocks, sizeof *bytes);
     c->block_partitions = memory_alloc(blocks, sizeof *c->block_partitions);
     c->gathering_has = memory_alloc(blocks, sizeof *c->gathering_has);
-    c->metrics = memory_alloc(domains * stage->layout.metric_elements, sizeof *c->metrics);
-    if (bytes == NULL || c->block_partitions == NULL || c->gathering_has == NULL ||
-        c->metrics == NULL) {
+    if (bytes == NULL || c->block_partitions == NULL || c->gathering_has == NULL) {
         memory_free(bytes);
         return error_set(err, ERR_MEMORY, "no memory for %zu blocks", blocks);
     }
-    loading_block_bytes(stage->plan, &stage->layout, domains, bytes);
+    loading_block_bytes(stage->plan, &stage->layout, controller_config(c, c->stage)->domain_count,
+                        bytes);
     uint32_t homes[WIRE_PARTITIONS_MAX];
     for (size_t p = 0; p < c->partitions.count; p++)
         homes[p] = controller_position(c, c->partitions.primary[p]);
@@ -83,9 +80,10 @@ enum status controller_enter_load(struct controller *c, struct error *err)
     memset(c->partitions.synced, 0, sizeof c->partitions.synced);
     memcpy(c->loaded, c->partitions.empty, sizeof c->loaded);
     memset(c->load_part, 0, sizeof c->load_part);
-    char text[96];
-    snprintf(text, sizeof text, "generation %u, epoch %u, step %llu of the stage", c->generation,
-             c->current->epoch, (unsigned long long)c->current->stage_step);
+    char text[128];
+    snprintf(text, sizeof text, "generation %u, epoch %u, step %llu of the stage%s", c->generation,
+             c->current->epoch, (unsigned long long)c->current->stage_step,
+             c->current->epoch_step > 0 ? ", within the next epoch" : "");
     c->ports.event(c->ports.driver, "load", text);
     controller_send_loads(c);
     return OK;

@@ -1,5 +1,4 @@
 /* The order of phases: stages, epochs, evaluation. */
-#include "common/config/optimizer_states.h"
 #include "coordinator/job/controller_state.h"
 
 /* ---- stages ---- */
@@ -8,9 +7,8 @@
 static enum status start_values(struct controller *c, size_t stage, struct error *err)
 {
     struct values *values;
-    size_t states = optimizer_states(&controller_config(c, stage)->optimizer);
-    enum status status =
-        values_create(c->stages[stage].plan, (uint32_t)stage, states, &values, err);
+    enum status status = values_create(c->stages[stage].plan, (uint32_t)stage,
+                                       controller_sizes(c, stage), &values, err);
     if (status != OK)
         return status;
     values_start(values, c->job->run.seed, stage > 0 ? c->stages[stage - 1].best : NULL);
@@ -36,7 +34,7 @@ static enum status begin_evaluation(struct controller *c, enum purpose purpose, 
     c->purpose = purpose;
     c->stage = stage;
     values_destroy(&c->current);
-    enum status status = controller_keep_values(&c->current, c->stages[stage].best, err);
+    enum status status = values_keep(&c->current, c->stages[stage].best, err);
     return status == OK ? controller_enter_load(c, err) : status;
 }
 
@@ -81,7 +79,7 @@ static enum status after_load(struct controller *c, struct error *err)
         return controller_enter_predict(c, PREDICT_TEST, err);
     if (c->unscored)
         return controller_enter_predict(c, PREDICT_SCORES, err);
-    if (controller_config(c, c->stage)->losses.self_training > 0 &&
+    if (controller_config(c, c->stage)->losses.self_training > 0 && c->current->epoch_step == 0 &&
         c->current->epoch < controller_config(c, c->stage)->epochs)
         return controller_enter_predict(c, PREDICT_GUESSES, err);
     return go_on(c, err);
@@ -105,9 +103,9 @@ static enum status after_train(struct controller *c, struct error *err)
     c->current = c->incoming;
     c->incoming = before;
     c->current->epoch++;
-    c->current->stage_step += c->task_body.steps;
+    c->current->epoch_step = 0;
+    c->current->stage_step = c->gathering.version - FIRST_VERSION;
     c->unscored = true;
-    controller_collect_terms(c);
     return controller_enter_predict(c, PREDICT_SCORES, err);
 }
 

@@ -52,6 +52,8 @@ struct controller {
     bool stop_asked;
     bool unscored; /* the values were trained for an epoch that is not kept yet */
     int64_t stage_began_ms, epoch_began_ms, phase_began_ms;
+    int64_t kept_ms;   /* when `current` was true last, or the epoch began */
+    bool asked_sooner; /* for values within the epoch, because it was time */
     double prepare_seconds, evaluate_seconds;
 
     /* view */
@@ -70,16 +72,15 @@ struct controller {
     /* values and stages */
     struct stage_state stages[JOB_STAGES_MAX];
     size_t stage;           /* in the servers or about to be */
-    struct values *current; /* after the last epoch of `stage` */
-    /* What comes back after the epoch in work. Not `current`: a server may die when only some
-     * blocks are back, and then the epoch begins again from `current`. */
+    struct values *current; /* after the last epoch of `stage`, or the newest within it */
+    /* What comes back next, in the epoch or after it. Not `current`: a server may die when only some
+     * blocks are back, and then training goes on from `current`. */
     struct values *incoming;
     uint32_t generation;
     uint32_t *block_partitions;
     struct gathering gathering;
+    uint32_t take_number; /* of what it asks for */
     bool *gathering_has;
-    double *metrics; /* as the servers summed them, [domains, metric_elements] */
-    double terms[TERM_COUNT][METRIC_COUNT]; /* over all domains, of the last epoch trained */
 
     /* the task in work */
     uint32_t task;
@@ -91,9 +92,6 @@ struct controller {
     uint64_t task_samples; /* of the whole task, for progress */
 
     struct predictions *parts[PARTS_MAX]; /* newest predictions of each part */
-    int32_t *pseudo;                      /* unlabelled domains of the stage, side by side */
-    size_t pseudo_count;
-    double pseudo_share;
     struct guess *guesses;
 
     bool *unreadable; /* per sample */
@@ -121,9 +119,8 @@ uint32_t controller_test_part(const struct controller *c);
 /* Sends with view and generation filled in. */
 void controller_send(struct controller *c, uint64_t peer, struct message *message,
                      const struct frame *payloads, size_t count);
-/* A copy of `values` into *slot, made when it is not there yet or of another stage. */
-enum status controller_keep_values(struct values **slot, const struct values *values,
-                                   struct error *err) MUST_CHECK;
+/* What values of a stage hold. */
+struct values_sizes controller_sizes(const struct controller *c, size_t stage);
 
 /* ---- controller_members.c ---- */
 /* The view, to whoever has not told that it knows it: servers first, then workers. */
@@ -191,14 +188,14 @@ bool controller_all_loaded(const struct controller *c);
 /* ---- controller_epoch.c ---- */
 /* Chooses pseudo labels and begins an epoch. */
 enum status controller_enter_train(struct controller *c, struct error *err) MUST_CHECK;
+/* When it is time to keep values within the epoch, asks for a version before its last. */
+void controller_ask_sooner(struct controller *c);
 /* Asks servers whose blocks are not back for them. */
 void controller_ask_for_snapshot(struct controller *c);
 enum status controller_take_snapshot(struct controller *c, const struct message *message,
                                      const struct frame *payloads, size_t count,
                                      struct error *err) MUST_CHECK;
 /* Scores the values, keeps them and, when best, selects them. */
-/* Takes the epoch's metrics, which a later LOAD forgets. */
-void controller_collect_terms(struct controller *c);
 enum status controller_finish_epoch(struct controller *c, struct error *err) MUST_CHECK;
 
 /* ---- controller_phases.c ---- */

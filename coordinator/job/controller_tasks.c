@@ -12,12 +12,12 @@ void controller_send_task(struct controller *c, struct cluster_member *worker, u
                           size_t again_count)
 {
     struct message message = {.type = MESSAGE_TASK};
-    struct frame pseudo = {c->pseudo, c->pseudo_count * sizeof *c->pseudo};
+    struct frame labels = {c->current->labels, c->current->label_count * sizeof(int32_t)};
     message.body.task = c->task_body;
     message.body.task.again = again;
     message.body.task.again_count = again_count;
-    bool with_labels = c->task_body.kind == TASK_TRAIN && c->pseudo_count > 0;
-    controller_send(c, worker->incarnation, &message, &pseudo, with_labels ? 1 : 0);
+    bool with_labels = c->task_body.kind == TASK_TRAIN && c->current->label_count > 0;
+    controller_send(c, worker->incarnation, &message, &labels, with_labels ? 1 : 0);
     c->worker_tasked[worker->number] = true;
 }
 

@@ -44,9 +44,17 @@ static struct load_block describe(const struct loading *loading, size_t i)
         block.elements = layout_statistic_size(layout, i - layout->parameter_count);
     } else {
         block.kind = BLOCK_METRIC;
+        block.state_frames = 1;
         block.elements = layout->metric_elements;
     }
     return block;
+}
+
+static struct frame metric_payload(const struct loading *loading)
+{
+    CHECK(loading->values->metric_count == loading->layout->metric_elements * loading->domains);
+    return (struct frame){loading->values->metrics,
+                          loading->values->metric_count * sizeof *loading->values->metrics};
 }
 
 /* Payloads of a parameter block: weights, anchor, states. */
@@ -83,6 +91,8 @@ static void fill_part(const struct loading *loading, uint32_t partition, size_t 
             bytes >= WIRE_MESSAGE_BYTES_SOFT || part->block_count == WIRE_FRAMES_MAX)
             return;
         part->blocks[part->block_count++] = describe(loading, *at);
+        if (*at == loading->layout->metric_block)
+            part->payloads[part->payload_count++] = metric_payload(loading);
         if (*at >= loading->layout->parameter_count)
             continue;
         size_t added = parameter_payloads(loading, *at, part->payloads + part->payload_count);

@@ -229,6 +229,47 @@ enum status journal_open(const char *run_directory, const struct job *job, enum 
     return status;
 }
 
+static enum status read_config(struct database *database, char **text, struct error *err)
+{
+    struct statement statement;
+    bool row = false;
+    enum status status = statement_open(&statement, database, "SELECT config FROM run", err);
+    if (status == OK)
+        status = statement_step(&statement, &row, err);
+    if (status == OK && !row)
+        status = error_set(err, ERR_INPUT, "%s: no run in it", database->path);
+    if (status == OK) {
+        const char *config = statement_text(&statement, 0);
+        *text = memory_dup_text(config, strlen(config));
+        if (*text == NULL)
+            status = error_set(err, ERR_MEMORY, "no memory for the run's configuration");
+    }
+    statement_close(&statement);
+    return status;
+}
+
+enum status journal_config(const char *run_directory, char **text, struct error *err)
+{
+    struct journal *journal;
+    char path[PATH_BYTES];
+    enum status status = file_path(path, err, "%s/run.db", run_directory);
+    if (status == OK && !exists(run_directory, "run.db"))
+        status = error_set(err, ERR_STATE, "%s: no run of graft is there", run_directory);
+    if (status != OK)
+        return status;
+    journal = memory_alloc(1, sizeof *journal);
+    if (journal == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the journal");
+    status = database_open(&journal->database, path, false, err);
+    if (status == OK)
+        status = check_kind(journal, err);
+    if (status == OK)
+        status = read_config(&journal->database, text, err);
+    database_close(&journal->database);
+    memory_free(journal);
+    return status;
+}
+
 void journal_close(struct journal **journal)
 {
     if (*journal == NULL)

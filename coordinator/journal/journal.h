@@ -61,6 +61,10 @@ enum status journal_open(const char *run_directory, const struct job *job, enum 
 /* Gives the directory back; the run stays as last recorded (RUNNING: to be resumed). */
 void journal_close(struct journal **journal);
 
+/* The configuration of the run in this directory, as libconfig text; owned by the caller
+ * (memory_free). Takes nothing. Errors: ERR_STATE (no run there), ERR_IO, ERR_MEMORY, ERR_INPUT. */
+enum status journal_config(const char *run_directory, char **text, struct error *err) MUST_CHECK;
+
 /* Random, not 0, the same after a resume. */
 uint64_t journal_run_id(const struct journal *journal);
 /* How the run stood when it was opened; JOURNAL_RUNNING for a new one and after a crash. */

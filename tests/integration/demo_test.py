@@ -137,6 +137,15 @@ def the_second_interrupt_stops_now_and_loses_nothing_that_was_kept():
         assert weights_of(path / "run", "--resume") == expected
 
 
+def step_of(checkpoint):
+    return int(checkpoint.name.split("-")[1])
+
+
+def checkpoints(run):
+    """Whole ones: what a killed coordinator was writing has more in its name."""
+    return [path for path in (run / "checkpoints").iterdir() if path.name.split("-")[1].isdigit()]
+
+
 def a_torn_checkpoint_is_recognised_and_the_one_before_is_used():
     expected = undisturbed()
     with directory() as path:
@@ -144,7 +153,7 @@ def a_torn_checkpoint_is_recognised_and_the_one_before_is_used():
             run.until(lambda s: s["stage"] == "adapt" and s["epoch"] >= 2)
             os.kill(run.process.pid, signal.SIGKILL)
             run.process.wait()
-        newest = max((path / "run/checkpoints").iterdir(), key=lambda p: int(p.name.split("-")[1]))
+        newest = max(checkpoints(path / "run"), key=step_of)
         with open(newest / "model.safetensors", "r+b") as file:
             file.truncate(os.path.getsize(file.name) // 2)
         assert weights_of(path / "run", "--resume") == expected

@@ -20,7 +20,8 @@
 #define HUNDRED 100
 
 static struct {
-    uint64_t runs, events, views, deaths, restarts, cuts, lost, refused, duplicates, fenced;
+    uint64_t runs, events, views, deaths, restarts, partway, cuts, lost, refused, duplicates,
+        fenced;
 } seen;
 
 /* Once in `in` seeds, at a random moment. */
@@ -52,6 +53,9 @@ static struct sim_plan plan_of(uint64_t seed)
         .delay_ms = draw(seed, 60, 3) == 0 ? 1 << draw(seed, 61, 12) : 0,
         .disordered = draw(seed, 62, 4) == 0,
         .restart_after = draw(seed, 2, 4) == 0 ? 1 + draw(seed, 3, calm.epoch_count) : 0,
+        .restart_at = moment(seed, 80, 4, events),
+        .checkpoint_steps = draw(seed, 82, 2) == 0 ? 1 + (uint32_t)draw(seed, 83, 3) : 0,
+        .checkpoint_seconds = (uint32_t)draw(seed, 84, 2),
         .doubled = draw(seed, 4, 2) == 0,
         .strangers = draw(seed, 5, 4) == 0,
     };
@@ -68,7 +72,8 @@ static void every_life_ends_with_the_same_bits(void **state)
         seen.events += result.events;
         seen.deaths += plan.kill_worker_at != SIM_NEVER;
         seen.deaths += plan.kill_server_at != SIM_NEVER;
-        seen.restarts += plan.restart_after > 0;
+        seen.restarts += plan.restart_after > 0 || plan.restart_at != SIM_NEVER;
+        seen.partway += result.partway;
         seen.cuts += plan.cut_at != SIM_NEVER;
         seen.lost += result.lost;
         seen.refused += result.refused;
@@ -93,15 +98,17 @@ int main(int argc, char **argv)
                                       .initial_state = &firsts[i]};
     }
     int failed = _cmocka_run_group_tests("simulate", list, tests, setup, teardown);
-    printf("%llu runs, %llu events: %llu deaths, %llu restarts, %llu ways cut, %llu letters lost, "
+    printf("%llu runs, %llu events: %llu deaths, %llu restarts, %llu times on within an "
+           "epoch, %llu ways cut, %llu letters lost, "
            "%llu "
            "runs refused, "
            "%llu views, %llu sums twice, %llu letters fenced off\n",
            (unsigned long long)seen.runs, (unsigned long long)seen.events,
            (unsigned long long)seen.deaths, (unsigned long long)seen.restarts,
-           (unsigned long long)seen.cuts, (unsigned long long)seen.lost,
-           (unsigned long long)seen.refused, (unsigned long long)seen.views,
-           (unsigned long long)seen.duplicates, (unsigned long long)seen.fenced);
+           (unsigned long long)seen.partway, (unsigned long long)seen.cuts,
+           (unsigned long long)seen.lost, (unsigned long long)seen.refused,
+           (unsigned long long)seen.views, (unsigned long long)seen.duplicates,
+           (unsigned long long)seen.fenced);
     free(list);
     free(firsts);
     return failed;

@@ -54,13 +54,20 @@ static struct values *make_values(uint32_t stage, uint32_t epoch)
     struct values *values = NULL;
     struct error err;
     size_t states = optimizer_states(&job->stages[stage].optimizer);
-    assert_int_equal(values_create(plans[stage], stage, states, &values, &err), OK);
+    assert_int_equal(
+        values_create(plans[stage], stage, (struct values_sizes){states, 6, 5}, &values, &err), OK);
     for (size_t i = 0; i < plans[stage]->live_elements; i++) {
         values->live[i] = (float)epoch + net_random(i);
         for (size_t s = 0; s < states; s++)
             values->states[s][i] = net_random(1000 * (s + 1) + i);
     }
+    for (size_t i = 0; i < 6; i++)
+        values->metrics[i] = 1.0 / (double)(i + 3);
+    for (size_t i = 0; i < 5; i++)
+        values->labels[i] = (int32_t)i - 1;
+    values->label_share = 0.8;
     values->epoch = epoch;
+    values->epoch_step = 4;
     values->stage_step = 10 * (uint64_t)epoch;
     return values;
 }
@@ -131,7 +138,13 @@ static void what_was_written_is_read(void **state)
     assert_memory_equal(got->states[1], values->states[1], bytes);
     assert_int_equal(got->stage, 0);
     assert_int_equal(got->epoch, 3);
+    assert_int_equal(got->epoch_step, 4);
     assert_int_equal(got->stage_step, 30);
+    assert_int_equal(got->metric_count, 6);
+    assert_memory_equal(got->metrics, values->metrics, 6 * sizeof(double));
+    assert_int_equal(got->label_count, 5);
+    assert_memory_equal(got->labels, values->labels, 5 * sizeof(int32_t));
+    assert_true(got->label_share >= 0.8 && got->label_share <= 0.8);
     assert_int_equal(head.step, 30);
     struct digest weights = checkpoint_weights_digest(plans[0], values->live);
     assert_memory_equal(&head.weights, &weights, sizeof weights);
@@ -231,9 +244,10 @@ static void a_head_of_other_weights_is_refused(void **state)
 static void a_damaged_file_is_recognised(void **state)
 {
     static const char *const files[] = {"checkpoints/step-4/model.safetensors",
-                                        "checkpoints/step-4/optimizer.safetensors"};
+                                        "checkpoints/step-4/optimizer.safetensors",
+                                        "checkpoints/step-4/epoch.safetensors"};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         struct error err;
         save_epoch(1, 4);
         damage(files[i], -3);
@@ -302,10 +316,10 @@ static void a_hostile_head_is_refused(void **state)
         "",
         "[]",
         "{}",
-        "{\"format\": 1}",
+        "{\"format\": 2}",
         "{\"format\": -1}",
-        "{\"format\": 1, \"format\": 1}",
-        "{\"format\": 1, \"config_sha256\": \"zz\"}",
+        "{\"format\": 2, \"format\": 1}",
+        "{\"format\": 2, \"config_sha256\": \"zz\"}",
     };
     (void)state;
     save_epoch(1, 6);
@@ -325,8 +339,8 @@ static void numbers_beyond_the_job_are_refused(void **state)
     for (int i = 0; i < 2; i++) {
         struct error err;
         snprintf(text, sizeof text,
-                 "{\"format\": 1, \"config_sha256\": \"%s\", \"stage\": %d, \"epoch\": %d, "
-                 "\"stage_step\": 1, \"step\": 6}",
+                 "{\"format\": 2, \"config_sha256\": \"%s\", \"stage\": %d, \"epoch\": %d, "
+                 "\"epoch_step\": 0, \"stage_step\": 1, \"step\": 6}",
                  hex, i == 0 ? 2 : 0, i == 0 ? 1 : 5);
         fixture_text("checkpoints/step-6/run.json", text);
         assert_int_equal(load_with(6, job, plans[0], &err), ERR_INPUT);

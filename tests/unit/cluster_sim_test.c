@@ -332,6 +332,62 @@ static void a_new_coordinator_goes_on_from_what_was_kept(void **state)
     }
 }
 
+static uint64_t with_checkpoints(struct sim_plan plan, uint32_t *partway)
+{
+    struct sim_result result = same_as_calm(&plan);
+    *partway += result.partway;
+    return result.kept_steps;
+}
+
+static void checkpoints_within_epochs_change_nothing(void **state)
+{
+    uint64_t by_time = 0;
+    uint32_t partway = 0;
+    (void)state;
+    for (uint64_t seed = 1600; seed < 1600 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 2, CALM};
+        plan.replicas = seed % 2;
+        plan.checkpoint_steps = 1 + (uint32_t)draw(seed, 0, 3);
+        assert_true(with_checkpoints(plan, &partway) > 1);
+        plan.checkpoint_steps = 0;
+        plan.checkpoint_seconds = 1;
+        plan.delay_ms = 256; /* so that an epoch takes seconds */
+        by_time += with_checkpoints(plan, &partway);
+    }
+    assert_true(by_time > 0);
+    assert_int_equal(partway, 0);
+}
+
+/* On a cluster of another size, in the middle of an epoch. */
+static void a_new_coordinator_goes_on_within_an_epoch(void **state)
+{
+    uint64_t events = length_of(2, 2);
+    uint32_t partway = 0;
+    (void)state;
+    for (uint64_t seed = 1700; seed < 1700 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 2, CALM};
+        plan.checkpoint_steps = 1 + (uint32_t)draw(seed, 0, 2);
+        plan.restart_at = draw(seed, 1, events);
+        with_checkpoints(plan, &partway);
+    }
+    assert_true(partway > SEEDS / 3);
+}
+
+static void a_lost_server_costs_no_more_than_the_steps_since_the_last_checkpoint(void **state)
+{
+    uint64_t events = length_of(2, 3);
+    uint32_t partway = 0;
+    (void)state;
+    for (uint64_t seed = 1800; seed < 1800 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 3, CALM};
+        plan.checkpoint_steps = 1 + (uint32_t)draw(seed, 0, 2);
+        plan.kill_server_at = draw(seed, 1, events);
+        plan.lost_in_1000 = (uint32_t)draw(seed, 2, 2) * 20;
+        with_checkpoints(plan, &partway);
+    }
+    assert_true(partway > SEEDS / 4);
+}
+
 static void pushes_that_come_twice_count_once(void **state)
 {
     struct sim_plan plan = {.seed = 3, .workers = 2, .servers = 2, CALM, .doubled = true};
@@ -360,6 +416,9 @@ int main(void)
         cmocka_unit_test(members_may_be_drained_at_any_moment),
         cmocka_unit_test(a_backup_takes_over_without_a_rewind),
         cmocka_unit_test(a_server_may_join_at_any_moment),
+        cmocka_unit_test(checkpoints_within_epochs_change_nothing),
+        cmocka_unit_test(a_new_coordinator_goes_on_within_an_epoch),
+        cmocka_unit_test(a_lost_server_costs_no_more_than_the_steps_since_the_last_checkpoint),
         cmocka_unit_test(pushes_that_come_twice_count_once),
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),

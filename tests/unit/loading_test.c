@@ -55,8 +55,8 @@ static int setup(void **state)
         blocks[i] = (struct plan_block){i >= BLOCKS - HEAD, plan.live_elements, elements};
         plan.live_elements += elements;
     }
-    if (values_create(&plan, 0, 2, &values, &err) != OK ||
-        values_create(&plan, 0, 2, &back, &err) != OK)
+    if (values_create(&plan, 0, (struct values_sizes){2, DOMAINS * 4, 0}, &values, &err) != OK ||
+        values_create(&plan, 0, (struct values_sizes){2, DOMAINS * 4, 0}, &back, &err) != OK)
         return -1;
     for (size_t i = 0; i < plan.live_elements; i++) {
         values->live[i] = (float)i;

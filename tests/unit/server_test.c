@@ -124,13 +124,29 @@ static void an_older_view_or_load_or_take_changes_nothing(void **state)
     one_step(0);
     one_step(1);
     forget();
-    take.body.take.version = FRESH + 3;
+    take.body.take = (struct message_take){.version = FRESH + 3, .number = 2};
     hear(PEER_COORDINATOR, &take, NULL, 0);
-    take.body.take.version = FRESH + 1;
+    take.body.take = (struct message_take){.version = FRESH + 1, .number = 1};
     hear(PEER_COORDINATOR, &take, NULL, 0);
     one_step(2);
     assert_int_equal(sent_count, 1);
     assert_int_equal(sent[0].version, FRESH + 3);
+}
+
+static void a_take_of_a_version_that_has_passed_is_answered_with_the_open_one(void **state)
+{
+    struct message take = {.type = MESSAGE_TAKE, .generation = GENERATION};
+    (void)state;
+    one_step(0);
+    one_step(1);
+    forget();
+    take.body.take = (struct message_take){.version = FRESH + 1, .number = 1};
+    hear(PEER_COORDINATOR, &take, NULL, 0);
+    assert_int_equal(sent_count, 1);
+    assert_int_equal(sent[0].type, MESSAGE_SNAPSHOT);
+    assert_int_equal(sent[0].version, FRESH + 2);
+    one_step(2); /* nothing waits any more */
+    assert_int_equal(sent_count, 1);
 }
 
 static void it_says_that_it_is_ready_until_there_is_a_view(void **state)
@@ -372,6 +388,7 @@ int main(void)
         TEST(a_pull_tells_which_pushes_never_came),
         TEST(parts_are_taken_in_their_order),
         TEST(an_older_view_or_load_or_take_changes_nothing),
+        TEST(a_take_of_a_version_that_has_passed_is_answered_with_the_open_one),
         TEST(it_says_that_it_is_ready_until_there_is_a_view),
         TEST(statistics_come_first_and_then_the_weights),
         TEST(a_late_worker_gets_the_statistics_of_the_open_step),

@@ -180,6 +180,8 @@ static void sim_forget(struct sim_kept *kept)
 {
     for (size_t i = 0; i < 1 + VALUES_STATES_MAX; i++)
         free(kept->vectors[i]);
+    free(kept->metrics);
+    free(kept->labels);
     *kept = (struct sim_kept){0};
 }
 
@@ -187,12 +189,19 @@ static void sim_keep(struct sim_kept *kept, const struct values *values, double 
 {
     size_t bytes = values->plan->live_elements * sizeof(float);
     sim_forget(kept);
-    *kept = (struct sim_kept){.stage = values->stage,
-                              .epoch = values->epoch,
-                              .stage_step = values->stage_step,
-                              .elements = values->plan->live_elements,
-                              .state_count = values->state_count,
-                              .score = score};
+    *kept =
+        (struct sim_kept){.stage = values->stage,
+                          .epoch = values->epoch,
+                          .stage_step = values->stage_step,
+                          .elements = values->plan->live_elements,
+                          .epoch_step = values->epoch_step,
+                          .sizes = {values->state_count, values->metric_count, values->label_count},
+                          .metrics = malloc(values->metric_count * sizeof(double)),
+                          .labels = malloc(values->label_count * sizeof(int32_t) + 1),
+                          .label_share = values->label_share,
+                          .score = score};
+    memcpy(kept->metrics, values->metrics, values->metric_count * sizeof(double));
+    memcpy(kept->labels, values->labels, values->label_count * sizeof(int32_t));
     for (size_t i = 0; i < 1 + values->state_count; i++) {
         kept->vectors[i] = malloc(bytes);
         memcpy(kept->vectors[i], i == 0 ? values->live : values->states[i - 1], bytes);
@@ -207,11 +216,15 @@ static void sim_restore(struct sim *sim, const struct sim_kept *kept, bool best)
     if (kept->vectors[0] == NULL)
         return;
     const struct plan *plan = controller_plan(sim->controller, kept->stage);
-    sim_check(sim, values_create(plan, kept->stage, kept->state_count, &values, &err), &err);
+    sim_check(sim, values_create(plan, kept->stage, kept->sizes, &values, &err), &err);
     assert_int_equal(plan->live_elements, kept->elements);
     values->epoch = kept->epoch;
+    values->epoch_step = kept->epoch_step;
     values->stage_step = kept->stage_step;
-    for (size_t i = 0; i < 1 + kept->state_count; i++)
+    values->label_share = kept->label_share;
+    memcpy(values->metrics, kept->metrics, kept->sizes.metrics * sizeof(double));
+    memcpy(values->labels, kept->labels, kept->sizes.labels * sizeof(int32_t));
+    for (size_t i = 0; i < 1 + kept->sizes.states; i++)
         memcpy(i == 0 ? values->live : values->states[i - 1], kept->vectors[i],
                kept->elements * sizeof(float));
     sim_check(sim,
@@ -252,9 +265,18 @@ static enum status sim_keep_epoch(void *driver, const struct values *values,
     return OK;
 }
 
+static void sim_keep_step(void *driver, const struct values *values, uint64_t step)
+{
+    struct sim_member *member = driver;
+    assert_true(step >= values->stage_step && values->epoch_step > 0);
+    member->sim->result.kept_steps++;
+    sim_keep(&member->sim->current, values, 0);
+}
+
 static void sim_note_event(void *driver, const char *kind, const char *text)
 {
-    (void)driver, (void)kind, (void)text;
+    struct sim_member *member = driver;
+    member->sim->result.partway += strcmp(kind, "load") == 0 && strstr(text, "within") != NULL;
 }
 
 static void sim_note_member(void *driver, const struct cluster_member *member)
@@ -473,12 +495,15 @@ static void sim_open(struct sim *sim)
     struct controller_ports ports = {.driver = coordinator,
                                      .outbox = {coordinator, sim_send},
                                      .keep_epoch = sim_keep_epoch,
+                                     .keep_step = sim_keep_step,
                                      .event = sim_note_event,
                                      .member = sim_note_member,
                                      .unreadable = sim_note_unreadable};
     world->job->cluster.workers = sim->plan.workers;
     world->job->cluster.servers = sim->plan.servers;
     world->job->cluster.replicas = sim->plan.replicas;
+    world->job->run.checkpoint_steps = sim->plan.checkpoint_steps;
+    world->job->run.checkpoint_seconds = sim->plan.checkpoint_seconds;
     sim_check(sim,
               controller_create(world->job, world->manifest, world->model, ports, sim->now_ms,
                                 &sim->controller, &err),
@@ -508,8 +533,8 @@ static void sim_close(struct sim *sim)
 
 static void sim_restart_when_asked(struct sim *sim)
 {
-    if (sim->restarted || sim->plan.restart_after == 0 ||
-        sim->result.epoch_count < sim->plan.restart_after)
+    bool due = sim->plan.restart_after > 0 && sim->result.epoch_count >= sim->plan.restart_after;
+    if (sim->restarted || (!due && sim->result.events < sim->plan.restart_at))
         return;
     sim->restarted = true;
     sim->plan.servers++;

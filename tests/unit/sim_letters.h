@@ -70,7 +70,10 @@ struct sim_plan {
     uint64_t cut_at;       /* nothing passes between two members … */
     int64_t cut_ms;        /* … for so long … */
     bool cut_one_way;      /* … or only one way */
-    size_t restart_after;  /* epochs; then all processes end, and others go on from what was kept */
+    /* Epochs, or an event: then all processes end, and others go on from what was kept. */
+    size_t restart_after;
+    uint64_t restart_at;
+    uint32_t checkpoint_steps, checkpoint_seconds;
     bool doubled;          /* every letter twice, and once more after the next one */
     bool strangers;        /* poisoned pushes and snapshots from nobody */
     const char *ends_with; /* the job must end with an error that says this; NULL: it must not */
@@ -86,14 +89,19 @@ struct sim_result {
     bool refused; /* nobody was left to work, and the coordinator said so */
     uint32_t views;
     uint32_t generation; /* of the last LOAD */
+    uint32_t kept_steps; /* checkpoints within epochs */
+    uint32_t partway;    /* how often training went on from one of them */
 };
 
-/* What a checkpoint keeps of one epoch. */
+/* What a checkpoint keeps. */
 struct sim_kept {
-    uint32_t stage, epoch;
+    uint32_t stage, epoch, epoch_step;
     uint64_t stage_step;
+    double *metrics, label_share;
+    int32_t *labels;
+    struct values_sizes sizes;
     float *vectors[1 + VALUES_STATES_MAX]; /* live and states; NULL: nothing kept */
-    size_t elements, state_count;
+    size_t elements;
     double score;
 };
 

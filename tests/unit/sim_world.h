@@ -15,7 +15,7 @@
 #define CALM                                                                                       \
     .kill_worker_at = SIM_NEVER, .kill_server_at = SIM_NEVER, .freeze_worker_at = SIM_NEVER,       \
     .join_worker_at = SIM_NEVER, .join_server_at = SIM_NEVER, .drain_worker_at = SIM_NEVER,        \
-    .drain_server_at = SIM_NEVER, .cut_at = SIM_NEVER
+    .drain_server_at = SIM_NEVER, .cut_at = SIM_NEVER, .restart_at = SIM_NEVER
 
 static const char job_text[] =
     "model = { file = \"made-in-memory.onnx\"; };\n"
@@ -30,10 +30,10 @@ static const char job_text[] =
     "  ); };\n"
     "cluster = { shards = 6; death_ms = 10000; join_seconds = 1000; };\n"
     "stages = (\n"
-    "  { name = \"source\"; domains = [\"s\"]; epochs = 2; micro_batch = 4;\n"
+    "  { name = \"source\"; domains = [\"s\"]; epochs = 2; micro_batch = 2;\n"
     "    optimizer = { kind = \"sgd\"; rate = 0.1; }; select = \"source_validation\"; },\n"
     "  { name = \"adapt\"; domains = [\"s\", \"t\"]; live = [\"fc2\"]; epochs = 3;\n"
-    "    micro_batch = 3; merge = \"pcgrad\"; optimizer = { kind = \"adam\"; rate = 0.01; };\n"
+    "    micro_batch = 2; merge = \"pcgrad\"; optimizer = { kind = \"adam\"; rate = 0.01; };\n"
     "    losses = { coral = 1.0; information = 0.1; self_training = 0.5; fraction_first = 0.5;\n"
     "               confidence_min = 0.3; }; select = \"information\"; }\n"
     ");\n";
