@@ -255,7 +255,7 @@ static enum status take_stops(struct driver *driver, struct error *err)
     driver->stops_seen = stop_requests;
     if (driver->stops_seen > 1)
         return error_set(err, ERR_STOPPED,
-                         "stopped at once; `--resume` goes on from the last epoch kept");
+                         "stopped at once; `--resume` goes on from the newest checkpoint");
     progress_clear(&driver->progress, stdout);
     printf("Stopping when this epoch is kept; once more stops now.\n");
     fflush(stdout);

@@ -48,7 +48,7 @@ static void send_snapshot(struct partition *partition)
     partition->take_pending = false;
 }
 
-static void answer_take(struct partition *partition)
+void partition_answer_take(struct partition *partition)
 {
     if (partition->take_pending && table_version(partition->table) == partition->take_version)
         send_snapshot(partition);
@@ -71,7 +71,7 @@ void partition_take_take(struct partition *partition, const struct message_take 
     partition->take_pending = take->version >= table_version(partition->table);
     if (!partition->take_pending)
         tell_passed(partition);
-    answer_take(partition);
+    partition_answer_take(partition);
 }
 
 /* ---- the backup, as the primary sees it ---- */
@@ -140,7 +140,6 @@ static enum status finish_step(struct partition *partition, struct error *err)
     if (status != OK)
         return status;
     partition->finished = true;
-    answer_take(partition);
     return OK;
 }
 

@@ -80,6 +80,10 @@ enum status partition_take_push(struct partition *partition, const struct messag
  * counts. */
 void partition_take_take(struct partition *partition, const struct message_take *take);
 
+/* After a finished step was announced: workers go on with it while the snapshot, if this is the
+ * version, is copied into messages. */
+void partition_answer_take(struct partition *partition);
+
 /* Backup: a step's sums from the primary. */
 enum status partition_take_replicate(struct partition *partition,
                                      const struct message_replicate *replicate,

@@ -150,6 +150,8 @@ static void announce(struct server *server, struct partition *partition)
         if (partition->finished)
             send_weights(server, server->subscribers[i], partition, version);
     }
+    if (partition->finished && version > 0)
+        partition_answer_take(partition);
     partition->finished = partition->statistics_finished = false;
 }
 

@@ -45,6 +45,9 @@ static void add_stage(struct memory_sum *sum, const struct job *job, const struc
         live * (2 + optimizer_states(&stage->optimizer) + pretrained) * (1 + job->cluster.replicas);
     size_t sums = vectors * (live + statistics) + stage->domain_count * statistics;
     size_t messages = live * (job->cluster.workers + 2);
+    if (job->run.checkpoint_steps > 0 ||
+        job->run.checkpoint_seconds > 0) /* a snapshot beside them */
+        messages += live * (1 + optimizer_states(&stage->optimizer));
     memory_sum_add(sum, true, table + sums + messages,
                    "stage %.30s: table %.1f, sums %.1f, messages %.1f", stage->name,
                    (double)table / MEMORY_MIB, (double)sums / MEMORY_MIB,

@@ -127,7 +127,7 @@ static enum status make_view(struct controller *c, struct error *err)
     if (worker_count == 0 || c->server_count == 0)
         return error_set(
             err, ERR_PEER,
-            "no %s is left; start the job again with --resume to go on from the last epoch",
+            "no %s is left; start the job again with --resume to go on from the newest checkpoint",
             worker_count == 0 ? "worker" : "server");
     for (size_t i = 0; i < worker_count; i++)
         numbers[i] = workers[i]->number;

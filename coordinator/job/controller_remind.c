@@ -74,7 +74,7 @@ enum status controller_check_progress(struct controller *c, struct error *err)
         return error_set(
             err, ERR_PEER,
             "nothing has moved for %d s while %zu pieces and %zu blocks were awaited from "
-            "living members; their logs may tell why; --resume goes on from the last epoch",
+            "living members; their logs may tell why; --resume goes on from the newest checkpoint",
             STALL_MS_MAX / 1000, c->pieces_left,
             c->phase == PHASE_TRAIN ? c->gathering.missing : 0);
     if (retry_is_due(&c->again, c->now_ms, REMIND_MS, REMIND_MS_LAST))
