@@ -125,7 +125,7 @@ static void stop_members(struct driver *driver, const char *why)
 {
     struct membership *members = controller_look(driver->controller).members;
     struct message message = {.type = MESSAGE_STOP};
-    snprintf(message.body.reason.text, sizeof message.body.reason.text, "%s", why);
+    snprintf(message.body.stop.text, sizeof message.body.stop.text, "%s", why);
     for (size_t i = 0; i < members->count; i++)
         if (members->members[i].state < MEMBER_LEFT)
             send_message(driver, members->members[i].incarnation, &message, NULL, 0);

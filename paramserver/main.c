@@ -63,7 +63,7 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
     struct channel *channel = link_channel(driver->member.link);
     while (status == OK && !*stop && channel_receive(channel, &driver->received)) {
         if (driver->received.message.type == MESSAGE_STOP) {
-            log_event(LOG_INFO, "stop", "why=\"%s\"", driver->received.message.body.reason.text);
+            member_take_stop(&driver->member, &driver->received.message.body.stop);
             *stop = true;
         } else {
             if (driver->received.message.type == MESSAGE_VIEW &&
@@ -156,6 +156,7 @@ int main(int argc, char **argv)
     }
     if (status == OK)
         log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
+    uint32_t again_seconds = status == OK ? driver->member.again_seconds : 0;
     if (driver != NULL) {
         server_destroy(&driver->server);
         lines_close(&driver->servers);
@@ -163,5 +164,7 @@ int main(int argc, char **argv)
         member_close(&driver->member);
     }
     memory_free(driver);
+    if (again_seconds > 0)
+        member_again(again_seconds, argv);
     return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -182,7 +182,7 @@ static enum status drain_coordinator(struct driver *driver, struct error *err)
         } else if (driver->received.message.type == MESSAGE_TASK) {
             status = take_task(driver, err);
         } else if (driver->received.message.type == MESSAGE_STOP) {
-            log_event(LOG_INFO, "stop", "why=\"%s\"", driver->received.message.body.reason.text);
+            member_take_stop(&driver->member, &driver->received.message.body.stop);
             driver->stop = true;
         }
     }
@@ -521,7 +521,10 @@ int main(int argc, char **argv)
     }
     if (status == OK)
         log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
+    uint32_t again_seconds = status == OK ? driver->member.again_seconds : 0;
     if (driver != NULL)
         close_driver(driver);
+    if (again_seconds > 0)
+        member_again(again_seconds, argv);
     return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

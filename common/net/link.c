@@ -8,7 +8,7 @@
 #include "common/base/memory.h"
 
 #define HEARTBEAT_MS_FIRST 500
-#define LOST_MS_FIRST 30000
+#define LOST_MS_FIRST UINT32_MAX /* who waits for WELCOME has a deadline of its own */
 
 struct link {
     pthread_t thread;
@@ -43,7 +43,8 @@ static void beat(struct link *link)
 static void report_lost(struct link *link, int64_t silence_ms)
 {
     struct message message = {.type = MESSAGE_STOP};
-    snprintf(message.body.reason.text, sizeof message.body.reason.text,
+    message.body.stop.again = 1; /* it may be started again */
+    snprintf(message.body.stop.text, sizeof message.body.stop.text,
              "nothing heard from the coordinator at %s for %lld ms", link->coordinator,
              (long long)silence_ms);
     enum status ignored = channel_send(link->inner, 0, &message, NULL, 0, NULL);

@@ -31,7 +31,7 @@ void link_stop(struct link **link);
 struct channel *link_channel(struct link *link);
 struct link_progress *link_counters(struct link *link);
 
-/* From WELCOME. Before, the link beats every 500 ms and gives up after 30 s. */
+/* From WELCOME. Before, the link beats every 500 ms and does not give up. */
 void link_limits(struct link *link, uint64_t run, uint32_t heartbeat_ms, uint32_t lost_ms);
 
 #endif

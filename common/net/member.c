@@ -1,8 +1,10 @@
 #include "common/net/member.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,7 +13,8 @@
 #include "common/base/memory.h"
 #include "common/base/platform.h"
 
-#define JOIN_MS_MAX 30000
+#define JOIN_SECONDS 30
+#define JOIN_SECONDS_NAME "GRAFT_JOIN_SECONDS" /* from a process to the one that replaces it */
 #define HELLO_AGAIN_MS 1000
 
 enum status member_options_read(int argc, char **argv, const char *program,
@@ -115,7 +118,9 @@ static enum status await_welcome(struct member *member, enum member_role role, c
                                  struct received *received, struct error *err)
 {
     struct channel *channel = link_channel(member->link);
-    int64_t deadline = clock_ms() + JOIN_MS_MAX, again = 0;
+    const char *given = getenv(JOIN_SECONDS_NAME);
+    long seconds = given != NULL ? strtol(given, NULL, 10) : JOIN_SECONDS;
+    int64_t deadline = clock_ms() + seconds * 1000, again = 0;
     while (clock_ms() < deadline) {
         if (clock_ms() >= again) {
             enum status status = say_hello(member, role, endpoint, err);
@@ -127,13 +132,14 @@ static enum status await_welcome(struct member *member, enum member_role role, c
         while (channel_receive(channel, received)) {
             if (received->message.type == MESSAGE_WELCOME)
                 return take_welcome(member, received, err);
-            if (received->message.type == MESSAGE_REFUSE || received->message.type == MESSAGE_STOP)
+            if (received->message.type == MESSAGE_REFUSE)
                 return error_set(err, ERR_STATE, "%s", received->message.body.reason.text);
+            if (received->message.type == MESSAGE_STOP)
+                return error_set(err, ERR_STATE, "%s", received->message.body.stop.text);
         }
     }
     return error_set(
-        err, ERR_PEER, "no answer from a coordinator within %d s; is it running there%s?",
-        JOIN_MS_MAX / 1000,
+        err, ERR_PEER, "no answer from a coordinator within %ld s; is it running there%s?", seconds,
         member->keys != NULL ? ", with keys, and this one's on its list" : ", without keys");
 }
 
@@ -150,6 +156,22 @@ enum status member_join(struct member *member, const char *coordinator, enum mem
     status = await_welcome(member, role, endpoint, received, err);
     memory_free(received);
     return status;
+}
+
+void member_take_stop(struct member *member, const struct message_stop *stop)
+{
+    log_event(LOG_INFO, "stop", "why=\"%s\"", stop->text);
+    member->again_seconds = stop->again != 0 ? member->job->cluster.join_seconds : 0;
+}
+
+void member_again(uint32_t seconds, char *const *argv)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", seconds);
+    log_event(LOG_INFO, "again", "pid=%ld seconds=%s", (long)getpid(), text);
+    if (setenv(JOIN_SECONDS_NAME, text, 1) == 0)
+        execv("/proc/self/exe", argv);
+    fprintf(stderr, "%s: cannot be started anew: %s\n", argv[0], strerror(errno));
 }
 
 void member_fail(struct member *member, const struct error *why)

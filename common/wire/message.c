@@ -45,6 +45,7 @@ static const struct wire_field hello[] = {U32(message_hello, role), U64(message_
 static const struct wire_field ready[] = {DIGEST(message_ready, manifest),
                                           DIGEST(message_ready, model)};
 static const struct wire_field reason[] = {TEXT(message_reason, text)};
+static const struct wire_field stop[] = {TEXT(message_stop, text), U32(message_stop, again)};
 static const struct wire_field heartbeat[] = {
     U32(message_heartbeat, task), U64(message_heartbeat, samples), U64(message_heartbeat, dropped)};
 static const struct wire_field none[] = {{.kind = WIRE_U32, .offset = 0}};
@@ -138,7 +139,7 @@ static const struct wire_layout layouts[] = {
     LAYOUT(LOAD, load),
     LAYOUT(TAKE, take),
     LAYOUT(TASK, task),
-    LAYOUT(STOP, reason),
+    LAYOUT(STOP, stop),
     LAYOUT(PULL, pull),
     LAYOUT(PUSH, push),
     LAYOUT(WEIGHTS, weights),

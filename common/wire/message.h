@@ -106,6 +106,11 @@ struct message_reason {
     char text[WIRE_REASON_BYTES];
 };
 
+struct message_stop {
+    char text[WIRE_REASON_BYTES];
+    uint32_t again; /* 1: it may come back as a new member */
+};
+
 struct message_heartbeat {
     uint32_t task;
     uint64_t samples; /* processed in this task */
@@ -310,7 +315,8 @@ struct message {
     union {
         struct message_hello hello;
         struct message_ready ready;
-        struct message_reason reason; /* FAILED, REFUSE, STOP */
+        struct message_reason reason; /* FAILED, REFUSE */
+        struct message_stop stop;
         struct message_heartbeat heartbeat;
         struct message_welcome welcome;
         struct message_view view;

@@ -9,6 +9,7 @@
 
 #include "common/base/error.h"
 #include "common/config/job.h"
+#include "coordinator/driver.h"
 
 #define CLI_OVERRIDES_MAX 256
 #define CLI_PREDICT_USAGE                                                                          \
@@ -82,5 +83,13 @@ int cli_memory(const char *program, const struct cli_job_options *options) MUST_
 /* job_load of what was collected. ERR_INPUT without a file. */
 enum status cli_job_load(const struct cli_job_options *options, struct job **out,
                          struct error *err) MUST_CHECK;
+
+/* What `graft run` and `graft resume` share: their words, and the job from its start to its end.
+ * `status` other than OK: the job could not be loaded, as *err tells. Takes the job; returns the exit
+ * status. */
+enum status run_words(int argc, char **argv, struct cli_job_options *job_options,
+                      struct driver_options *options, struct error *err) MUST_CHECK;
+int run_job(const char *command, enum status status, struct job *job,
+            const struct driver_options *options, struct error *err);
 
 #endif

@@ -1,14 +1,10 @@
-/* `graft run`: the coordinator itself, with its local members; `graft resume`: the same for a run that was begun. */
+/* `graft run`: the coordinator itself, with its local members. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/file.h"
-#include "common/base/memory.h"
 #include "coordinator/cli/cli.h"
-#include "coordinator/driver.h"
-#include "coordinator/journal/journal.h"
 
 static bool take_flag(const char *argument, struct driver_options *options)
 {
@@ -23,8 +19,8 @@ static bool take_flag(const char *argument, struct driver_options *options)
     return false;
 }
 
-static enum status take_words(int argc, char **argv, struct cli_job_options *job_options,
-                              struct driver_options *options, struct error *err)
+enum status run_words(int argc, char **argv, struct cli_job_options *job_options,
+                      struct driver_options *options, struct error *err)
 {
     enum status status = OK;
     for (int at = 1; at < argc && status == OK;) {
@@ -36,8 +32,8 @@ static enum status take_words(int argc, char **argv, struct cli_job_options *job
     return status;
 }
 
-static int run(const char *command, enum status status, struct job *job,
-               const struct driver_options *options, struct error *err)
+int run_job(const char *command, enum status status, struct job *job,
+            const struct driver_options *options, struct error *err)
 {
     if (status == OK)
         status = driver_run(job, options, err);
@@ -51,43 +47,8 @@ int run_main(int argc, char **argv)
     struct cli_job_options job_options = {0};
     struct driver_options options = {0};
     struct job *job = NULL;
-    if (take_words(argc, argv, &job_options, &options, &err) != OK)
+    if (run_words(argc, argv, &job_options, &options, &err) != OK)
         return cli_misuse("run", &err);
     enum status status = cli_job_load(&job_options, &job, &err);
-    return run("run", status, job, &options, &err);
-}
-
-/* The job as the run directory has it, with overrides. */
-static enum status load_again(struct cli_job_options *options, struct job **out, struct error *err)
-{
-    char directory[PATH_BYTES + sizeof "run.directory=\"\""], *text = NULL;
-    enum status status = journal_config(options->config, &text, err);
-    if (status != OK)
-        return status;
-    snprintf(directory, sizeof directory, "run.directory=\"%s\"", options->config);
-    if (options->override_count == CLI_OVERRIDES_MAX)
-        status = error_set(err, ERR_INPUT, "more than %d overrides", CLI_OVERRIDES_MAX - 1);
-    else
-        options->overrides[options->override_count++] = directory;
-    if (status == OK)
-        status = job_load(NULL, text, options->overrides, options->override_count, out, err);
-    memory_free(text);
-    return status;
-}
-
-int resume_main(int argc, char **argv)
-{
-    struct error err = {0};
-    struct cli_job_options job_options = {0};
-    struct driver_options options = {0};
-    struct job *job = NULL;
-    enum status status = take_words(argc, argv, &job_options, &options, &err);
-    if (status == OK && (job_options.config == NULL || options.restart))
-        status = error_set(&err, ERR_INPUT, "name the folder of the run, such as runs/demo%s",
-                           options.restart ? ", and not --restart" : "");
-    if (status != OK)
-        return cli_misuse("resume", &err);
-    options.resume = true;
-    status = load_again(&job_options, &job, &err);
-    return run("resume", status, job, &options, &err);
+    return run_job("run", status, job, &options, &err);
 }

@@ -25,6 +25,7 @@ struct cluster_member {
     uint64_t incarnation; /* its identity on the sockets; a restarted process is another member */
     enum member_role role;
     enum member_state state;
+    bool may_return; /* DEAD: nothing was wrong with it but its silence */
     uint64_t pid;
     char host[WIRE_TEXT_BYTES];
     char endpoint[WIRE_TEXT_BYTES];

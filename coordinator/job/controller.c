@@ -186,6 +186,15 @@ enum status controller_restore_current(struct controller *controller, const stru
     return values_keep(&controller->current, values, err);
 }
 
+/* It was a member whose data do not fit, or that was drained: it must not come again. */
+static bool was_refused(const struct controller *c, uint64_t peer)
+{
+    for (size_t i = 0; i < c->members.count; i++)
+        if (c->members.members[i].incarnation == peer)
+            return !c->members.members[i].may_return;
+    return false;
+}
+
 enum status controller_handle(struct controller *controller, int64_t now_ms, uint64_t peer,
                               const struct message *message, const struct frame *payloads,
                               size_t count, struct error *err)
@@ -196,8 +205,9 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
         return controller_take_hello(c, peer, &message->body.hello);
     struct cluster_member *member = membership_find(&c->members, peer);
     if (member == NULL) {
-        /* A stranger, or one that was declared dead and has come back: fenced off, and told so. */
-        controller_tell_stop(c, peer, "not a member (any more)");
+        /* Of the coordinator before this one, or declared dead and back again: fenced off, and told
+         * so. */
+        controller_tell_stop(c, peer, "not a member (any more)", !was_refused(c, peer));
         return OK;
     }
     membership_heard(member, now_ms);

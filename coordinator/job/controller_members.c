@@ -155,7 +155,7 @@ static void release(struct controller *c)
             (member->role == ROLE_SERVER && partitions_holds(&c->partitions, member->number)))
             continue;
         member->state = MEMBER_LEFT;
-        controller_tell_stop(c, member->incarnation, "drained");
+        controller_tell_stop(c, member->incarnation, "drained", false);
         c->ports.member(c->ports.driver, member);
     }
 }
@@ -208,10 +208,11 @@ static enum status members_changed(struct controller *c, struct error *err)
     return make_view(c, err);
 }
 
-void controller_tell_stop(struct controller *c, uint64_t peer, const char *why)
+void controller_tell_stop(struct controller *c, uint64_t peer, const char *why, bool again)
 {
     struct message message = {.type = MESSAGE_STOP};
-    snprintf(message.body.reason.text, sizeof message.body.reason.text, "%s", why);
+    message.body.stop.again = again;
+    snprintf(message.body.stop.text, sizeof message.body.stop.text, "%s", why);
     controller_send(c, peer, &message, NULL, 0);
 }
 
@@ -224,10 +225,11 @@ enum status controller_declare_dead(struct controller *c, struct cluster_member 
              member->role == ROLE_WORKER ? "worker" : "server", member->number,
              (unsigned long long)member->pid, member->host, why);
     member->state = MEMBER_DEAD;
+    member->may_return = was_ready;
     c->ports.event(c->ports.driver, "death", text);
     c->ports.member(c->ports.driver, member);
-    controller_tell_stop(c, member->incarnation,
-                         why); /* it may live: then it must not wait for us */
+    /* It may live: then it must not wait for us. */
+    controller_tell_stop(c, member->incarnation, why, was_ready);
     if (!was_ready)
         return c->phase == PHASE_JOIN
                    ? error_set(err, ERR_PEER,
@@ -264,7 +266,7 @@ enum status controller_take_hello(struct controller *c, uint64_t peer,
         return OK;
     }
     if (membership_is_gone(&c->members, peer)) {
-        controller_tell_stop(c, peer, "declared dead");
+        controller_tell_stop(c, peer, "declared dead", false);
         return OK;
     }
     if (hello->role != ROLE_WORKER && hello->role != ROLE_SERVER)

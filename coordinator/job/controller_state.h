@@ -135,7 +135,8 @@ enum status controller_take_synced(struct controller *c, uint64_t peer,
 size_t controller_ready_workers(struct controller *c, struct cluster_member **out);
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
                                    struct error *err) MUST_CHECK;
-void controller_tell_stop(struct controller *c, uint64_t peer, const char *why);
+/* `again`: it may come back as a new member. */
+void controller_tell_stop(struct controller *c, uint64_t peer, const char *why, bool again);
 enum status controller_declare_dead(struct controller *c, struct cluster_member *member,
                                     const char *why, struct error *err) MUST_CHECK;
 enum status controller_take_hello(struct controller *c, uint64_t peer,

@@ -48,6 +48,7 @@ SEEDS = {
     "wanted": header(68, [], [7, each(0, 3), each(1)]),
     "replicate": header(69, [400], [3, 1, 9, [[0, 0, 16]]]),
     "ack": header(70, [], [3, 1, 9]),
+    "stop": header(38, [], ["enough", 1]),
     "ask": header(96, [], [4, 0, 3, 2]),
     "decline": header(98, [], ["no"]),
 }

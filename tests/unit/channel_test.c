@@ -122,11 +122,11 @@ static void messages_go_both_ways_with_their_frames(void **state)
     await(listener);
     assert_int_equal(received->peer, BERT);
     struct message stop = {.type = MESSAGE_STOP};
-    snprintf(stop.body.reason.text, sizeof stop.body.reason.text, "enough");
+    snprintf(stop.body.stop.text, sizeof stop.body.stop.text, "enough");
     send_ok(listener, BERT, &stop, frames + 2, 1);
     await(bert);
     assert_int_equal(received->message.type, MESSAGE_STOP);
-    assert_string_equal(received->message.body.reason.text, "enough");
+    assert_string_equal(received->message.body.stop.text, "enough");
     assert_false(channel_receive(anna, received));
     channel_close(&anna);
     channel_close(&bert);

@@ -305,7 +305,7 @@ static struct text begin(unsigned protocol, unsigned type)
 
 static enum status text_of_length(size_t length)
 {
-    struct text text = begin(WIRE_PROTOCOL, MESSAGE_STOP);
+    struct text text = begin(WIRE_PROTOCOL, MESSAGE_REFUSE);
     put(&text, 0x91);
     put_length(&text, 0xda, length);
     for (size_t i = 0; i < length; i++)
@@ -322,7 +322,7 @@ static void a_text_above_its_limit_is_refused(void **state)
 
 static void a_text_with_a_zero_inside_is_refused(void **state)
 {
-    struct text text = begin(WIRE_PROTOCOL, MESSAGE_STOP);
+    struct text text = begin(WIRE_PROTOCOL, MESSAGE_REFUSE);
     (void)state;
     put(&text, 0x91);
     put(&text, 0xa2);
