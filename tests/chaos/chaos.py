@@ -4,9 +4,10 @@ fault; it must end with the weights of a run that nothing disturbed. Needs root 
 
     chaos.py [FAULTS [SEED]]      100 faults by default; a fault begins when the one before has healed
 
-Printed for each fault: how long no sample was worked on, and after how much silence deaths were declared. A process that ends is
-started anew, as a supervisor would.
+Printed for each fault: how long no sample was worked on, and after how much silence deaths were declared. What was killed is started
+anew, as a supervisor would; who only lost the coordinator comes back by itself.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -20,13 +21,14 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
-from harness import BUILD, CACHE, GRAFT, ROOT  # noqa: E402
+from harness import BUILD, CACHE, GRAFT, ROOT, Skip, fill, small_disk  # noqa: E402
 from hosts import hosts  # noqa: E402
 
 PORT, LATE_PORT = 7700, 7701
 DEATH_MS = 2500
 HEAL_SECONDS = 90
-SETS = ("stages.source.epochs=2", f"cluster.death_ms={DEATH_MS}", "cluster.replicas=1", "cluster.join_seconds=60")
+SETS = ("stages.source.epochs=2", f"cluster.death_ms={DEATH_MS}", "cluster.replicas=1", "cluster.join_seconds=60",
+        "run.checkpoint_steps=3")
 
 
 def job(run, epochs, *sets):
@@ -37,31 +39,34 @@ def job(run, epochs, *sets):
 
 
 class Member:
-    """A place where a worker or server runs; whenever its process ends, a new one is started."""
+    """A place where a worker or server runs; when its process was killed or the job has ended, a new one is started."""
 
     def __init__(self, host, role, coordinator, logs, number):
         self.host, self.role, self.coordinator = host, role, coordinator
         self.log = logs / f"{role}-{number}.log"
         self.process = None
-        self.lives = 0
+        self.may_end = True
         self.keep()
 
     def keep(self):
         if self.process is not None and self.process.poll() is None:
             return
-        self.lives += 1
+        assert self.may_end, f"{self.role} on {self.host.address} ended by itself; see {self.log}"
+        self.may_end = False
         bind = ("--bind", self.host.address) if self.role == "server" else ()
         self.process = self.host.run([BUILD / f"graft-{self.role}", "--coordinator", self.coordinator, *bind, "--log", self.log],
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def signal(self, number):
+        self.may_end |= number == signal.SIGKILL
         os.killpg(self.process.pid, number)
 
 
 class Cluster:
     def __init__(self, path, machines, epochs):
         self.path, self.machines, self.epochs = path, machines, epochs
-        self.run = path / "run"
+        self.disk = path / "disk" if (path / "disk").exists() else None
+        self.run = (self.disk or path) / "run"
         self.coordinator = None
         self.members = []
         self.start_coordinator()
@@ -159,6 +164,25 @@ def coordinator_killed(cluster, _):
     return "coordinator killed and resumed"
 
 
+def disk_full(cluster, _):
+    """Training goes on, or the job ends with one line and is resumed when there is room again. (Then its members were told to
+    end, too.)"""
+    said = (cluster.path / "coordinator.out").stat().st_size
+    filler = fill(cluster.disk)
+    time.sleep(3)
+    ended = cluster.ended()
+    if ended:
+        lines = (cluster.path / "coordinator.out").read_text()[said:].splitlines()
+        assert sum(line.startswith("graft ") for line in lines) == 1 and "full" in lines[-1] or "No space left" in lines[-1], lines
+        assert not list(cluster.run.rglob("*.tmp-*")), list(cluster.run.rglob("*.tmp-*"))
+    filler.unlink()
+    if ended:
+        for member in cluster.members:
+            member.may_end = True
+        cluster.start_coordinator("--resume")
+    return f"disk full for 3 s, {'the job ended and was resumed' if ended else 'training went on'}"
+
+
 def both_copies_killed(cluster, chance):
     for member in chance.sample([m for m in cluster.members if m.role == "server"], 2):
         member.signal(signal.SIGKILL)
@@ -167,7 +191,7 @@ def both_copies_killed(cluster, chance):
 
 NETWORK_FAULTS = [cut(1, "link"), cut(5, "link"), cut(1, "mute"), cut(5, "mute")]
 FAULTS = [killed("worker"), killed("worker"), killed("server"), killed("server"), stopped("worker", 1), stopped("worker", 4),
-          stopped("server", 1), stopped("server", 4), stalled, coordinator_killed, both_copies_killed, *NETWORK_FAULTS]
+          stopped("server", 1), stopped("server", 4), stalled, coordinator_killed, disk_full, both_copies_killed, *NETWORK_FAULTS]
 
 
 def silences(cluster):
@@ -206,7 +230,8 @@ def undisturbed(path, epochs):
 
 
 def torment(cluster, faults, chance):
-    kinds = [fault for fault in FAULTS if cluster.machines[1].has_network or fault not in NETWORK_FAULTS]
+    kinds = [fault for fault in FAULTS if (cluster.machines[1].has_network or fault not in NETWORK_FAULTS) and
+             (cluster.disk or fault is not disk_full)]
     order, count = [], 0
     while count < faults and not cluster.ended():
         order = order or chance.sample(kinds, len(kinds))
@@ -230,7 +255,10 @@ def main(faults=100, seed=1):
     cluster = None
     try:
         expected = undisturbed(path, epochs)
-        with hosts(3) as machines:
+        with contextlib.ExitStack() as stack:
+            machines = stack.enter_context(hosts(3))
+            with contextlib.suppress(Skip):
+                stack.enter_context(small_disk(path / "disk", "64m"))
             cluster = Cluster(path, machines, epochs)
             while not (status := cluster.status()) or status["stage"] != "adapt":
                 assert not cluster.ended(), (path / "coordinator.out").read_text()
@@ -241,10 +269,11 @@ def main(faults=100, seed=1):
                 time.sleep(0.2)
             text = (path / "coordinator.out").read_text()
             assert cluster.coordinator.returncode == 0, text
-        got = json.loads((path / "run/result.json").read_text())["weights_sha256"]
+            longest = max(silences(cluster), default=0)
+            got = json.loads((cluster.run / "result.json").read_text())["weights_sha256"]
         assert got == expected, f"{got}, undisturbed {expected}"
         assert count == faults, f"the job ended after {count} faults: more epochs are needed"
-        print(f"{count} faults, the same weights as undisturbed: {got[:16]}…; at most {max(silences(cluster), default=0):.2f} s of "
+        print(f"{count} faults, the same weights as undisturbed: {got[:16]}…; at most {longest:.2f} s of "
               "silence before a death was declared")
         shutil.rmtree(path)
         return 0

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 
 from demo_test import CONFIG, SHORT, adapting, checkpoints, need_assets, step_of, undisturbed
-from harness import directory, graft, main, started
+from harness import directory, fill, graft, main, small_disk, started
 
 EVERY = 2
 OFTEN = (*SHORT, f"run.checkpoint_steps={EVERY}", "run.checkpoints_kept=4")
@@ -92,6 +92,24 @@ def the_last_ones_and_the_best_are_kept():
         assert len(written) > 12, written
 
 
+def a_full_disk_within_an_epoch_is_a_warning_and_training_goes_on():
+    need_assets()
+    sets = ("stages.source.epochs=1", "stages.adapt.epochs=1", "stages.adapt.micro_batch=1", "cluster.shards=2", "run.checkpoint_steps=10")
+    with directory() as path, small_disk(path / "small", "64m") as small:
+        with started(CONFIG, path / "run", sets=sets) as run:
+            expected = run.ok()["weights_sha256"]
+        with started(CONFIG, small / "run", sets=sets) as run:
+            run.until(lambda s: adapting(s) and any(within(kept) for kept in checkpoints(small / "run")))
+            filler = fill(small)
+            run.until(lambda s: "warning:" in run.text())
+            assert "No space left" in run.text() and "training goes on" in run.text(), run.text()
+            before = max(map(step_of, checkpoints(small / "run")))
+            filler.unlink()
+            assert run.ok()["weights_sha256"] == expected
+            assert run.text().count("warning:") == 1, run.text()
+            assert any(within(kept) and step_of(kept) > before for kept in checkpoints(small / "run"))
+
+
 def there_is_nothing_to_resume_where_no_run_is():
     with directory() as path:
         got = graft("resume", path)
@@ -105,5 +123,6 @@ if __name__ == "__main__":
         of_damaged_checkpoints_the_one_before_is_used,
         a_lost_server_costs_no_more_than_the_steps_since_the_last_checkpoint,
         the_last_ones_and_the_best_are_kept,
+        a_full_disk_within_an_epoch_is_a_warning_and_training_goes_on,
         there_is_nothing_to_resume_where_no_run_is,
     ]))

@@ -148,6 +148,27 @@ def started(*arguments, **keywords):
 
 
 @contextlib.contextmanager
+def small_disk(path, size):
+    """A file system of its own at `path`, of so many bytes ("200k")."""
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "graft-test", str(path)], capture_output=True).returncode != 0:
+        raise Skip("tmpfs cannot be mounted here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def fill(disk):
+    """A file that takes all the room that is left; remove it to have it back."""
+    filler = disk / "filler"
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+@contextlib.contextmanager
 def directory():
     path = pathlib.Path(tempfile.mkdtemp(prefix="graft-test-"))
     try:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zlib
 
-from harness import BUILD, CACHE, Skip, assert_nothing_left, directory, graft, listening, main, started
+from harness import BUILD, CACHE, Skip, assert_nothing_left, directory, graft, listening, main, small_disk, started
 
 ROWS = 64
 COLUMNS = 6
@@ -285,21 +285,12 @@ def strangers_bytes_on_every_port_change_nothing():
 
 
 def a_full_disk_while_checkpointing_is_one_line_and_loses_nothing():
-    with directory() as path:
-        small = path / "small"
-        small.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "graft-test", str(small)],
-                                 capture_output=True)
-        if mounted.returncode != 0:
-            raise Skip("tmpfs cannot be mounted here")
-        try:
-            config = small_job(path, stage="epochs = 200; micro_batch = 4;")
-            with started(config, small / "run", sets=["run.checkpoints_kept=200"]) as run:
-                run.refused("No space left")
-            kept = sorted((small / "run/checkpoints").iterdir())
-            assert kept and all((step / "run.json").exists() for step in kept)
-        finally:
-            subprocess.run(["umount", "-l", str(small)], check=True)
+    with directory() as path, small_disk(path / "small", "200k") as small:
+        config = small_job(path, stage="epochs = 200; micro_batch = 4;")
+        with started(config, small / "run", sets=["run.checkpoints_kept=200"]) as run:
+            run.refused("No space left")
+        kept = sorted((small / "run/checkpoints").iterdir())
+        assert kept and all((step / "run.json").exists() for step in kept)
 
 
 def a_killed_coordinator_leaves_no_member_behind():
