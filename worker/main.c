@@ -350,6 +350,7 @@ static enum status backward(struct driver *driver, const struct worker_action *a
 {
     const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
     link_counters(driver->member.link)->samples += config->micro_batch * config->domain_count;
+    link_counters(driver->member.link)->trained++;
     return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
 
@@ -393,6 +394,18 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
     return OK;
 }
 
+/* With a clock on what training takes: the coordinator deals shards by it. */
+static enum status perform_timed(struct driver *driver, const struct worker_action *action,
+                                 struct error *err)
+{
+    bool trains = action->kind == ACTION_FORWARD || action->kind == ACTION_BACKWARD;
+    double begun = clock_seconds();
+    enum status status = perform(driver, action, err);
+    if (trains)
+        link_counters(driver->member.link)->busy_us += (uint64_t)((clock_seconds() - begun) * 1e6);
+    return status;
+}
+
 static struct worker_action next(struct driver *driver)
 {
     const struct stage *stage = driver->stage;
@@ -424,7 +437,7 @@ static enum status work(struct driver *driver, struct error *err)
         if (action.kind == ACTION_WAIT)
             wait(driver);
         else
-            status = perform(driver, &action, err);
+            status = perform_timed(driver, &action, err);
     }
     return status;
 }

@@ -33,6 +33,8 @@ static void beat(struct link *link)
         .task = link->progress.task,
         .samples = link->progress.samples,
         .dropped = link->progress.dropped,
+        .trained = link->progress.trained,
+        .busy_us = link->progress.busy_us,
     };
     /* A full queue means that the coordinator is away: silence is noticed by its own limit below.
      */

@@ -18,6 +18,7 @@ struct link_progress {
     _Atomic uint32_t task;
     _Atomic uint64_t samples;
     _Atomic uint64_t dropped;
+    _Atomic uint64_t trained, busy_us;
 };
 
 /* Connects to the coordinator under `identity` and starts the thread. */

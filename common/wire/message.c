@@ -47,7 +47,8 @@ static const struct wire_field ready[] = {DIGEST(message_ready, manifest),
 static const struct wire_field reason[] = {TEXT(message_reason, text)};
 static const struct wire_field stop[] = {TEXT(message_stop, text), U32(message_stop, again)};
 static const struct wire_field heartbeat[] = {
-    U32(message_heartbeat, task), U64(message_heartbeat, samples), U64(message_heartbeat, dropped)};
+    U32(message_heartbeat, task), U64(message_heartbeat, samples), U64(message_heartbeat, dropped),
+    U64(message_heartbeat, trained), U64(message_heartbeat, busy_us)};
 static const struct wire_field none[] = {{.kind = WIRE_U32, .offset = 0}};
 static const struct wire_field snapshot[] = {
     U64(message_snapshot, version), U32(message_snapshot, part), U32(message_snapshot, parts),

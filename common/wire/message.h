@@ -115,6 +115,8 @@ struct message_heartbeat {
     uint32_t task;
     uint64_t samples; /* processed in this task */
     uint64_t dropped; /* messages that were refused */
+    uint64_t trained; /* shards in steps, since the start … */
+    uint64_t busy_us; /* … and the time that they took to compute */
 };
 
 struct message_welcome {

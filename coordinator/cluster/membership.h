@@ -31,7 +31,8 @@ struct cluster_member {
     char endpoint[WIRE_TEXT_BYTES];
     char platform[WIRE_TEXT_BYTES];
     int64_t heard_ms;
-    struct message_heartbeat progress;
+    struct message_heartbeat progress, measured_from;
+    double speed; /* of a worker, when shards moved by speed last; 0: not measured */
 };
 
 struct membership {

@@ -263,6 +263,9 @@ enum status controller_tick(struct controller *controller, int64_t now_ms, struc
             c->job->cluster.servers);
     }
     controller_ask_sooner(c);
+    enum status status = controller_balance(c, err);
+    if (status != OK)
+        return status;
     return controller_check_progress(c, err);
 }
 

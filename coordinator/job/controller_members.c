@@ -100,8 +100,6 @@ static void place_partitions(struct controller *c)
         partitions_place(&c->partitions, &servers);
 }
 
-static enum status make_view(struct controller *c, struct error *err);
-
 enum status controller_take_synced(struct controller *c, uint64_t peer,
                                    const struct message *message, struct error *err)
 {
@@ -115,13 +113,14 @@ enum status controller_take_synced(struct controller *c, uint64_t peer,
         return OK;
     c->partitions.synced[i] = true;
     struct partition_servers servers = list_servers(c, &numbers);
-    return partitions_can_move(&c->partitions, &servers) ? make_view(c, err) : OK;
+    return partitions_can_move(&c->partitions, &servers) ? controller_make_view(c, err) : OK;
 }
 
-static enum status make_view(struct controller *c, struct error *err)
+enum status controller_make_view(struct controller *c, struct error *err)
 {
     struct cluster_member *workers[MEMBERSHIP_MAX];
     uint32_t numbers[MEMBERSHIP_MAX];
+    double speeds[MEMBERSHIP_MAX];
     size_t worker_count = controller_ready_workers(c, workers);
     c->server_count = membership_serving(&c->members, c->servers);
     if (worker_count == 0 || c->server_count == 0)
@@ -131,8 +130,9 @@ static enum status make_view(struct controller *c, struct error *err)
             worker_count == 0 ? "worker" : "server");
     for (size_t i = 0; i < worker_count; i++)
         numbers[i] = workers[i]->number;
+    controller_speeds(c, workers, worker_count, speeds);
     size_t moved =
-        placement_shards(numbers, NULL, worker_count, c->shard_owners, c->job->cluster.shards);
+        placement_shards(numbers, speeds, worker_count, c->shard_owners, c->job->cluster.shards);
     c->view++;
     c->moved++;
     c->view_settled = false;
@@ -205,7 +205,7 @@ static enum status members_changed(struct controller *c, struct error *err)
         return OK;
     if (c->phase == PHASE_DONE || c->phase == PHASE_STOPPED)
         return OK;
-    return make_view(c, err);
+    return controller_make_view(c, err);
 }
 
 void controller_tell_stop(struct controller *c, uint64_t peer, const char *why, bool again)

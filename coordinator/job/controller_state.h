@@ -66,7 +66,10 @@ struct controller {
     struct partitions partitions;
     bool loaded[WIRE_PARTITIONS_MAX];
     uint32_t load_part[WIRE_PARTITIONS_MAX]; /* next part of the LOAD that its primary waits for */
-    bool servers_lost; /* one died since the last LOAD: what the others hold is not enough */
+    bool servers_lost;   /* one died since the last LOAD: what the others hold is not enough */
+    int64_t balanced_ms; /* when speeds began to be measured, in view balanced_view */
+    uint32_t balanced_view;
+    unsigned balanced;                      /* how often shards have moved by speed */
     bool worker_tasked[MEMBERSHIP_MAX + 1]; /* by member number: has the current task */
 
     /* values and stages */
@@ -131,6 +134,8 @@ uint32_t controller_position(const struct controller *c, uint32_t number);
 uint64_t controller_primary(const struct controller *c, size_t partition);
 enum status controller_take_synced(struct controller *c, uint64_t peer,
                                    const struct message *message, struct error *err) MUST_CHECK;
+/* Places shards and partitions anew and tells the members. */
+enum status controller_make_view(struct controller *c, struct error *err) MUST_CHECK;
 /* Ready workers, in order of number. */
 size_t controller_ready_workers(struct controller *c, struct cluster_member **out);
 enum status controller_take_viewed(struct controller *c, uint64_t peer, uint32_t view,
@@ -174,6 +179,14 @@ void controller_enter_show(struct controller *c);
 enum status controller_take_pixels(struct controller *c, const struct message *message,
                                    const struct frame *payloads, size_t count,
                                    struct error *err) MUST_CHECK;
+
+/* ---- controller_balance.c ---- */
+/* Speeds for placement_shards, speeds[count]: as measured when shards moved last; who is new is taken
+ * to be like the others. */
+void controller_speeds(const struct controller *c, struct cluster_member *const *workers,
+                       size_t count, double *speeds);
+/* Once in a while, in training: moves shards by measured speed if that makes steps much shorter. */
+enum status controller_balance(struct controller *c, struct error *err) MUST_CHECK;
 
 /* ---- controller_load.c ---- */
 /* Loads the current values into the servers. */

@@ -33,7 +33,7 @@ SEEDS = {
     "hello": header(1, [], [1, 4711, "host", "tcp://127.0.0.1:1", "graft"]),
     "ready": header(2, [], [bytes(32), bytes(range(32))]),
     "failed": header(3, [], ["out of luck"]),
-    "heartbeat": header(4, [], [1, 2, 3]),
+    "heartbeat": header(4, [], [1, 2, 3, 4, 5]),
     "loaded": header(5, [], [3, 0, 1, 2]),
     "snapshot": header(6, [8, 8], [9, 0, 1, [[0, 1]]]),
     "view": header(34, [], [[[1, 5, "tcp://a:1"]], [[2, 6, ""], [3, 7, ""]], each(2, 3, 2, 3), [[0, 1], [1, NOBODY]]]),

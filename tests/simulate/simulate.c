@@ -56,6 +56,7 @@ static struct sim_plan plan_of(uint64_t seed)
         .restart_at = moment(seed, 80, 4, events),
         .checkpoint_steps = draw(seed, 82, 2) == 0 ? 1 + (uint32_t)draw(seed, 83, 3) : 0,
         .checkpoint_seconds = (uint32_t)draw(seed, 84, 2),
+        .slowness = draw(seed, 85, 4) == 0 ? 2 + (uint32_t)draw(seed, 86, 10) : 0,
         .doubled = draw(seed, 4, 2) == 0,
         .strangers = draw(seed, 5, 4) == 0,
     };

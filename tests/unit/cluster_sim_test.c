@@ -388,6 +388,24 @@ static void a_lost_server_costs_no_more_than_the_steps_since_the_last_checkpoint
     assert_true(partway > SEEDS / 4);
 }
 
+static void shards_move_away_from_a_slow_worker_and_no_bit_changes(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1900; seed < 1900 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 2, CALM};
+        plan.delay_ms = 1024; /* so that a run takes minutes */
+        struct sim_result even = same_as_calm(&plan);
+        assert_int_equal(even.balanced, 0);
+        assert_int_equal(even.slow_shards, 3);
+        plan.slowness = 4;
+        struct sim_result result = same_as_calm(&plan);
+        assert_int_equal(result.balanced, 1); /* and not to and fro */
+        assert_int_equal(result.slow_shards, 1);
+        plan.slowness = 50;
+        assert_int_equal(same_as_calm(&plan).slow_shards, 0);
+    }
+}
+
 static void pushes_that_come_twice_count_once(void **state)
 {
     struct sim_plan plan = {.seed = 3, .workers = 2, .servers = 2, CALM, .doubled = true};
@@ -419,6 +437,7 @@ int main(void)
         cmocka_unit_test(checkpoints_within_epochs_change_nothing),
         cmocka_unit_test(a_new_coordinator_goes_on_within_an_epoch),
         cmocka_unit_test(a_lost_server_costs_no_more_than_the_steps_since_the_last_checkpoint),
+        cmocka_unit_test(shards_move_away_from_a_slow_worker_and_no_bit_changes),
         cmocka_unit_test(pushes_that_come_twice_count_once),
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),

@@ -108,6 +108,8 @@ static void sim_tick(struct sim *sim, size_t silent)
         struct sim_member *member = &sim->members[i];
         if (!member->running || i == silent)
             continue;
+        if (member->role == ROLE_WORKER)
+            beat.body.heartbeat = member->worker->beat;
         if (!member->welcomed)
             sim_hello(member);
         else if (sim->cut_until_ms[i][0] <= sim->now_ms)
@@ -277,6 +279,7 @@ static void sim_note_event(void *driver, const char *kind, const char *text)
 {
     struct sim_member *member = driver;
     member->sim->result.partway += strcmp(kind, "load") == 0 && strstr(text, "within") != NULL;
+    member->sim->result.balanced += strcmp(kind, "balance") == 0;
 }
 
 static void sim_note_member(void *driver, const struct cluster_member *member)
@@ -484,6 +487,10 @@ static void sim_record(struct sim *sim)
     digest_add(&stream, outcome.shown, outcome.shown_count * sizeof *outcome.shown);
     sim->result.outcome = digest_end(&stream);
     sim->result.views = controller_look(sim->controller).view;
+    for (size_t i = 1; i < sim->member_count; i++)
+        if (sim->members[i].worker != NULL && sim->members[i].worker->number == sim->first_worker)
+            for (uint32_t s = 0; s < sim->world->job->cluster.shards; s++)
+                sim->result.slow_shards += sim->members[i].worker->core.owned[s];
 }
 
 /* A coordinator and its members; with `kept` epochs it goes on from there. */
@@ -522,6 +529,7 @@ static void sim_close(struct sim *sim)
     for (size_t i = 0; i < sim->member_count; i++)
         sim_close_member(&sim->members[i]);
     sim->member_count = sim->obituary_count = 0;
+    sim->first_worker = 0;
     for (size_t from = 0; from < SIM_MEMBERS; from++)
         for (size_t to = 0; to < SIM_MEMBERS; to++) {
             sim_cut_queue(&sim->queues[from][to], 0);

@@ -42,6 +42,7 @@ struct sim_worker {
     size_t server_count;
     uint32_t primaries[WIRE_PARTITIONS_MAX];
     uint32_t *partitions, *owners; /* of each block */
+    struct message_heartbeat beat;
     bool begun, idle;
     uint64_t begun_version;
 };
@@ -74,8 +75,10 @@ struct sim_plan {
     size_t restart_after;
     uint64_t restart_at;
     uint32_t checkpoint_steps, checkpoint_seconds;
-    bool doubled;          /* every letter twice, and once more after the next one */
-    bool strangers;        /* poisoned pushes and snapshots from nobody */
+    uint32_t
+        slowness;   /* of the first worker: it computes so many times as long; 0: like the others */
+    bool doubled;   /* every letter twice, and once more after the next one */
+    bool strangers; /* poisoned pushes and snapshots from nobody */
     const char *ends_with; /* the job must end with an error that says this; NULL: it must not */
 };
 
@@ -88,9 +91,11 @@ struct sim_result {
     uint64_t duplicates, fenced, broken, lost;
     bool refused; /* nobody was left to work, and the coordinator said so */
     uint32_t views;
-    uint32_t generation; /* of the last LOAD */
-    uint32_t kept_steps; /* checkpoints within epochs */
-    uint32_t partway;    /* how often training went on from one of them */
+    uint32_t generation;  /* of the last LOAD */
+    uint32_t kept_steps;  /* checkpoints within epochs */
+    uint32_t partway;     /* how often training went on from one of them */
+    uint32_t balanced;    /* how often shards moved by speed */
+    uint32_t slow_shards; /* that the first worker had at the end */
 };
 
 /* What a checkpoint keeps. */
@@ -129,6 +134,7 @@ struct sim {
     size_t obituaries[SIM_MEMBERS]; /* members whose end the coordinator is yet to hear of */
     size_t obituary_count;
     struct sim_kept current, best[JOB_STAGES_MAX];
+    uint32_t first_worker; /* its member number */
     bool restarted, ended;
     int64_t now_ms, tick_ms;
     uint32_t draws;

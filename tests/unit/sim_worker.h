@@ -118,6 +118,8 @@ static void sim_worker_handle(struct sim_member *member, const struct message *m
     switch ((uint32_t)message->type) {
     case MESSAGE_WELCOME:
         member->worker->number = message->body.welcome.member;
+        if (member->sim->first_worker == 0)
+            member->sim->first_worker = member->worker->number;
         break;
     case MESSAGE_VIEW:
         sim_worker_view(member->worker, message);
@@ -212,6 +214,15 @@ static void sim_worker_push(struct sim_member *member, bool gradients, uint64_t 
     stage_push(worker->stage, gradients, &route, version, (struct outbox){member, sim_to_server});
 }
 
+/* Says that it took a second. */
+static void sim_worker_busy(struct sim_member *member)
+{
+    uint32_t slowness = member->sim->plan.slowness;
+    bool slow = slowness > 0 && member->worker->number == member->sim->first_worker;
+    member->worker->beat.trained++;
+    member->worker->beat.busy_us += slow ? slowness * 1000000u : 1000000u;
+}
+
 static void sim_worker_act(struct sim_member *member)
 {
     struct sim_worker *worker = member->worker;
@@ -250,6 +261,7 @@ static void sim_worker_act(struct sim_member *member)
                   &err);
         break;
     case ACTION_BACKWARD:
+        sim_worker_busy(member);
         sim_check(member->sim,
                   trainer_backward(stage->trainer, action.shard, stage->statistics, &err), &err);
         break;
