@@ -308,6 +308,8 @@ struct controller_view controller_look(const struct controller *controller)
                           c->report.terms[TERM_LABELLED][METRIC_SAMPLES]
                     : NAN,
         .members = (struct membership *)(uintptr_t)&c->members,
+        .shard_owners = c->shard_owners,
+        .shards = c->job->cluster.shards,
     };
 }
 

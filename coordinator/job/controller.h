@@ -80,6 +80,8 @@ struct controller_view {
     uint32_t view;
     double loss; /* of the last epoch */
     struct membership *members;
+    const uint32_t *shard_owners; /* member numbers, [shards] */
+    uint32_t shards;
 };
 
 /* The outcome, once PHASE_DONE. */

@@ -19,13 +19,16 @@ static const char *phase_name(enum controller_phase phase)
     return names[phase];
 }
 
-static json_t *member_json(const struct cluster_member *member)
+static json_t *member_json(const struct cluster_member *member, const struct controller_view *view)
 {
+    int shards = 0;
+    for (uint32_t s = 0; s < view->shards; s++)
+        shards += view->shard_owners[s] == member->number;
     static const char *const states[] = {"joining", "ready", "leaving", "left", "dead"};
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I}", "number", (int)member->number, "role",
-                     member->role == ROLE_WORKER ? "worker" : "server", "state",
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:i, s:I, s:I}", "number", (int)member->number,
+                     "role", member->role == ROLE_WORKER ? "worker" : "server", "state",
                      states[member->state], "host", member->host, "pid", (json_int_t)member->pid,
-                     "samples", (json_int_t)member->progress.samples, "dropped",
+                     "shards", shards, "samples", (json_int_t)member->progress.samples, "dropped",
                      (json_int_t)member->progress.dropped);
 }
 
@@ -33,7 +36,7 @@ char *status_json(const struct job *job, const struct controller_view *view)
 {
     json_t *members = json_array();
     for (size_t i = 0; i < view->members->count; i++)
-        json_array_append_new(members, member_json(&view->members->members[i]));
+        json_array_append_new(members, member_json(&view->members->members[i], view));
     json_t *root =
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:i, s:o}", "name", job->run.name, "phase",
                   phase_name(view->phase), "stage", view->stage, "epoch", (int)view->epoch,
