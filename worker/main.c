@@ -534,7 +534,7 @@ int main(int argc, char **argv)
     }
     if (status == OK)
         log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
-    uint32_t again_seconds = status == OK ? driver->member.again_seconds : 0;
+    uint32_t again_seconds = status == OK && driver != NULL ? driver->member.again_seconds : 0;
     if (driver != NULL)
         close_driver(driver);
     if (again_seconds > 0)
