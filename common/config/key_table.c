@@ -325,6 +325,9 @@ static const struct key keys[] = {
          "… and in the last, linear between."),
     REAL("stages[].losses.confidence_min", stage_config, losses.confidence_min, 0, 1, "0.6",
          "self_training: and only above this probability."),
+    REAL("stages[].clip_norm", stage_config, clip_norm, 0, 1e9, "0.0",
+         "Largest global norm of a step's gradient (Pascanu 2013): of all blocks together, after "
+         "the merge; a longer one is scaled down to it. 0: any."),
     REAL("stages[].l2sp", stage_config, l2sp, 0, 1e3, "0.01",
          "Pull of pretrained live weights toward their start (L2-SP, Li 2018)."),
     REAL("stages[].head_decay", stage_config, head_decay, 0, 1e3, "0.0",
