@@ -197,7 +197,8 @@ struct stage_config {
     size_t domain_count;
     struct live_config live;
     uint32_t epochs;
-    uint32_t micro_batch; /* samples per domain, shard and step */
+    uint32_t micro_batch; /* samples per domain, shard and … */
+    uint32_t accumulate;  /* … so many times to a step */
     double mixup,
         cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
     struct optimizer_config optimizer;

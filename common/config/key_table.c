@@ -260,6 +260,10 @@ static const struct key keys[] = {
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),
+    WHOLE("stages[].accumulate", stage_config, accumulate, 1, 1024, "1",
+          "Micro-batches of each domain and shard to a step: the gradient of accumulate * "
+          "micro_batch samples in the memory of micro_batch. Losses over the whole step see all of "
+          "them; then each micro-batch goes forward twice."),
     REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
          "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
          "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "

@@ -190,6 +190,21 @@ static void clipped_gradients_are_the_same_for_any_number_of_servers(void **stat
     }
 }
 
+static void accumulated_gradients_are_the_same_on_any_cluster(void **state)
+{
+    (void)state;
+    assert_memory_not_equal(&calms[SIM_ACCUMULATES].epochs, &calm.epochs, sizeof calm.epochs[0]);
+    for (uint64_t seed = 1700; seed < 1710; seed++) {
+        struct sim_plan plan = {.seed = seed,
+                                .workers = 1 + (uint32_t)(seed % 4),
+                                .servers = 1 + (uint32_t)(seed % 3),
+                                CALM,
+                                .flavour = SIM_ACCUMULATES};
+        plan.kill_worker_at = draw(seed, 0, length_of(3, 2));
+        same_as_calm(&plan);
+    }
+}
+
 static void the_order_of_delivery_does_not_matter(void **state)
 {
     (void)state;
@@ -377,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_worker_with_other_data_or_another_model_is_not_taken),
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
         cmocka_unit_test(clipped_gradients_are_the_same_for_any_number_of_servers),
+        cmocka_unit_test(accumulated_gradients_are_the_same_on_any_cluster),
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(lost_letters_are_asked_for_again),

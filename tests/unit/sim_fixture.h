@@ -466,8 +466,10 @@ static void sim_record(struct sim *sim)
 
 static void sim_set_flavour(struct job *job, enum sim_flavour flavour)
 {
-    for (size_t i = 0; i < job->stage_count; i++)
+    for (size_t i = 0; i < job->stage_count; i++) {
         job->stages[i].clip_norm = flavour == SIM_CLIPS ? SIM_CLIP_NORM : 0;
+        job->stages[i].accumulate = flavour == SIM_ACCUMULATES ? 2 : 1;
+    }
 }
 
 /* A coordinator and its members; with `kept` epochs it goes on from there. */

@@ -59,7 +59,7 @@ struct sim_member {
 };
 
 /* What the job does besides. */
-enum sim_flavour { SIM_PLAIN, SIM_CLIPS, SIM_FLAVOURS };
+enum sim_flavour { SIM_PLAIN, SIM_CLIPS, SIM_ACCUMULATES, SIM_FLAVOURS };
 
 /* What is asked of a run. Events are numbered from 0. */
 struct sim_plan {
