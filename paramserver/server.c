@@ -228,6 +228,60 @@ static void send_statistics(struct server *server, uint64_t peer, const struct p
         send_to(server, peer, &parcel.message, parcel.payloads, statistics->entry_count);
 }
 
+/* How far the shards are, with the weights that fill the parcel. */
+struct clocks_parcel {
+    struct message message;
+    uint32_t clocks[WIRE_SHARDS_MAX];
+    struct fresh_block blocks[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
+};
+
+static void begin_clocks(struct clocks_parcel *parcel, const struct partition *partition)
+{
+    parcel->message = (struct message){.type = MESSAGE_CLOCKS};
+    parcel->message.body.clocks =
+        (struct message_clocks){.partition = partition->id,
+                                .clocks = parcel->clocks,
+                                .clock_count = table_clocks(partition->table, parcel->clocks),
+                                .blocks = parcel->blocks};
+}
+
+/* With the newest weights of all blocks. */
+static void send_clocks(struct server *server, uint64_t peer, const struct partition *partition)
+{
+    struct clocks_parcel parcel;
+    struct message_clocks *clocks = &parcel.message.body.clocks;
+    size_t at = 0;
+    begin_clocks(&parcel, partition);
+    clocks->block_count =
+        table_show_part(partition->table, peer, &at, parcel.blocks, parcel.payloads);
+    do {
+        send_to(server, peer, &parcel.message, parcel.payloads, clocks->block_count);
+        clocks->block_count =
+            table_show_part(partition->table, peer, &at, parcel.blocks, parcel.payloads);
+    } while (clocks->block_count > 0);
+}
+
+/* With those of the update's blocks that are here; nothing when none are. */
+static void answer_update(struct server *server, uint64_t peer, const struct partition *partition,
+                          const struct message_update *update)
+{
+    struct clocks_parcel parcel;
+    struct message_clocks *clocks = &parcel.message.body.clocks;
+    bool here = false;
+    begin_clocks(&parcel, partition);
+    for (size_t i = 0; i < update->entry_count; i++) {
+        uint32_t block = update->entries[i].block;
+        here |= table_has(partition->table, block);
+        if (i == 0 || update->entries[i - 1].block != block)
+            clocks->block_count +=
+                table_show(partition->table, peer, block, &parcel.blocks[clocks->block_count],
+                           &parcel.payloads[clocks->block_count]);
+    }
+    if (here)
+        send_to(server, peer, &parcel.message, parcel.payloads, clocks->block_count);
+}
+
 static void send_wanted(struct server *server, uint64_t peer, const struct partition *partition)
 {
     uint32_t statistics[WIRE_SHARDS_MAX], gradients[WIRE_SHARDS_MAX];
@@ -242,11 +296,25 @@ static void send_wanted(struct server *server, uint64_t peer, const struct parti
     send_to(server, peer, &message, NULL, 0);
 }
 
+/* Without weights: those come with answers. */
+static void announce_clocks(struct server *server, uint64_t peer, const struct partition *partition)
+{
+    struct clocks_parcel parcel;
+    begin_clocks(&parcel, partition);
+    if (table_bounds_staleness(partition->table))
+        send_to(server, peer, &parcel.message, NULL, 0);
+}
+
 /* To all subscribers, what has come about in this partition. */
 static void announce(struct server *server, struct partition *partition)
 {
     uint64_t version = partition->table != NULL ? table_version(partition->table) : 0;
+    bool clocks = partition->table != NULL && table_has_clocks(partition->table);
     for (size_t i = 0; i < server->subscriber_count; i++) {
+        if (clocks) {
+            announce_clocks(server, server->subscribers[i], partition);
+            continue;
+        }
         if (partition->statistics_finished)
             send_statistics(server, server->subscribers[i], partition,
                             version - partition->finished);
@@ -296,6 +364,9 @@ static void take_workers(struct server *server, const struct message_view *view)
         if (is_listed(server->workers, server->worker_count, server->subscribers[i]))
             server->subscribers[kept++] = server->subscribers[i];
     server->subscriber_count = kept;
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (server->partitions[i].table != NULL)
+            table_keep_peers(server->partitions[i].table, server->workers, server->worker_count);
 }
 
 static void take_servers(struct server *server, const struct message_view *view)
@@ -448,6 +519,10 @@ static void pull_partition(struct server *server, const struct partition *partit
                            const struct message_pull *pull)
 {
     uint64_t version = table_version(partition->table);
+    if (table_has_clocks(partition->table)) {
+        send_clocks(server, peer, partition);
+        return;
+    }
     for (uint64_t v = version - table_has_previous(partition->table); v <= version; v++) {
         bool finished = v < version || table_statistics_complete(partition->table);
         if (pull->version < v)
@@ -492,6 +567,36 @@ static enum status take_push(struct server *server, const struct message *messag
     return status;
 }
 
+static enum status take_update(struct server *server, uint64_t peer, const struct message *message,
+                               const struct frame *payloads, size_t count, struct error *err)
+{
+    const struct message_update *update = &message->body.update;
+    uint64_t results[UPDATE_RESULTS] = {0}, used = 0;
+    enum status status = OK;
+    server->counters.pushes++;
+    if (update->entry_count != count) {
+        server->counters.broken++;
+        return OK;
+    }
+    for (size_t i = 0; status == OK && i < server->partition_count; i++) {
+        struct partition *partition = &server->partitions[i];
+        if (!serves(server, partition) || !table_has_clocks(partition->table))
+            continue;
+        status = partition_take_update(partition, peer, update, payloads, results, err);
+        if (status == OK)
+            answer_update(server, peer, partition, update);
+        uint32_t ahead = table_ahead_max(partition->table);
+        if (ahead > server->counters.ahead_max)
+            server->counters.ahead_max = ahead;
+    }
+    for (size_t i = 0; i < UPDATE_RESULTS; i++)
+        used += results[i];
+    server->counters.duplicates += results[UPDATE_DUPLICATE];
+    server->counters.beyond += results[UPDATE_BEYOND];
+    server->counters.broken += results[UPDATE_REFUSED] + (count > used ? count - used : 0);
+    return status;
+}
+
 static enum status handle_worker(struct server *server, uint64_t peer,
                                  const struct message *message, const struct frame *payloads,
                                  size_t count, int64_t now_ms, struct error *err)
@@ -505,6 +610,8 @@ static enum status handle_worker(struct server *server, uint64_t peer,
         take_pull(server, peer, &message->body.pull);
     else if (message->type == MESSAGE_PUSH)
         return take_push(server, message, payloads, count, now_ms, err);
+    else if (message->type == MESSAGE_UPDATE)
+        return take_update(server, peer, message, payloads, count, err);
     else
         server->counters.broken++;
     return OK;
