@@ -486,6 +486,7 @@ static void sim_set_flavour(struct job *job, enum sim_flavour flavour)
         job->stages[i].mode = flavour == SIM_SSP   ? MODE_SSP
                               : flavour == SIM_ASP ? MODE_ASP
                                                    : MODE_BSP;
+        job->stages[i].micro_batch = job->stages[i].mode != MODE_BSP ? 2 : i == 0 ? 4 : 3;
         job->stages[i].staleness = SIM_STALENESS;
         job->stages[i].staleness_scaling = job->stages[i].mode != MODE_BSP;
         job->stages[i].delay_compensation = flavour == SIM_ASP ? 1 : 0;

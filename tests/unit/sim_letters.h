@@ -18,7 +18,7 @@
 #define SIM_EPOCHS 16
 #define SIM_EVENTS_MAX 60000
 #define SIM_NEVER UINT64_MAX
-#define SIM_STALENESS 1   /* of at most three steps an epoch */
+#define SIM_STALENESS 1   /* of three or four steps an epoch */
 #define SIM_CLIP_NORM 0.3 /* shorter than most gradients of the job */
 #define SIM_TICK_MS 500   /* heartbeats, and everybody's clock */
 
