@@ -159,6 +159,8 @@ static enum status take_task(struct driver *driver, struct error *err)
     if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
         status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
                                        driver->received.frames[0].bytes, err);
+    if (status == OK && task->kind == TASK_TRAIN)
+        trainer_begin_epoch(driver->stage->trainer);
     if (status == OK)
         give_back(driver, task);
     if (status == OK && message->generation != driver->worker.generation)

@@ -16,6 +16,7 @@
 #include "worker/adapt/squared_error.h"
 #include "worker/data/mix.h"
 #include "worker/engine/head.h"
+#include "worker/sync/compressor.h"
 
 /* A shard's micro-batch of one domain, between forward and backward. */
 struct flight {
@@ -49,6 +50,7 @@ struct trainer {
     struct flight *flights; /* overlap: [shard, slot], else one; made on first use */
     uint32_t step;
     struct mix_grid grid;
+    struct compressor *compressor; /* NULL: gradients are summed and sent as they are */
     struct reduction *sums[3][JOB_DOMAINS_MAX];
     uint32_t *scratch;   /* [largest shard] */
     uint32_t *positions; /* [micro_batch] */
@@ -67,9 +69,13 @@ static bool slot_labelled(const struct trainer *trainer, size_t slot)
 
 static enum status create_sums(struct trainer *trainer, struct error *err)
 {
-    const size_t elements[] = {trainer->layout.statistic_elements, trainer->plan->live_elements,
+    const struct compressor *compressor = trainer->compressor;
+    const size_t elements[] = {trainer->layout.statistic_elements,
+                               compressor != NULL ? compressor_bytes(compressor)
+                                                  : trainer->plan->live_elements,
                                trainer->layout.metric_elements};
-    const enum reduction_type types[] = {REDUCTION_F64, REDUCTION_F32, REDUCTION_F64};
+    const enum reduction_type types[] = {
+        REDUCTION_F64, compressor != NULL ? REDUCTION_APART : REDUCTION_F32, REDUCTION_F64};
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
             enum status status = reduction_create(types[s], trainer->job->cluster.shards,
@@ -159,6 +165,8 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     enum status status = create_room(trainer, err);
     if (status == OK)
         status = mix_grid_of(plan, trainer->stage, &trainer->grid, err);
+    if (status == OK && trainer->stage->compression.kind != COMPRESSION_NONE)
+        status = compressor_create(job, plan, stage, &trainer->compressor, err);
     if (status == OK)
         status = create_sums(trainer, err);
     if (status == OK)
@@ -182,6 +190,8 @@ void trainer_rest(struct trainer *trainer)
         memory_free(flight->targets);
         *flight = (struct flight){0};
     }
+    if (trainer->compressor != NULL)
+        compressor_begin(trainer->compressor);
     if (trainer->head != NULL)
         head_rest(trainer->head);
 }
@@ -207,6 +217,7 @@ void trainer_destroy(struct trainer **trainer)
     memory_free(t->dhidden);
     memory_free(t->moments);
     coral_destroy(&t->coral);
+    compressor_destroy(&t->compressor);
     head_destroy(&t->head);
     memory_free(t);
     *trainer = NULL;
@@ -234,6 +245,12 @@ enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, s
     return bytes == 0 ? OK : error_set(err, ERR_PEER, "more pseudo labels than samples");
 }
 
+void trainer_begin_epoch(struct trainer *trainer)
+{
+    if (trainer->compressor != NULL)
+        compressor_begin(trainer->compressor);
+}
+
 void trainer_begin_step(struct trainer *trainer, const float *live)
 {
     head_set_weights(trainer->head, live);
@@ -247,6 +264,11 @@ const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer
                                      size_t slot)
 {
     return trainer->sums[sum][slot];
+}
+
+const struct compressor *trainer_compressor(const struct trainer *trainer)
+{
+    return trainer->compressor;
 }
 
 /* ---- forward ---- */
@@ -491,8 +513,22 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_
     return trainer->dhidden;
 }
 
-static void backward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
-                          const struct flight *flight, const struct statistics *statistics)
+static enum status add_gradient(struct trainer *trainer, uint32_t shard, size_t slot,
+                                uint64_t count, struct error *err)
+{
+    const void *values = trainer->gradient;
+    enum status status = OK;
+    if (trainer->compressor != NULL)
+        status = compressor_code(trainer->compressor, shard, slot, trainer->step, trainer->gradient,
+                                 &values, err);
+    if (status == OK)
+        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, count, values);
+    return status;
+}
+
+static enum status backward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
+                                 const struct flight *flight, const struct statistics *statistics,
+                                 struct error *err)
 {
     double metrics[TERM_COUNT * METRIC_COUNT] = {0};
     memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
@@ -501,8 +537,8 @@ static void backward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
         const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
         head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
     }
-    reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count, trainer->gradient);
     reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
+    return add_gradient(trainer, shard, slot, flight->count, err);
 }
 
 enum status trainer_backward(struct trainer *trainer, uint32_t shard,
@@ -516,7 +552,7 @@ enum status trainer_backward(struct trainer *trainer, uint32_t shard,
         status = trainer->overlap ? take_flight(trainer, shard, slot, &flight, err)
                                   : forward_slot(trainer, shard, slot, &flight, err);
         if (status == OK)
-            backward_slot(trainer, shard, slot, flight, statistics);
+            status = backward_slot(trainer, shard, slot, flight, statistics, err);
     }
     return status;
 }

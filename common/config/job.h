@@ -154,6 +154,21 @@ struct schedule_config {
     double final_factor; /* cosine: rate at the end / rate at the start */
 };
 
+/* What becomes of a shard's gradient on its way to the server: common/wire/coding.h. */
+enum compression_kind {
+    COMPRESSION_NONE,
+    COMPRESSION_BFLOAT16,
+    COMPRESSION_FLOAT16,
+    COMPRESSION_INT8,
+    COMPRESSION_INT8_STOCHASTIC,
+    COMPRESSION_TOP_K,
+};
+
+struct compression_config {
+    enum compression_kind kind;
+    double share; /* top_k: of the values that are sent */
+};
+
 enum merge_kind { MERGE_SUM, MERGE_PCGRAD, MERGE_AGREEMENT };
 enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SELECT_ENTROPY };
 
@@ -208,6 +223,7 @@ struct stage_config {
                                        all; set by job_check */
     double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
     double head_decay; /* β: decay of the new head */
+    struct compression_config compression;
     enum merge_kind merge;
     double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default
                                                1 */
@@ -254,6 +270,9 @@ size_t job_label_columns(const struct data_config *data, const struct source_con
 
 /* Weight of the loss on labelled domains, whichever the task has. */
 double job_labelled_loss(const struct data_config *data, const struct loss_config *losses);
+
+/* Do workers keep what coding left out of a gradient, for the shard's next one? */
+bool job_feeds_back_errors(const struct stage_config *stage);
 
 /* Are the samples texts? */
 bool job_is_text(const struct preprocess_config *preprocess);

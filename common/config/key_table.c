@@ -54,6 +54,8 @@ static const char *const securities[] = {"curve", "none", NULL};
 static const char *const transports[] = {"auto", "tcp", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const compressions[] = {
+    "none", "bfloat16", "float16", "int8", "int8_stochastic", "top_k", NULL};
 static const char *const batch_norms[] = {"frozen", "adapt", "train", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
@@ -297,6 +299,17 @@ static const struct key keys[] = {
           "step: … every so many epochs."),
     REAL("stages[].schedule.final_factor", stage_config, schedule.final_factor, 0, 1, "0.0",
          "cosine: rate at the end / at the start."),
+    GROUP("stages[].compression", "Gradients with fewer bytes on their way to the servers."),
+    CHOICE("stages[].compression.kind", 0, stage_config, compression.kind, compressions, "\"none\"",
+           "\"bfloat16\", \"float16\": half. \"int8\": a quarter, with a scale for 256 values. "
+           "\"top_k\": the largest values alone. These keep what they leave out for the shard's "
+           "next gradient (error feedback, Seide 2014), so a worker's death costs the epoch's "
+           "steps so far. "
+           "\"int8_stochastic\": rounded at random without bias (QSGD, Alistarh 2017), nothing is "
+           "kept. "
+           "Each shard is sent by itself: choose cluster.shards near the number of workers."),
+    REAL("stages[].compression.share", stage_config, compression.share, 1e-5, 1, "0.01",
+         "top_k: share of the values that are sent."),
     GROUP("stages[].losses", "What is minimised: a weighted sum. 0 turns a term off."),
     REAL("stages[].losses.cross_entropy", stage_config, losses.cross_entropy, 0, 1e6, "1.0",
          "On labelled domains; multilabel: binary cross-entropy of each label, their mean."),

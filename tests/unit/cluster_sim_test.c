@@ -346,6 +346,41 @@ static void strangers_are_fenced_off(void **state)
     assert_true(same_as_calm(&plan).fenced > 10);
 }
 
+/* What coding leaves out of a gradient is known to one worker alone. */
+static void coded_gradients_end_in_the_same_bits_whoever_dies(void **state)
+{
+    const char *overrides[] = {"stages.[0].compression.kind=\"int8\"",
+                               "stages.[1].compression.kind=\"top_k\"",
+                               "stages.[1].compression.share=0.3"};
+    const struct sim_plan alone = {.seed = 1, .workers = 1, .servers = 1, CALM};
+    struct sim_world plain = world;
+    struct sim_result plain_calm = calm;
+    struct job *job;
+    struct error err;
+    uint32_t loads = 0;
+    (void)state;
+    assert_int_equal(job_load(NULL, job_text, overrides, 3, &job, &err), OK);
+    world.job = job;
+    calm = sim_run(&world, &alone);
+    assert_memory_not_equal(&calm.outcome, &plain_calm.outcome, sizeof calm.outcome);
+    uint64_t events = length_of(3, 2);
+    for (uint64_t seed = 1600; seed < 1600 + SEEDS; seed++) {
+        struct sim_plan plan = {
+            .seed = seed, .workers = 3, .servers = 2, CALM, .replicas = seed % 2};
+        same_as_calm(&plan);
+        plan.kill_worker_at = draw(seed, 0, events);
+        loads += same_as_calm(&plan).generation;
+        plan.join_worker_at = draw(seed, 1, events);
+        plan.kill_server_at = draw(seed, 2, events);
+        plan.lost_in_1000 = (uint32_t)draw(seed, 3, 30);
+        same_as_calm(&plan);
+    }
+    assert_true(loads > 3 * SEEDS); /* a load for each stage and for the test, and after deaths */
+    world = plain;
+    calm = plain_calm;
+    job_destroy(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +395,7 @@ int main(void)
         cmocka_unit_test(members_may_be_drained_at_any_moment),
         cmocka_unit_test(a_backup_takes_over_without_a_rewind),
         cmocka_unit_test(a_server_may_join_at_any_moment),
+        cmocka_unit_test(coded_gradients_end_in_the_same_bits_whoever_dies),
         cmocka_unit_test(pushes_that_come_twice_count_once),
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),
