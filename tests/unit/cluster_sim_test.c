@@ -71,18 +71,31 @@ static double validation_of(const struct values *values)
     return (double)right / (double)count;
 }
 
-static double information_of(const struct values *values)
+/* Mean entropy on the target; mean[CLASSES]: mean answer. */
+static double entropy_and_mean(const struct values *values, double *mean)
 {
     size_t count = world.manifest->part_count[1][SPLIT_TRAIN];
-    double mean[CLASSES] = {0}, information = 0;
+    double entropy = 0;
     for (size_t i = 0; i < count; i++) {
         double p[CLASSES];
         answer(values, 1, world.manifest->part[1][SPLIT_TRAIN][i], p);
         for (size_t c = 0; c < CLASSES; c++) {
-            information -= p[c] * log(p[c]) / (double)count;
+            entropy -= p[c] * log(p[c]) / (double)count;
             mean[c] += p[c] / (double)count;
         }
     }
+    return entropy;
+}
+
+static double entropy_of(const struct values *values)
+{
+    double mean[CLASSES] = {0};
+    return entropy_and_mean(values, mean);
+}
+
+static double information_of(const struct values *values)
+{
+    double mean[CLASSES] = {0}, information = entropy_and_mean(values, mean);
     for (size_t c = 0; c < CLASSES; c++)
         information += mean[c] * log(mean[c]);
     return information;
@@ -113,6 +126,32 @@ static void scores_are_those_of_the_kept_weights(void **state)
     sim_run(&seen, &plan);
     assert_int_equal(looks, calm.epoch_count);
     assert_true(validations[1] > 0.7); /* chance is 1/3 */
+}
+
+static void look_for_entropy(const struct values *values, const struct epoch_report *report)
+{
+    if (values->stage == 0)
+        return;
+    looks++;
+    assert_true(fabs(report->entropy - entropy_of(values)) < 1e-4);
+    assert_true(report->score == report->entropy);
+}
+
+static void the_epoch_of_least_entropy_can_be_chosen(void **state)
+{
+    const char *override = "stages.[1].select=\"entropy\"";
+    struct sim_plan plan = {.seed = 8, .workers = 2, .servers = 1, CALM};
+    struct sim_world seen = world;
+    struct job *job;
+    struct error err;
+    (void)state;
+    looks = 0;
+    assert_int_equal(job_load(NULL, job_text, &override, 1, &job, &err), OK);
+    seen.job = job;
+    seen.look = look_for_entropy;
+    sim_run(&seen, &plan);
+    assert_int_equal(looks, 3);
+    job_destroy(&job);
 }
 
 /* ---- what ends a job ---- */
@@ -386,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_job_runs_all_epochs_and_learns),
         cmocka_unit_test(scores_are_those_of_the_kept_weights),
+        cmocka_unit_test(the_epoch_of_least_entropy_can_be_chosen),
         cmocka_unit_test(a_term_whose_gradient_is_zero_ends_the_job),
         cmocka_unit_test(a_worker_with_other_data_or_another_model_is_not_taken),
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
