@@ -22,6 +22,7 @@
 #define JOB_SOURCES_MAX 16
 #define JOB_STAGES_MAX 8
 #define JOB_SHARDS_MAX 256
+#define JOB_HOSTS_MAX 1024
 #define JOB_PATTERNS_MAX 64
 #define JOB_CONFIG_BYTES_MAX (256 * 1024)
 
@@ -30,6 +31,15 @@ struct run_config {
     const char *directory; /* journal, checkpoints, result */
     uint64_t seed;
     uint32_t checkpoints_kept; /* the last k; a stage's selected one is always kept */
+};
+
+/* A machine that scripts/launch-ssh starts members on. */
+struct host_config {
+    const char *login;   /* what ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config */
+    const char *address; /* others reach its servers there; "" = login without USER@ */
+    uint32_t workers, servers;
+    const char *directory; /* there; "" = the one that launch-ssh is started in */
+    const char *programs;  /* folder of graft's programs there; "" = by PATH */
 };
 
 struct cluster_config {
@@ -47,6 +57,8 @@ struct cluster_config {
     bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
     const char *keys;      /* directory of keys, "" = none */
     bool tcp_only;         /* transport = "tcp": also between members on one host */
+    struct host_config *hosts;
+    size_t host_count;
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };

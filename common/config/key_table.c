@@ -19,6 +19,13 @@
         .size = sizeof(struct element), .count_offset = offsetof(struct owner, n),                 \
         .count_least = (low), .count_most = (high), .help = (text)                                 \
     }
+#define LIST_LOCAL(p, owner, field, n, element, low, high, text)                                   \
+    {                                                                                              \
+        .path = (p), .type = KEY_LIST, .flags = KEY_LOCAL,                                         \
+        .offset = offsetof(struct owner, field), .size = sizeof(struct element),                   \
+        .count_offset = offsetof(struct owner, n), .count_least = (low), .count_most = (high),     \
+        .help = (text)                                                                             \
+    }
 #define VALUE(p, kind, f, owner, field, low, high, otherwise, text)                                \
     {                                                                                              \
         .path = (p), .type = (kind), .flags = (f), .offset = offsetof(struct owner, field),        \
@@ -116,6 +123,21 @@ static const struct key keys[] = {
     CHOICE("cluster.transport", KEY_LOCAL, job, cluster.tcp_only, transports, "\"auto\"",
            "\"auto\": members on one host talk over Unix sockets, others over tcp; \"tcp\": all "
            "over tcp."),
+    LIST_LOCAL(
+        "cluster.hosts", job, cluster.hosts, cluster.host_count, host_config, 0, JOB_HOSTS_MAX,
+        "Machines for `scripts/launch-ssh` (docs/CLUSTER.md), which takes their sums for workers "
+        "and servers; `graft run` starts all on its own machine and does not look here."),
+    TEXT("cluster.hosts[].login", KEY_LOCAL, host_config, login, NULL,
+         "What ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config."),
+    TEXT("cluster.hosts[].address", KEY_LOCAL, host_config, address, "\"\"",
+         "Address on which its servers listen and others reach them. Empty: login without USER@."),
+    WHOLE_LOCAL("cluster.hosts[].workers", host_config, workers, 0, 256, "0", "Workers there."),
+    WHOLE_LOCAL("cluster.hosts[].servers", host_config, servers, 0, 64, "0",
+                "Parameter servers there."),
+    TEXT("cluster.hosts[].directory", KEY_LOCAL, host_config, directory, "\"\"",
+         "Folder there from which relative paths count. Empty: the same path as here."),
+    TEXT("cluster.hosts[].programs", KEY_LOCAL, host_config, programs, "\"\"",
+         "Folder of graft's programs there. Empty: by PATH."),
 
     GROUP("model", "The pretrained network."),
     TEXT("model.file", 0, job, model.file, "\"\"",
