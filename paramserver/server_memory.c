@@ -11,7 +11,7 @@
 #include "common/model/plan.h"
 #include "common/wire/codec.h"
 
-/* Three of link.c, one to all workers; with backups one to each other server. */
+/* Three of link.c, one to all workers; with backups or clipping one to each other server. */
 #define CHANNELS 4
 #define CHANNELS_MAX (CHANNELS + 64)
 
@@ -69,7 +69,8 @@ static enum status add_stages(struct memory_sum *sum, const struct job *job,
 static enum status add_program(struct memory_sum *sum, const struct job *job, struct error *err)
 {
     struct codec *codecs[CHANNELS_MAX] = {NULL};
-    size_t channels = CHANNELS + (job->cluster.replicas > 0 ? job->cluster.servers - 1 : 0);
+    size_t channels =
+        CHANNELS + (job->cluster.replicas > 0 || job_clips(job) ? job->cluster.servers - 1 : 0);
     enum status status = OK;
     for (size_t i = 0; i < channels && status == OK; i++)
         status = codec_create(&codecs[i], err);
