@@ -114,6 +114,14 @@ bool job_feeds_back_errors(const struct stage_config *stage)
            stage->compression.kind != COMPRESSION_INT8_STOCHASTIC;
 }
 
+bool job_clips(const struct job *job)
+{
+    for (size_t i = 0; i < job->stage_count; i++)
+        if (job->stages[i].clip_norm > 0)
+            return true;
+    return false;
+}
+
 bool job_is_text(const struct preprocess_config *preprocess)
 {
     return preprocess->text.vocabulary != NULL && preprocess->text.vocabulary[0] != '\0';

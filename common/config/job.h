@@ -22,6 +22,7 @@
 #define JOB_SOURCES_MAX 16
 #define JOB_STAGES_MAX 8
 #define JOB_SHARDS_MAX 256
+#define JOB_HOSTS_MAX 1024
 #define JOB_PATTERNS_MAX 64
 #define JOB_CONFIG_BYTES_MAX (256 * 1024)
 
@@ -30,6 +31,15 @@ struct run_config {
     const char *directory; /* journal, checkpoints, result */
     uint64_t seed;
     uint32_t checkpoints_kept; /* the last k; a stage's selected one is always kept */
+};
+
+/* A machine that scripts/launch-ssh starts members on. */
+struct host_config {
+    const char *login;   /* what ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config */
+    const char *address; /* others reach its servers there; "" = login without USER@ */
+    uint32_t workers, servers;
+    const char *directory; /* there; "" = the one that launch-ssh is started in */
+    const char *programs;  /* folder of graft's programs there; "" = by PATH */
 };
 
 struct cluster_config {
@@ -47,6 +57,8 @@ struct cluster_config {
     bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
     const char *keys;      /* directory of keys, "" = none */
     bool tcp_only;         /* transport = "tcp": also between members on one host */
+    struct host_config *hosts;
+    size_t host_count;
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };
@@ -212,7 +224,8 @@ struct stage_config {
     size_t domain_count;
     struct live_config live;
     uint32_t epochs;
-    uint32_t micro_batch; /* samples per domain, shard and step */
+    uint32_t micro_batch; /* samples per domain, shard and … */
+    uint32_t accumulate;  /* … so many times to a step */
     double mixup,
         cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
     struct optimizer_config optimizer;
@@ -221,6 +234,7 @@ struct stage_config {
     double batch_norm_momentum;     /* m of new = (1 - m)·old + m·(mean over shards) */
     bool followed[JOB_DOMAINS_MAX]; /* by running statistics: unlabelled domains, if there are none
                                        all; set by job_check */
+    double clip_norm;               /* largest L2 norm of a step's merged gradient; 0: any */
     double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
     double head_decay; /* β: decay of the new head */
     struct compression_config compression;
@@ -273,6 +287,9 @@ double job_labelled_loss(const struct data_config *data, const struct loss_confi
 
 /* Do workers keep what coding left out of a gradient, for the shard's next one? */
 bool job_feeds_back_errors(const struct stage_config *stage);
+
+/* Does a stage clip gradients by their global norm? */
+bool job_clips(const struct job *job);
 
 /* Are the samples texts? */
 bool job_is_text(const struct preprocess_config *preprocess);

@@ -19,6 +19,13 @@
         .size = sizeof(struct element), .count_offset = offsetof(struct owner, n),                 \
         .count_least = (low), .count_most = (high), .help = (text)                                 \
     }
+#define LIST_LOCAL(p, owner, field, n, element, low, high, text)                                   \
+    {                                                                                              \
+        .path = (p), .type = KEY_LIST, .flags = KEY_LOCAL,                                         \
+        .offset = offsetof(struct owner, field), .size = sizeof(struct element),                   \
+        .count_offset = offsetof(struct owner, n), .count_least = (low), .count_most = (high),     \
+        .help = (text)                                                                             \
+    }
 #define VALUE(p, kind, f, owner, field, low, high, otherwise, text)                                \
     {                                                                                              \
         .path = (p), .type = (kind), .flags = (f), .offset = offsetof(struct owner, field),        \
@@ -118,6 +125,21 @@ static const struct key keys[] = {
     CHOICE("cluster.transport", KEY_LOCAL, job, cluster.tcp_only, transports, "\"auto\"",
            "\"auto\": members on one host talk over Unix sockets, others over tcp; \"tcp\": all "
            "over tcp."),
+    LIST_LOCAL(
+        "cluster.hosts", job, cluster.hosts, cluster.host_count, host_config, 0, JOB_HOSTS_MAX,
+        "Machines for `scripts/launch-ssh` (docs/CLUSTER.md), which takes their sums for workers "
+        "and servers; `graft run` starts all on its own machine and does not look here."),
+    TEXT("cluster.hosts[].login", KEY_LOCAL, host_config, login, NULL,
+         "What ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config."),
+    TEXT("cluster.hosts[].address", KEY_LOCAL, host_config, address, "\"\"",
+         "Address on which its servers listen and others reach them. Empty: login without USER@."),
+    WHOLE_LOCAL("cluster.hosts[].workers", host_config, workers, 0, 256, "0", "Workers there."),
+    WHOLE_LOCAL("cluster.hosts[].servers", host_config, servers, 0, 64, "0",
+                "Parameter servers there."),
+    TEXT("cluster.hosts[].directory", KEY_LOCAL, host_config, directory, "\"\"",
+         "Folder there from which relative paths count. Empty: the same path as here."),
+    TEXT("cluster.hosts[].programs", KEY_LOCAL, host_config, programs, "\"\"",
+         "Folder of graft's programs there. Empty: by PATH."),
 
     GROUP("model", "The pretrained network."),
     TEXT("model.file", 0, job, model.file, "\"\"",
@@ -262,6 +284,10 @@ static const struct key keys[] = {
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),
+    WHOLE("stages[].accumulate", stage_config, accumulate, 1, 1024, "1",
+          "Micro-batches of each domain and shard to a step: the gradient of accumulate * "
+          "micro_batch samples in the memory of micro_batch. Losses over the whole step see all of "
+          "them; then each micro-batch goes forward twice."),
     REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
          "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
          "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "
@@ -338,6 +364,9 @@ static const struct key keys[] = {
          "… and in the last, linear between."),
     REAL("stages[].losses.confidence_min", stage_config, losses.confidence_min, 0, 1, "0.6",
          "self_training: and only above this probability."),
+    REAL("stages[].clip_norm", stage_config, clip_norm, 0, 1e9, "0.0",
+         "Largest global norm of a step's gradient (Pascanu 2013): of all blocks together, after "
+         "the merge; a longer one is scaled down to it. 0: any."),
     REAL("stages[].l2sp", stage_config, l2sp, 0, 1e3, "0.01",
          "Pull of pretrained live weights toward their start (L2-SP, Li 2018)."),
     REAL("stages[].head_decay", stage_config, head_decay, 0, 1e3, "0.0",
