@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire noise simulate chaos conformance state-dict install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire study noise simulate chaos conformance state-dict install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -171,6 +171,11 @@ bench-wire: deps ## The wire beside raw ZeroMQ and memcpy, and the server's upda
 $(BUILD)/wire_bench: $(call obj,tests/bench/wire_bench.c tests/bench/wire_pair.c) $(OBJ_worker) $(OBJ_paramserver) $(OBJ_common)
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+study: all ## The accuracies that README and docs give beside the demo's, over STUDY_SEEDS seeds
+	@scripts/setup referee
+	@scripts/fetch-demo
+	@for study in $(filter-out %/measure.py,$(wildcard tests/study/*.py)); do echo "== $$study"; build/venv/bin/python $$study $(or $(STUDY_SEEDS),3) || exit 1; done
 
 noise: all ## Random bytes and broken messages on every port of a running cluster for ten minutes, half of them with keys
 	@GRAFT_BUILD=$(CURDIR)/$(BUILD) GRAFT_NOISE_SECONDS=$(or $(NOISE_SECONDS),300) python3 tests/integration/security_test.py noise

@@ -284,12 +284,6 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
 
 /* ---- steps ---- */
 
-static void add(struct partition *partition, const struct push_entry *entry, uint32_t first,
-                uint32_t log2, const struct frame *sum, uint64_t *results)
-{
-    results[table_add(partition->table, entry, first, log2, sum)]++;
-}
-
 enum status partition_take_push(struct partition *partition, const struct message_push *push,
                                 const struct frame *payloads, int64_t now_ms, uint64_t *results,
                                 struct error *err)
@@ -302,8 +296,8 @@ enum status partition_take_push(struct partition *partition, const struct messag
         if (!table_has(partition->table, push->entries[i].block))
             continue;
         if (open)
-            add(partition, &push->entries[i], push->range_first, push->range_log2, &payloads[i],
-                results);
+            results[table_add_pushed(partition->table, &push->entries[i], push->range_first,
+                                     push->range_log2, &payloads[i])]++;
         else
             results[REDUCTION_DUPLICATE]++;
     }
@@ -352,7 +346,6 @@ enum status partition_take_replicate(struct partition *partition,
                                      const struct message_replicate *replicate,
                                      const struct frame *payloads, size_t count, struct error *err)
 {
-    uint64_t results[REDUCTION_REFUSED + 1] = {0};
     uint64_t open = table_version(partition->table);
     enum status status = OK;
     if (replicate->version > open || replicate->fill != partition->fill ||
@@ -360,8 +353,8 @@ enum status partition_take_replicate(struct partition *partition,
         return OK; /* the step before was lost: the primary will fill anew */
     if (replicate->version == open && take_scale_bits(partition, replicate->scale_bits)) {
         for (size_t i = 0; i < count; i++)
-            add(partition, &replicate->entries[i], 0, table_shards_log2(partition->table),
-                &payloads[i], results);
+            table_add(partition->table, &replicate->entries[i], 0,
+                      table_shards_log2(partition->table), &payloads[i]);
         if (!table_step_complete(partition->table))
             return OK;
         status = table_advance(partition->table, partition->scale, err);

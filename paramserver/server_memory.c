@@ -15,11 +15,14 @@
 #define CHANNELS 4
 #define CHANNELS_MAX (CHANNELS + 64)
 
-/* Vectors that a sum over shards holds at most: every other shard has come, none has its neighbour
- * yet (which is added where it arrives). */
+/* Vectors that a sum over shards holds at most: every other node has come, none has its neighbour. A
+ * worker pushes its share in one node for each binary digit of it (coordinator's placement.h). */
 static size_t sum_vectors(const struct job *job)
 {
-    return (job->cluster.shards + 1) / 2;
+    size_t share = (job->cluster.shards - 1) / job->cluster.workers + 1, nodes = 0;
+    for (; share > 0; share /= 2)
+        nodes += share % 2 * job->cluster.workers;
+    return ((nodes < job->cluster.shards ? nodes : job->cluster.shards) + 1) / 2;
 }
 
 /* Each has weights of its own that the servers keep for delay compensation. */

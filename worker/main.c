@@ -44,6 +44,7 @@ struct driver {
     bool begun; /* the trainer uses the weights of begun_version */
     uint64_t begun_version;
     struct received received;
+    uint64_t pushed; /* bytes of sums sent to servers */
     bool stop;
 };
 
@@ -59,6 +60,8 @@ static void send_to_server(void *context, uint64_t peer, struct message *message
     message->sender = driver->member.incarnation;
     message->view = driver->worker.view;
     message->generation = driver->worker.generation;
+    for (size_t i = 0; message->type == MESSAGE_PUSH && i < count; i++)
+        driver->pushed += frames[i].bytes;
     /* A server that is gone is the coordinator's affair: it ends or rewinds the run. */
     if (channel_send(driver->servers.channels[peer], 0, message, frames, count, &why) != OK)
         log_event(LOG_WARN, "not_sent", "server=%zu why=\"%s\"", (size_t)peer, why.text);
@@ -168,6 +171,8 @@ static enum status take_task(struct driver *driver, struct error *err)
     if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
         status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
                                        driver->received.frames[0].bytes, err);
+    if (status == OK && task->kind == TASK_TRAIN)
+        trainer_begin_epoch(driver->stage->trainer);
     if (status == OK)
         give_back(driver, task);
     if (status == OK && message->generation != driver->worker.generation)
@@ -557,8 +562,10 @@ int main(int argc, char **argv)
         if (driver != NULL)
             member_fail(&driver->member, &err);
     }
-    if (status == OK)
+    if (status == OK) {
         log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
+        log_event(LOG_INFO, "pushed", "bytes=%llu", (unsigned long long)driver->pushed);
+    }
     if (driver != NULL)
         close_driver(driver);
     return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;

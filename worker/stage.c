@@ -5,6 +5,7 @@
 static enum status make_slices(struct stage *stage, struct error *err)
 {
     const struct layout *layout = &stage->layout;
+    const struct compressor *compressor = trainer_compressor(stage->trainer);
     stage->parameter_slices =
         memory_alloc(layout->parameter_count, sizeof *stage->parameter_slices);
     stage->statistic_slices =
@@ -13,8 +14,13 @@ static enum status make_slices(struct stage *stage, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for the blocks of a stage");
     for (size_t i = 0; i < layout->parameter_count; i++) {
         const struct plan_block *block = &stage->plan->blocks[i];
-        stage->parameter_slices[i] = (struct push_slice){(uint32_t)i, block->offset * sizeof(float),
-                                                         block->elements * sizeof(float)};
+        struct push_slice slice = {(uint32_t)i, block->offset * sizeof(float),
+                                   block->elements * sizeof(float)};
+        if (compressor != NULL) {
+            slice.offset_bytes = compressor_block_offset(compressor, i);
+            slice.bytes = compressor_block_bytes(compressor, i);
+        }
+        stage->parameter_slices[i] = slice;
     }
     for (size_t i = 0; i < layout->statistic_count; i++)
         stage->statistic_slices[i] = (struct push_slice){
@@ -53,14 +59,14 @@ enum status stage_open(const struct job *job, const struct model *model,
     enum status status = plan_create(model, &config->live, &stage->plan, err);
     if (status == OK) {
         stage->layout = layout_of(stage->plan, config);
-        status = make_slices(stage, err);
-    }
-    if (status == OK)
         status =
             features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
+    }
     if (status == OK)
         status = trainer_create(job, manifest, stage->plan, index, stage->features, activations_max,
                                 &stage->trainer, err);
+    if (status == OK)
+        status = make_slices(stage, err);
     if (status == OK)
         status = stage_forget(stage, err);
     if (status != OK) {

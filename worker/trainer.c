@@ -16,6 +16,7 @@
 #include "worker/adapt/squared_error.h"
 #include "worker/data/mix.h"
 #include "worker/engine/head.h"
+#include "worker/sync/compressor.h"
 
 /* A shard's micro-batch of one domain, between forward and backward. */
 struct flight {
@@ -52,6 +53,7 @@ struct trainer {
                                use */
     uint32_t step;
     struct mix_grid grid;
+    struct compressor *compressor; /* NULL: gradients are summed and sent as they are */
     struct reduction *sums[3][JOB_DOMAINS_MAX];
     uint32_t *scratch;   /* [largest shard] */
     uint32_t *positions; /* [micro_batch] */
@@ -71,9 +73,13 @@ static bool slot_labelled(const struct trainer *trainer, size_t slot)
 
 static enum status create_sums(struct trainer *trainer, struct error *err)
 {
-    const size_t elements[] = {trainer->layout.statistic_elements, trainer->plan->live_elements,
+    const struct compressor *compressor = trainer->compressor;
+    const size_t elements[] = {trainer->layout.statistic_elements,
+                               compressor != NULL ? compressor_bytes(compressor)
+                                                  : trainer->plan->live_elements,
                                trainer->layout.metric_elements};
-    const enum reduction_type types[] = {REDUCTION_F64, REDUCTION_F32, REDUCTION_F64};
+    const enum reduction_type types[] = {
+        REDUCTION_F64, compressor != NULL ? REDUCTION_APART : REDUCTION_F32, REDUCTION_F64};
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
             enum status status = reduction_create(types[s], trainer->job->cluster.shards,
@@ -167,6 +173,8 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     enum status status = create_room(trainer, err);
     if (status == OK)
         status = mix_grid_of(plan, trainer->stage, &trainer->grid, err);
+    if (status == OK && trainer->stage->compression.kind != COMPRESSION_NONE)
+        status = compressor_create(job, plan, stage, &trainer->compressor, err);
     if (status == OK)
         status = create_sums(trainer, err);
     if (status == OK)
@@ -190,6 +198,8 @@ void trainer_rest(struct trainer *trainer)
         memory_free(flight->targets);
         *flight = (struct flight){0};
     }
+    if (trainer->compressor != NULL)
+        compressor_begin(trainer->compressor);
     if (trainer->head != NULL)
         head_rest(trainer->head);
 }
@@ -216,6 +226,7 @@ void trainer_destroy(struct trainer **trainer)
     memory_free(t->moments);
     memory_free(t->totals);
     coral_destroy(&t->coral);
+    compressor_destroy(&t->compressor);
     head_destroy(&t->head);
     memory_free(t);
     *trainer = NULL;
@@ -243,6 +254,12 @@ enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, s
     return bytes == 0 ? OK : error_set(err, ERR_PEER, "more pseudo labels than samples");
 }
 
+void trainer_begin_epoch(struct trainer *trainer)
+{
+    if (trainer->compressor != NULL)
+        compressor_begin(trainer->compressor);
+}
+
 void trainer_begin_step(struct trainer *trainer, const float *live)
 {
     head_set_weights(trainer->head, live);
@@ -256,6 +273,11 @@ const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer
                                      size_t slot)
 {
     return trainer->sums[sum][slot];
+}
+
+const struct compressor *trainer_compressor(const struct trainer *trainer)
+{
+    return trainer->compressor;
 }
 
 /* ---- forward ---- */
@@ -519,6 +541,19 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, bool re
     return trainer->dhidden;
 }
 
+static enum status add_gradient(struct trainer *trainer, uint32_t shard, size_t slot,
+                                uint64_t count, struct error *err)
+{
+    const void *values = trainer->gradient;
+    enum status status = OK;
+    if (trainer->compressor != NULL)
+        status = compressor_code(trainer->compressor, shard, slot, trainer->step, trainer->gradient,
+                                 &values, err);
+    if (status == OK)
+        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, count, values);
+    return status;
+}
+
 /* Adds a micro-batch's gradients. reports: for the step, what is said once. */
 static void backward_micro(struct trainer *trainer, size_t slot, bool reports,
                            const struct flight *flight, const struct statistics *statistics,
@@ -547,9 +582,8 @@ static enum status backward_slot(struct trainer *trainer, uint32_t shard, size_t
         backward_micro(trainer, slot, shard == 0 && micro == 0, flight, statistics, metrics);
         count += flight->count;
     }
-    reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, count, trainer->gradient);
     reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, count, metrics);
-    return OK;
+    return add_gradient(trainer, shard, slot, count, err);
 }
 
 enum status trainer_backward(struct trainer *trainer, uint32_t shard,

@@ -116,6 +116,12 @@ bool job_unsynchronised(const struct job *job)
     return false;
 }
 
+bool job_feeds_back_errors(const struct stage_config *stage)
+{
+    return stage->compression.kind != COMPRESSION_NONE &&
+           stage->compression.kind != COMPRESSION_INT8_STOCHASTIC;
+}
+
 bool job_clips(const struct job *job)
 {
     for (size_t i = 0; i < job->stage_count; i++)

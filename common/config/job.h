@@ -22,6 +22,7 @@
 #define JOB_SOURCES_MAX 16
 #define JOB_STAGES_MAX 8
 #define JOB_SHARDS_MAX 256
+#define JOB_HOSTS_MAX 1024
 #define JOB_PATTERNS_MAX 64
 #define JOB_CONFIG_BYTES_MAX (256 * 1024)
 
@@ -30,6 +31,15 @@ struct run_config {
     const char *directory; /* journal, checkpoints, result */
     uint64_t seed;
     uint32_t checkpoints_kept; /* the last k; a stage's selected one is always kept */
+};
+
+/* A machine that scripts/launch-ssh starts members on. */
+struct host_config {
+    const char *login;   /* what ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config */
+    const char *address; /* others reach its servers there; "" = login without USER@ */
+    uint32_t workers, servers;
+    const char *directory; /* there; "" = the one that launch-ssh is started in */
+    const char *programs;  /* folder of graft's programs there; "" = by PATH */
 };
 
 struct cluster_config {
@@ -47,6 +57,8 @@ struct cluster_config {
     bool security_none;    /* security = "none": allow to bind beyond loopback without keys */
     const char *keys;      /* directory of keys, "" = none */
     bool tcp_only;         /* transport = "tcp": also between members on one host */
+    struct host_config *hosts;
+    size_t host_count;
 };
 
 enum model_pool { POOL_MEAN, POOL_NONE };
@@ -154,6 +166,21 @@ struct schedule_config {
     double final_factor; /* cosine: rate at the end / rate at the start */
 };
 
+/* What becomes of a shard's gradient on its way to the server: common/wire/coding.h. */
+enum compression_kind {
+    COMPRESSION_NONE,
+    COMPRESSION_BFLOAT16,
+    COMPRESSION_FLOAT16,
+    COMPRESSION_INT8,
+    COMPRESSION_INT8_STOCHASTIC,
+    COMPRESSION_TOP_K,
+};
+
+struct compression_config {
+    enum compression_kind kind;
+    double share; /* top_k: of the values that are sent */
+};
+
 enum merge_kind { MERGE_SUM, MERGE_PCGRAD, MERGE_AGREEMENT };
 enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SELECT_ENTROPY };
 
@@ -219,6 +246,7 @@ struct stage_config {
     double clip_norm;               /* largest L2 norm of a step's merged gradient; 0: any */
     double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
     double head_decay; /* β: decay of the new head */
+    struct compression_config compression;
     enum merge_kind merge;
     double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default
                                                1 */
@@ -268,6 +296,9 @@ double job_labelled_loss(const struct data_config *data, const struct loss_confi
 
 /* Does a stage train by ssp or asp? */
 bool job_unsynchronised(const struct job *job);
+
+/* Do workers keep what coding left out of a gradient, for the shard's next one? */
+bool job_feeds_back_errors(const struct stage_config *stage);
 
 /* Does a stage clip gradients by their global norm? */
 bool job_clips(const struct job *job);

@@ -19,6 +19,13 @@
         .size = sizeof(struct element), .count_offset = offsetof(struct owner, n),                 \
         .count_least = (low), .count_most = (high), .help = (text)                                 \
     }
+#define LIST_LOCAL(p, owner, field, n, element, low, high, text)                                   \
+    {                                                                                              \
+        .path = (p), .type = KEY_LIST, .flags = KEY_LOCAL,                                         \
+        .offset = offsetof(struct owner, field), .size = sizeof(struct element),                   \
+        .count_offset = offsetof(struct owner, n), .count_least = (low), .count_most = (high),     \
+        .help = (text)                                                                             \
+    }
 #define VALUE(p, kind, f, owner, field, low, high, otherwise, text)                                \
     {                                                                                              \
         .path = (p), .type = (kind), .flags = (f), .offset = offsetof(struct owner, field),        \
@@ -54,6 +61,8 @@ static const char *const securities[] = {"curve", "none", NULL};
 static const char *const transports[] = {"auto", "tcp", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const compressions[] = {
+    "none", "bfloat16", "float16", "int8", "int8_stochastic", "top_k", NULL};
 static const char *const batch_norms[] = {"frozen", "adapt", "train", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
@@ -117,6 +126,21 @@ static const struct key keys[] = {
     CHOICE("cluster.transport", KEY_LOCAL, job, cluster.tcp_only, transports, "\"auto\"",
            "\"auto\": members on one host talk over Unix sockets, others over tcp; \"tcp\": all "
            "over tcp."),
+    LIST_LOCAL(
+        "cluster.hosts", job, cluster.hosts, cluster.host_count, host_config, 0, JOB_HOSTS_MAX,
+        "Machines for `scripts/launch-ssh` (docs/CLUSTER.md), which takes their sums for workers "
+        "and servers; `graft run` starts all on its own machine and does not look here."),
+    TEXT("cluster.hosts[].login", KEY_LOCAL, host_config, login, NULL,
+         "What ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config."),
+    TEXT("cluster.hosts[].address", KEY_LOCAL, host_config, address, "\"\"",
+         "Address on which its servers listen and others reach them. Empty: login without USER@."),
+    WHOLE_LOCAL("cluster.hosts[].workers", host_config, workers, 0, 256, "0", "Workers there."),
+    WHOLE_LOCAL("cluster.hosts[].servers", host_config, servers, 0, 64, "0",
+                "Parameter servers there."),
+    TEXT("cluster.hosts[].directory", KEY_LOCAL, host_config, directory, "\"\"",
+         "Folder there from which relative paths count. Empty: the same path as here."),
+    TEXT("cluster.hosts[].programs", KEY_LOCAL, host_config, programs, "\"\"",
+         "Folder of graft's programs there. Empty: by PATH."),
 
     GROUP("model", "The pretrained network."),
     TEXT("model.file", 0, job, model.file, "\"\"",
@@ -313,6 +337,17 @@ static const struct key keys[] = {
           "step: … every so many epochs."),
     REAL("stages[].schedule.final_factor", stage_config, schedule.final_factor, 0, 1, "0.0",
          "cosine: rate at the end / at the start."),
+    GROUP("stages[].compression", "Gradients with fewer bytes on their way to the servers."),
+    CHOICE("stages[].compression.kind", 0, stage_config, compression.kind, compressions, "\"none\"",
+           "\"bfloat16\", \"float16\": half. \"int8\": a quarter, with a scale for 256 values. "
+           "\"top_k\": the largest values alone. These keep what they leave out for the shard's "
+           "next gradient (error feedback, Seide 2014), so a worker's death costs the epoch's "
+           "steps so far. "
+           "\"int8_stochastic\": rounded at random without bias (QSGD, Alistarh 2017), nothing is "
+           "kept. "
+           "Each shard is sent by itself: choose cluster.shards near the number of workers."),
+    REAL("stages[].compression.share", stage_config, compression.share, 1e-5, 1, "0.01",
+         "top_k: share of the values that are sent."),
     GROUP("stages[].losses", "What is minimised: a weighted sum. 0 turns a term off."),
     REAL("stages[].losses.cross_entropy", stage_config, losses.cross_entropy, 0, 1e6, "1.0",
          "On labelled domains; multilabel: binary cross-entropy of each label, their mean."),

@@ -31,6 +31,7 @@ int cli_main(int argc, char **argv, const struct command *commands, size_t count
 /* Each in its own file; main.c has the table. */
 int run_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int hosts_main(int argc, char **argv);
 int inspect_main(int argc, char **argv);
 int cache_main(int argc, char **argv);
 int keys_main(int argc, char **argv);

@@ -94,8 +94,8 @@ static void place_partitions(struct controller *c)
     struct server_numbers numbers;
     struct partition_servers servers = list_servers(c, &numbers);
     bool kept = partitions_bury(&c->partitions, &servers);
-    c->servers_lost |= !kept;
-    if (c->servers_lost || !needs_servers(c))
+    c->must_load |= !kept;
+    if (c->must_load || !needs_servers(c))
         partitions_place_anew(&c->partitions, &servers);
     else
         partitions_place(&c->partitions, &servers);
@@ -132,7 +132,11 @@ static enum status make_view(struct controller *c, struct error *err)
             worker_count == 0 ? "worker" : "server");
     for (size_t i = 0; i < worker_count; i++)
         numbers[i] = workers[i]->number;
-    size_t moved = placement_shards(numbers, worker_count, c->shard_owners, c->job->cluster.shards);
+    size_t moved =
+        placement_shards(numbers, NULL, worker_count, c->shard_owners, c->job->cluster.shards);
+    /* What coding left out of a shard's gradients only its worker knew. */
+    c->must_load |= moved > 0 && c->phase == PHASE_TRAIN &&
+                    job_feeds_back_errors(controller_config(c, c->stage));
     c->view++;
     c->moved++;
     c->view_settled = false;
@@ -172,7 +176,7 @@ static enum status settle_view(struct controller *c, struct error *err)
         controller_enter_prepare(c); /* resumed */
         return OK;
     }
-    if (needs_servers(c) && c->servers_lost)
+    if (needs_servers(c) && c->must_load)
         return controller_enter_load(c, err);
     if (c->phase == PHASE_TRAIN)
         controller_ask_for_snapshot(c); /* of whoever has the blocks now */

@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/wire/coding.h"
 #include "paramserver/table/table_state.h"
 
 #define BLOCKS_FIRST 64
@@ -226,6 +227,23 @@ enum reduction_result table_add(struct table *table, const struct push_entry *en
     if (result == REDUCTION_COMPLETE)
         table->open[block->kind]--;
     return result;
+}
+
+enum reduction_result table_add_pushed(struct table *table, const struct push_entry *entry,
+                                       uint32_t range_first, uint32_t range_log2,
+                                       const struct frame *sum)
+{
+    const struct compression_config *config = &table->stage->compression;
+    const struct block *block = table_find(table, entry->block);
+    if (config->kind == COMPRESSION_NONE || block == NULL || block->kind != BLOCK_PARAMETER ||
+        block->running)
+        return table_add(table, entry, range_first, range_log2, sum);
+    float *values = table->room->merged; /* free between updates */
+    const struct frame decoded = {values, block->elements * sizeof *values};
+    if (range_log2 != 0 || sum->bytes != coding_bytes(config, block->elements) ||
+        !coding_decode(config, sum->data, block->elements, values))
+        return REDUCTION_REFUSED;
+    return table_add(table, entry, range_first, range_log2, &decoded);
 }
 
 /* Totals are of one epoch. */

@@ -46,9 +46,14 @@ bool table_step_complete(const struct table *table);
 bool table_has(const struct table *table, uint32_t block);
 /* Shards [0, 2^this) are all. */
 uint32_t table_shards_log2(const struct table *table);
-/* One pushed sum. REDUCTION_REFUSED when it fits no block here. */
+/* A sum, in the block's own numbers. REDUCTION_REFUSED when it fits no block here. */
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
                                 uint32_t range_first, uint32_t range_log2, const struct frame *sum);
+/* The same of what a worker pushed, which may be coded (common/wire/coding.h); REDUCTION_REFUSED also
+ * for a code that cannot be. */
+enum reduction_result table_add_pushed(struct table *table, const struct push_entry *entry,
+                                       uint32_t range_first, uint32_t range_log2,
+                                       const struct frame *sum);
 
 /* Largest global norm of a gradient; 0: any. */
 double table_clip_norm(const struct table *table);

@@ -111,6 +111,31 @@ static void digest_ignores_the_cluster_but_not_shards(void **state)
     job_destroy(&moved);
 }
 
+#define WITH_HOSTS                                                                                 \
+    GOOD "cluster = { hosts = ( { login = \"me@box1\"; workers = 2; },\n"                          \
+         "{ login = \"box2\"; servers = 1; programs = \"bin\"; } ); };\n"
+
+static void hosts_are_read_and_do_not_change_the_digest(void **state)
+{
+    (void)state;
+    struct job *job = load(GOOD, NULL, 0), *hosts = load(WITH_HOSTS, NULL, 0);
+    struct job *again = load(hosts->text, NULL, 0);
+    assert_int_equal(job->cluster.host_count, 0);
+    assert_int_equal(again->cluster.host_count, 2);
+    assert_string_equal(again->cluster.hosts[0].login, "me@box1");
+    assert_int_equal(again->cluster.hosts[0].workers, 2);
+    assert_string_equal(again->cluster.hosts[1].programs, "bin");
+    assert_memory_equal(&job->digest, &hosts->digest, sizeof job->digest);
+    job_destroy(&job);
+    job_destroy(&hosts);
+    job_destroy(&again);
+    refused(WITH_HOSTS, "cluster.hosts.[1].servers=0",
+            "job text:6: cluster.hosts.[1]: box2 has neither workers nor servers");
+    refused(WITH_HOSTS, "cluster.hosts.[0].login=-oProxyCommand",
+            "override 'cluster.hosts.[0].login=-oProxyCommand': cluster.hosts.[0].login: "
+            "\"-oProxyCommand\" is no name of a host");
+}
+
 static void overrides_reach_every_kind_of_key(void **state)
 {
     (void)state;
@@ -536,6 +561,7 @@ int main(void)
         cmocka_unit_test(defaults_fill_what_the_file_lacks),
         cmocka_unit_test(resolved_text_loads_to_the_same_job),
         cmocka_unit_test(digest_ignores_the_cluster_but_not_shards),
+        cmocka_unit_test(hosts_are_read_and_do_not_change_the_digest),
         cmocka_unit_test(overrides_reach_every_kind_of_key),
         cmocka_unit_test(the_last_override_of_a_key_wins),
         cmocka_unit_test(bad_overrides_are_named),

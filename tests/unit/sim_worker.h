@@ -65,6 +65,8 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
                   trainer_pseudo_labels(worker->stage->trainer, payloads[0].data, payloads[0].bytes,
                                         &err),
                   &err);
+    if (task->kind == TASK_TRAIN)
+        trainer_begin_epoch(worker->stage->trainer);
     if (message->generation != worker->core.generation)
         sim_check(sim, stage_forget(worker->stage, &err), &err);
     worker->begun = false;

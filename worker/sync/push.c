@@ -106,7 +106,7 @@ void push_update(const struct reduction *const *sums, size_t domains,
                  struct outbox outbox)
 {
     struct update_parcel parcel = {.message = {.type = MESSAGE_UPDATE}};
-    struct reduction_node nodes[JOB_DOMAINS_MAX];
+    struct reduction_node nodes[JOB_DOMAINS_MAX] = {{0}};
     CHECK(domains >= 1 && domains <= JOB_DOMAINS_MAX);
     for (size_t d = 0; d < domains; d++) {
         uint32_t at = 0;
