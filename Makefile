@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire study noise simulate chaos conformance state-dict install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire study noise simulate chaos conformance networks state-dict install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -196,6 +196,14 @@ conformance: deps ## The ONNX project's own tests of the operators: passed, not 
 	@scripts/setup referee
 	@$(SUBMAKE) $(BUILD)/conformance
 	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
+
+networks: deps ## Whole networks from PyTorch's exporters against ONNX Runtime, and 20 steps of training against PyTorch (NETWORKS=…: some)
+	@scripts/setup networks
+	@$(SUBMAKE) $(BUILD)/forward $(BUILD)/train
+	@rm -rf build/networks
+	build/venv/bin/python tests/networks/export.py build/networks $(NETWORKS)
+	build/venv/bin/python tests/networks/compare.py $(BUILD)/forward build/networks
+	build/venv/bin/python tests/networks/train.py $(BUILD)/train $(NETWORKS)
 
 state-dict: all ## graft export against PyTorch: load_state_dict(strict) of what both of its ONNX exporters wrote
 	@scripts/setup bench
