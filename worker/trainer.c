@@ -35,7 +35,9 @@ struct trainer {
     size_t coral_source, coral_target; /* slots */
     bool statistics; /* a loss looks at the whole step: all go forward before one goes back … */
     bool overlap;    /* … and stay there; else each goes forward again for its backward */
-    struct flight *flights; /* overlap: [shard, slot], else one; made on first use */
+    struct flight
+        *flights; /* overlap: [shard, slot], in ssp and asp [slot]; else one; made on first
+                               use */
     uint32_t step;
     struct compressor *compressor; /* NULL: gradients are summed and sent as they are */
     struct reduction *sums[3][JOB_DOMAINS_MAX];
@@ -67,7 +69,8 @@ static enum status create_sums(struct trainer *trainer, struct error *err)
 
 static size_t flight_count(const struct trainer *trainer)
 {
-    return trainer->overlap ? trainer->job->cluster.shards * trainer->stage->domain_count : 1;
+    size_t shards = trainer->stage->mode == MODE_BSP ? trainer->job->cluster.shards : 1;
+    return trainer->overlap ? shards * trainer->stage->domain_count : 1;
 }
 
 static enum status create_room(struct trainer *trainer, struct error *err)
@@ -101,7 +104,8 @@ static enum status create_coral(struct trainer *trainer, struct error *err)
 struct head_room trainer_head_room(const struct job *job, const struct layout *layout, size_t stage,
                                    size_t bytes_max)
 {
-    size_t shards = (job->cluster.shards - 1) / job->cluster.workers + 1;
+    bool alone = job->stages[stage].mode != MODE_BSP; /* one shard at a time */
+    size_t shards = alone ? 1 : (job->cluster.shards - 1) / job->cluster.workers + 1;
     bool overlap = layout->statistic_count > 0 && job->stages[stage].accumulate == 1;
     return (struct head_room){.overlap = overlap,
                               .tapes = overlap ? shards * job->stages[stage].domain_count : 1,
@@ -217,7 +221,8 @@ const struct compressor *trainer_compressor(const struct trainer *trainer)
 static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t slot,
                                struct flight **out, struct error *err)
 {
-    size_t at = trainer->overlap ? shard * trainer->stage->domain_count + slot : 0;
+    uint32_t place = trainer->stage->mode == MODE_BSP ? shard : 0;
+    size_t at = trainer->overlap ? place * trainer->stage->domain_count + slot : 0;
     struct flight *flight = &trainer->flights[at];
     *out = flight;
     if (flight->tape != NULL)

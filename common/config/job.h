@@ -218,6 +218,11 @@ struct live_config {
     enum batch_norm batch_norm;
 };
 
+/* When a worker may go on: BSP, when all have done the step (Valiant 1990); SSP, at most `staleness`
+ * steps before the slowest shard (Ho et al. 2013); ASP, at once. In the last two each shard is a
+ * virtual worker with a clock of its own, and each of its gradients a step of the servers'. */
+enum stage_mode { MODE_BSP, MODE_SSP, MODE_ASP };
+
 struct stage_config {
     const char *name;
     const char **domains; /* names, in the order of the gradients' domains */
@@ -228,6 +233,10 @@ struct stage_config {
     uint32_t accumulate;  /* … so many times to a step */
     double mixup,
         cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
+    enum stage_mode mode;
+    uint32_t staleness;        /* SSP: steps */
+    bool staleness_scaling;    /* SSP, ASP: rate / staleness */
+    double delay_compensation; /* SSP, ASP: λ of DC-ASGD; 0: off */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     struct loss_config losses;
@@ -284,6 +293,9 @@ size_t job_label_columns(const struct data_config *data, const struct source_con
 
 /* Weight of the loss on labelled domains, whichever the task has. */
 double job_labelled_loss(const struct data_config *data, const struct loss_config *losses);
+
+/* Does a stage train by ssp or asp? */
+bool job_unsynchronised(const struct job *job);
 
 /* Do workers keep what coding left out of a gradient, for the shard's next one? */
 bool job_feeds_back_errors(const struct stage_config *stage);

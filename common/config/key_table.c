@@ -70,6 +70,7 @@ static const char *const splits[] = {"train", "validation", "test", "divide", NU
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
 static const char *const tasks[] = {"classification", "multilabel", "regression", NULL};
+static const char *const modes[] = {"bsp", "ssp", "asp", NULL};
 static const char *const merges[] = {"sum", "pcgrad", "agreement", NULL};
 static const char *const selects[] = {"last", "source_validation", "information", "entropy", NULL};
 
@@ -288,6 +289,17 @@ static const struct key keys[] = {
           "Micro-batches of each domain and shard to a step: the gradient of accumulate * "
           "micro_batch samples in the memory of micro_batch. Losses over the whole step see all of "
           "them; then each micro-batch goes forward twice."),
+    CHOICE("stages[].mode", 0, stage_config, mode, modes, "\"bsp\"",
+           "\"bsp\": a step is a step of all shards. \"ssp\": each shard goes its own way, at most "
+           "`staleness` steps before the slowest. \"asp\": without a bound. In the last two the "
+           "weights depend on who was faster."),
+    WHOLE("stages[].staleness", stage_config, staleness, 0, 1000000, "2",
+          "ssp: steps that a shard may be ahead of the slowest."),
+    SWITCH("stages[].staleness_scaling", stage_config, staleness_scaling, "false",
+           "ssp, asp: divides the rate by the staleness in steps, if above 1 (Zhang 2016)."),
+    REAL("stages[].delay_compensation", stage_config, delay_compensation, 0, 1e9, "0.0",
+         "ssp, asp: lambda of DC-ASGD (Zheng 2017): g + lambda g*g*(w - the w that g was computed "
+         "with). 0: off."),
     REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
          "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
          "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "

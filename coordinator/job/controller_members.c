@@ -75,7 +75,8 @@ static struct partition_servers list_servers(const struct controller *c,
     struct partition_servers servers = {.alive = numbers->alive,
                                         .alive_count = c->server_count,
                                         .wanted = numbers->wanted,
-                                        .replicas = c->job->cluster.replicas > 0};
+                                        .replicas = c->job->cluster.replicas > 0,
+                                        .fixed = job_unsynchronised(c->job)};
     for (size_t i = 0; i < c->server_count; i++) {
         numbers->alive[i] = c->servers[i]->number;
         if (c->servers[i]->state == MEMBER_READY)
@@ -321,6 +322,11 @@ enum status controller_drain(struct controller *controller, uint32_t number, str
     if (membership_list(&c->members, member->role, MEMBER_READY, list) < 2)
         return error_set(err, ERR_INPUT, "member %u is the last %s", number,
                          member->role == ROLE_WORKER ? "worker" : "server");
+    if (member->role == ROLE_SERVER && job_unsynchronised(c->job))
+        return error_set(err, ERR_INPUT,
+                         "server %u stays: a job with a stage of ssp or asp does not move "
+                         "parameters",
+                         number);
     if (c->view == 0)
         return error_set(err, ERR_STATE, "the job has not begun");
     member->state = MEMBER_LEAVING;

@@ -99,6 +99,41 @@ struct message_load table_load_head(const struct table *table);
 /* Number of parts that table_snapshot_part will make. */
 uint32_t table_snapshot_parts(const struct table *table);
 
+/* ---- ssp and asp (table_clocks.c) ---- */
+
+/* Does each shard have a clock of its own? Then table_version is the slowest shard's, no step is ever
+ * complete, and what follows is used instead of table_add and table_advance. */
+bool table_has_clocks(const struct table *table);
+/* Must all workers hear when the slowest shard has gone on? */
+bool table_bounds_staleness(const struct table *table);
+
+enum update_result {
+    UPDATE_TAKEN,
+    UPDATE_DUPLICATE, /* the block has taken this shard's step: nothing changed */
+    UPDATE_BEYOND,    /* ssp: too far before the slowest shard; nothing changed */
+    UPDATE_REFUSED,   /* fits no block here, or a step is missing before; nothing changed */
+    UPDATE_RESULTS
+};
+
+/* One block's part of one shard's step: entries[domains], one domain after the other. `peer`: who
+ * computed it, with weights it was shown. Errors: those of table_advance. */
+enum status table_take_update(struct table *table, uint64_t peer, const struct message_update *head,
+                              const struct update_entry *entries, const struct frame *sums,
+                              enum update_result *result, struct error *err) MUST_CHECK;
+/* Steps taken of each shard by all blocks here, clocks[shards]; returns the number of shards. */
+size_t table_clocks(const struct table *table, uint32_t *clocks);
+/* Largest number of steps that a taken one was before the slowest shard. */
+uint32_t table_ahead_max(const struct table *table);
+
+/* The newest weights of one block, shown to `peer`; false when it is no parameter of this table. */
+bool table_show(struct table *table, uint64_t peer, uint32_t block, struct fresh_block *out,
+                struct frame *payload);
+/* Likewise of all blocks, part by part as above. */
+size_t table_show_part(struct table *table, uint64_t peer, size_t *at, struct fresh_block *blocks,
+                       struct frame *payloads);
+/* Only these peers will come back with what they were shown. */
+void table_keep_peers(struct table *table, const uint64_t *peers, size_t count);
+
 /* Shards that some block of the open step still lacks: statistic blocks, or parameters and metrics.
  * Fills shards[WIRE_SHARDS_MAX], ascending; returns their number. */
 size_t table_missing(const struct table *table, bool statistics, uint32_t *shards);

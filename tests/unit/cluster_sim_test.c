@@ -244,6 +244,59 @@ static void accumulated_gradients_are_the_same_on_any_cluster(void **state)
     }
 }
 
+/* ---- ssp and asp ---- */
+
+static void without_synchronisation_each_sample_counts_once(void **state)
+{
+    uint64_t events = length_of(3, 2), views = 0;
+    (void)state;
+    for (size_t i = 0; i < calm.epoch_count; i++)
+        for (int flavour = SIM_SSP; flavour <= SIM_ASP; flavour++)
+            assert_true(
+                calms[flavour].samples[i][TERM_LABELLED] == calm.samples[i][TERM_LABELLED] &&
+                calms[flavour].samples[i][TERM_INFORMATION] == calm.samples[i][TERM_INFORMATION]);
+    for (uint64_t seed = 1800; seed < 1800 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 3, .servers = 2, CALM};
+        plan.flavour = seed % 2 == 0 ? SIM_SSP : SIM_ASP;
+        plan.kill_worker_at = draw(seed, 0, events);
+        plan.freeze_worker_at = seed % 3 == 0 ? draw(seed, 1, events) : SIM_NEVER;
+        plan.kill_server_at = seed % 5 == 0 ? draw(seed, 2, events) : SIM_NEVER;
+        plan.join_worker_at = seed % 4 == 0 ? draw(seed, 3, events) : SIM_NEVER;
+        plan.lost_in_1000 = seed % 6 == 0 ? 30 : 0;
+        plan.doubled = seed % 7 == 0;
+        views += same_as_calm(&plan).views;
+    }
+    assert_true(views > SEEDS * 3 / 2);
+}
+
+/* One worker lets nearly all of its chances pass. */
+static void in_ssp_the_bound_is_reached_and_never_passed(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1900; seed < 1905; seed++) {
+        struct sim_plan plan = {
+            .seed = seed, .workers = 3, .servers = 2, CALM, .flavour = SIM_SSP, .slow = 200};
+        assert_int_equal(same_as_calm(&plan).ahead_max, SIM_STALENESS);
+        plan.flavour = SIM_ASP;
+        assert_true(same_as_calm(&plan).ahead_max > SIM_STALENESS);
+    }
+}
+
+static void with_one_worker_the_bits_are_the_same_in_every_mode(void **state)
+{
+    (void)state;
+    for (uint32_t servers = 1; servers <= 3; servers++)
+        for (int flavour = SIM_SSP; flavour <= SIM_ASP; flavour++) {
+            struct sim_plan plan = {.seed = 2000 + servers,
+                                    .workers = 1,
+                                    .servers = servers,
+                                    CALM,
+                                    .flavour = (enum sim_flavour)flavour};
+            struct sim_result result = same_as_calm(&plan);
+            assert_memory_equal(&result.outcome, &calms[flavour].outcome, sizeof result.outcome);
+        }
+}
+
 static void the_order_of_delivery_does_not_matter(void **state)
 {
     (void)state;
@@ -468,6 +521,9 @@ int main(void)
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
         cmocka_unit_test(clipped_gradients_are_the_same_for_any_number_of_servers),
         cmocka_unit_test(accumulated_gradients_are_the_same_on_any_cluster),
+        cmocka_unit_test(without_synchronisation_each_sample_counts_once),
+        cmocka_unit_test(in_ssp_the_bound_is_reached_and_never_passed),
+        cmocka_unit_test(with_one_worker_the_bits_are_the_same_in_every_mode),
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(lost_letters_are_asked_for_again),
