@@ -10,7 +10,7 @@
 
 #include "common/wire/message.h"
 
-#define MEMBERSHIP_MAX 1024
+#define MEMBERSHIP_MAX 4096 /* of a run, the dead among them */
 
 enum member_state {
     MEMBER_JOINED,

@@ -7,7 +7,7 @@
 
 #define PLACEMENT_NOBODY UINT32_MAX
 #define PLACEMENT_SERVERS_MAX 1024
-#define PLACEMENT_PARTITIONS_MAX 256
+#define PLACEMENT_PARTITIONS_MAX 1024
 
 /* Moves as few shards as possible: owners that live keep theirs, orphans go to whoever has least,
  * and only then does the most loaded give to the least loaded, until their numbers differ by at
