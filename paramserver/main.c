@@ -47,9 +47,11 @@ static enum status handle(struct driver *driver, uint64_t peer, struct error *er
                          driver->received.frames, driver->received.frame_count, err);
 }
 
-/* Do servers talk to each other in this view? */
-static bool has_backups(const struct message_view *view)
+/* Do servers talk to each other in this view: about backups or norms? */
+static bool need_lines(const struct job *job, const struct message_view *view)
 {
+    if (job_clips(job))
+        return true;
     for (size_t i = 0; i < view->partition_count; i++)
         if (view->partitions[i].backup != WIRE_NOBODY)
             return true;
@@ -67,7 +69,7 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
             *stop = true;
         } else {
             if (driver->received.message.type == MESSAGE_VIEW &&
-                has_backups(&driver->received.message.body.view))
+                need_lines(driver->member.job, &driver->received.message.body.view))
                 status = lines_follow(&driver->servers, &driver->received.message.body.view, err);
             if (status == OK)
                 status = handle(driver, PEER_COORDINATOR, err);

@@ -75,6 +75,7 @@ static void send_replicate(struct partition *partition)
     *replicate = (struct message_replicate){.partition = partition->id,
                                             .fill = partition->last_fill,
                                             .version = table_version(partition->table)};
+    memcpy(&replicate->scale_bits, &partition->scale, sizeof replicate->scale_bits);
     replicate->entries = entries;
     while ((replicate->entry_count = table_sums_part(partition->table, &at, entries, payloads)) > 0)
         send_to(partition, partition->backup, &message, payloads, replicate->entry_count);
@@ -125,7 +126,7 @@ static void tell_synced(const struct partition *partition)
 static enum status finish_step(struct partition *partition, struct error *err)
 {
     partition->waiting = false;
-    enum status status = table_advance(partition->table, err);
+    enum status status = table_advance(partition->table, partition->scale, err);
     if (status != OK)
         return status;
     partition->finished = true;
@@ -133,9 +134,11 @@ static enum status finish_step(struct partition *partition, struct error *err)
     return OK;
 }
 
-/* The open step is complete: to the next version, or first to the backup. */
-static enum status complete_step(struct partition *partition, int64_t now_ms, struct error *err)
+enum status partition_take_scale(struct partition *partition, float scale, int64_t now_ms,
+                                 struct error *err)
 {
+    partition->measuring = false;
+    partition->scale = scale;
     if (partition->filling || partition->synced)
         send_replicate(partition);
     if (!partition->synced)
@@ -143,6 +146,15 @@ static enum status complete_step(struct partition *partition, int64_t now_ms, st
     partition->waiting = true;
     heard_of_backup(partition, now_ms);
     return OK;
+}
+
+/* The open step is complete: to the next version, or first to the backup, or before that to all. */
+static enum status complete_step(struct partition *partition, int64_t now_ms, struct error *err)
+{
+    if (table_clip_norm(partition->table) <= 0)
+        return partition_take_scale(partition, 1.0f, now_ms, err);
+    partition->measuring = partition->measured = true;
+    return table_measure(partition->table, err);
 }
 
 enum status partition_take_ack(struct partition *partition, const struct message_ack *ack,
@@ -203,6 +215,8 @@ enum status partition_set_roles(struct partition *partition, uint64_t self, uint
         table_destroy(&partition->table);
         partition->generation = 0;
     }
+    if (!partition->is_primary)
+        partition->measuring = false;
     if (!partition->is_primary || new_backup)
         partition->filling = partition->synced = partition->waiting = false;
     if (!partition->is_primary || !new_backup || !partition_is_loaded(partition))
@@ -233,6 +247,7 @@ static enum status begin_load(struct partition *partition, const struct message 
     partition->load_part = 0;
     partition->load_parts = load->parts;
     partition->take_pending = partition->filling = partition->synced = partition->waiting = false;
+    partition->measuring = partition->measured = false;
     partition->take_version = 0;
     return table_create(&partition->job->stages[load->stage], load, &partition->table, err);
 }
@@ -296,6 +311,17 @@ enum status partition_take_push(struct partition *partition, const struct messag
                : OK;
 }
 
+/* False: no factor of a gradient. */
+static bool take_scale_bits(struct partition *partition, uint32_t bits)
+{
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    if (!(scale >= 0 && scale <= 1))
+        return false;
+    partition->scale = scale;
+    return true;
+}
+
 enum status partition_take_replicate(struct partition *partition,
                                      const struct message_replicate *replicate,
                                      const struct frame *payloads, size_t count, struct error *err)
@@ -306,13 +332,13 @@ enum status partition_take_replicate(struct partition *partition,
     if (replicate->version > open || replicate->fill != partition->fill ||
         replicate->entry_count != count)
         return OK; /* the step before was lost: the primary will fill anew */
-    if (replicate->version == open) {
+    if (replicate->version == open && take_scale_bits(partition, replicate->scale_bits)) {
         for (size_t i = 0; i < count; i++)
             add(partition, &replicate->entries[i], 0, table_shards_log2(partition->table),
                 &payloads[i], results);
         if (!table_step_complete(partition->table))
             return OK;
-        status = table_advance(partition->table, err);
+        status = table_advance(partition->table, partition->scale, err);
     }
     struct message ack = {.type = MESSAGE_ACK};
     ack.body.ack =

@@ -5,6 +5,7 @@
 #include "common/base/check.h"
 #include "common/base/memory.h"
 #include "paramserver/partition.h"
+#include "paramserver/table/norms.h"
 
 #define SUBSCRIBERS_MAX WIRE_MEMBERS_MAX
 
@@ -23,6 +24,10 @@ struct server {
     size_t worker_count;
     uint64_t *subscribers; /* workers that sent PULL in this generation */
     size_t subscriber_count;
+    uint64_t *servers; /* the others of the view */
+    size_t server_count;
+    struct norms norms; /* of the step that is open or was the last */
+    struct retry norms_again;
 };
 
 enum status server_create(const struct job *job, uint64_t identity, struct outbox outbox,
@@ -36,7 +41,8 @@ enum status server_create(const struct job *job, uint64_t identity, struct outbo
     server->outbox = outbox;
     server->workers = memory_alloc(WIRE_MEMBERS_MAX, sizeof *server->workers);
     server->subscribers = memory_alloc(SUBSCRIBERS_MAX, sizeof *server->subscribers);
-    if (server->workers == NULL || server->subscribers == NULL) {
+    server->servers = memory_alloc(WIRE_MEMBERS_MAX, sizeof *server->servers);
+    if (server->workers == NULL || server->subscribers == NULL || server->servers == NULL) {
         server_destroy(&server);
         return error_set(err, ERR_MEMORY, "no memory for the server");
     }
@@ -53,6 +59,8 @@ void server_destroy(struct server **server)
     update_room_deinit(&(*server)->room);
     memory_free((*server)->workers);
     memory_free((*server)->subscribers);
+    memory_free((*server)->servers);
+    norms_deinit(&(*server)->norms);
     memory_free(*server);
     *server = NULL;
 }
@@ -87,6 +95,101 @@ static void send_to(struct server *server, uint64_t peer, struct message *messag
 {
     message->generation = server->generation;
     send_in_view(server, peer, message, payloads, count);
+}
+
+/* ---- the gradient's norm ---- */
+
+static void take_norms(struct server *server, const struct message_norms *norms,
+                       const struct frame *frame)
+{
+    for (size_t i = 0; i < norms->block_count; i++) {
+        double square;
+        memcpy(&square, (const uint8_t *)frame->data + i * sizeof square, sizeof square);
+        server->counters.broken +=
+            !norms_take(&server->norms, norms->version, norms->blocks[i], square);
+    }
+}
+
+/* What a partition knows of a step; to itself: into our own norms. */
+static void send_norms(struct server *server, uint64_t peer, const struct partition *partition,
+                       uint64_t version, bool asks)
+{
+    uint32_t blocks[WIRE_FRAMES_MAX];
+    double squares[WIRE_FRAMES_MAX];
+    struct message message = {.type = MESSAGE_NORMS};
+    struct message_norms *norms = &message.body.norms;
+    size_t at = 0;
+    *norms = (struct message_norms){version, asks, blocks, 0};
+    do {
+        norms->block_count = table_norms_part(partition->table, version, &at, blocks, squares);
+        const struct frame frame = {squares, norms->block_count * sizeof *squares};
+        if (peer == server->identity)
+            take_norms(server, norms, &frame);
+        else if (norms->block_count > 0 || norms->asks)
+            send_to(server, peer, &message, &frame, 1);
+        norms->asks = false;
+    } while (norms->block_count > 0);
+}
+
+/* What all partitions here know of a step. */
+static void answer_norms(struct server *server, uint64_t peer, uint64_t version)
+{
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (serves(server, &server->partitions[i]))
+            send_norms(server, peer, &server->partitions[i], version, false);
+}
+
+/* Of the open step, to all; ourselves we ask, too: another partition here may have gone on before it
+ * was ours. */
+static void share_norms(struct server *server, const struct partition *partition, bool asks)
+{
+    uint64_t version = table_version(partition->table);
+    answer_norms(server, server->identity, version);
+    for (size_t i = 0; i < server->server_count; i++)
+        send_norms(server, server->servers[i], partition, version, asks);
+}
+
+static bool waits_for_norms(const struct server *server, const struct partition *partition)
+{
+    return serves(server, partition) && partition->measuring;
+}
+
+/* After whatever may have measured a step or brought a norm. */
+static enum status clip(struct server *server, int64_t now_ms, struct error *err)
+{
+    enum status status = OK;
+    for (size_t i = 0; i < server->partition_count; i++) {
+        struct partition *partition = &server->partitions[i];
+        if (partition->measured && waits_for_norms(server, partition)) {
+            share_norms(server, partition, false);
+            retry_begin(&server->norms_again, now_ms, PARTITION_AGAIN_MS);
+        }
+        partition->measured = false;
+    }
+    for (size_t i = 0; i < server->partition_count && status == OK; i++) {
+        struct partition *partition = &server->partitions[i];
+        float scale;
+        if (!waits_for_norms(server, partition) ||
+            !norms_complete(&server->norms, table_version(partition->table)))
+            continue;
+        status = norms_scale(&server->norms, table_clip_norm(partition->table), &scale, err);
+        if (status == OK)
+            status = partition_take_scale(partition, scale, now_ms, err);
+    }
+    return status;
+}
+
+static void ask_for_norms(struct server *server, int64_t now_ms)
+{
+    bool waits = false;
+    for (size_t i = 0; i < server->partition_count; i++)
+        waits |= waits_for_norms(server, &server->partitions[i]);
+    if (!waits ||
+        !retry_is_due(&server->norms_again, now_ms, PARTITION_AGAIN_MS, PARTITION_AGAIN_MS_LAST))
+        return;
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (waits_for_norms(server, &server->partitions[i]))
+            share_norms(server, &server->partitions[i], true);
 }
 
 /* ---- weights and statistics out ---- */
@@ -165,6 +268,7 @@ void server_tick(struct server *server, int64_t now_ms)
     for (size_t i = 0; i < server->partition_count; i++)
         if (serves(server, &server->partitions[i]))
             partition_tick(&server->partitions[i], now_ms);
+    ask_for_norms(server, now_ms);
     if (server->view > 0 || (server->ready_ms > 0 && now_ms - server->ready_ms < SERVER_READY_MS))
         return;
     struct message ready = {.type = MESSAGE_READY};
@@ -194,6 +298,14 @@ static void take_workers(struct server *server, const struct message_view *view)
     server->subscriber_count = kept;
 }
 
+static void take_servers(struct server *server, const struct message_view *view)
+{
+    server->server_count = 0;
+    for (size_t i = 0; i < view->server_count; i++)
+        if (view->servers[i].incarnation != server->identity)
+            server->servers[server->server_count++] = view->servers[i].incarnation;
+}
+
 static struct partition *partition_of(struct server *server, uint32_t id)
 {
     while (server->partition_count <= id) {
@@ -218,6 +330,7 @@ static enum status take_view(struct server *server, const struct message *messag
         return OK;
     server->view = message->view;
     take_workers(server, view);
+    take_servers(server, view);
     for (uint32_t i = 0; status == OK && i < view->partition_count; i++)
         status = partition_set_roles(partition_of(server, i), server->identity,
                                      incarnation_of(view, view->partitions[i].primary),
@@ -228,6 +341,17 @@ static enum status take_view(struct server *server, const struct message *messag
     return status;
 }
 
+/* A LOAD of a newer generation: nothing of the old one counts any more. */
+static enum status follow_generation(struct server *server, const struct message *message,
+                                     struct error *err)
+{
+    if (message->generation <= server->generation)
+        return OK;
+    server->generation = message->generation;
+    server->subscriber_count = 0;
+    return norms_reset(&server->norms, message->body.load.parameters, err);
+}
+
 static enum status take_load(struct server *server, const struct message *message,
                              const struct frame *payloads, size_t count, int64_t now_ms,
                              struct error *err)
@@ -235,11 +359,10 @@ static enum status take_load(struct server *server, const struct message *messag
     struct partition *partition = partition_of(server, message->body.load.partition);
     if (message->generation < server->generation || !partition->is_primary)
         return OK;
-    if (message->generation > server->generation) {
-        server->generation = message->generation;
-        server->subscriber_count = 0;
-    }
-    return partition_take_load(partition, PEER_COORDINATOR, message, payloads, count, now_ms, err);
+    enum status status = follow_generation(server, message, err);
+    return status == OK ? partition_take_load(partition, PEER_COORDINATOR, message, payloads, count,
+                                              now_ms, err)
+                        : status;
 }
 
 static enum status handle_coordinator(struct server *server, const struct message *message,
@@ -269,8 +392,10 @@ static enum status handle_server(struct server *server, struct partition *partit
     bool from_backup = serves(server, partition) && peer == partition->backup;
     if (message->type == MESSAGE_LOAD && from_primary &&
         message->generation >= server->generation) {
-        server->generation = message->generation;
-        return partition_take_load(partition, peer, message, payloads, count, now_ms, err);
+        enum status status = follow_generation(server, message, err);
+        return status == OK
+                   ? partition_take_load(partition, peer, message, payloads, count, now_ms, err)
+                   : status;
     }
     if (message->generation != server->generation)
         return OK;
@@ -297,6 +422,24 @@ static struct partition *partition_named(struct server *server, const struct mes
     else if (message->type == MESSAGE_ACK)
         id = message->body.ack.partition;
     return id < server->partition_count ? &server->partitions[id] : NULL;
+}
+
+static void handle_norms(struct server *server, uint64_t peer, const struct message *message,
+                         const struct frame *payloads, size_t count)
+{
+    const struct message_norms *norms = &message->body.norms;
+    if (message->sender != peer || !is_listed(server->servers, server->server_count, peer) ||
+        message->generation != server->generation) {
+        server->counters.fenced++;
+        return;
+    }
+    if (count != 1 || payloads[0].bytes != norms->block_count * sizeof(double)) {
+        server->counters.broken++;
+        return;
+    }
+    take_norms(server, norms, &payloads[0]);
+    if (norms->asks)
+        answer_norms(server, peer, norms->version);
 }
 
 /* ---- from workers ---- */
@@ -371,15 +514,19 @@ enum status server_handle(struct server *server, int64_t now_ms, uint64_t peer,
                           const struct message *message, const struct frame *payloads,
                           size_t payload_count, struct error *err)
 {
-    enum status status;
+    enum status status = OK;
     struct partition *partition = partition_named(server, message);
     if (peer == PEER_COORDINATOR)
         status = handle_coordinator(server, message, payloads, payload_count, now_ms, err);
     else if (partition != NULL && message->sender == peer)
         status =
             handle_server(server, partition, peer, message, payloads, payload_count, now_ms, err);
+    else if (message->type == MESSAGE_NORMS)
+        handle_norms(server, peer, message, payloads, payload_count);
     else
         status = handle_worker(server, peer, message, payloads, payload_count, now_ms, err);
+    if (status == OK)
+        status = clip(server, now_ms, err);
     announce_all(server);
     return status;
 }

@@ -7,6 +7,10 @@
  *   statistics complete (all blocks, all domains) → STATISTICS to all subscribers
  *   parameters and metrics complete [→ the backup has them too]
  *                                                 → version + 1, WEIGHTS to all subscribers
+ * In a stage that clips, complete gradients first wait for their global norm: each primary sends the
+ * squares of its blocks' norms to all servers of the view (NORMS), and who has those of all blocks of
+ * the stage goes on. Who waits asks again, and is answered also by those who went on: nobody is more
+ * than a step ahead.
  * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
  * workers that sent PULL in this generation. A PULL is answered with what the worker lacks of the
  * previous and the current version and of their statistics, so that a late worker finds one version
@@ -15,7 +19,8 @@
  *
  * Any message may be lost, doubled, late or out of order. Nothing is sent again unasked: workers ask
  * by PULL, the coordinator by VIEW, LOAD and TAKE, each of which is answered as often as it comes;
- * the server itself says READY until it has seen a view, and asks its backups. One thread. */
+ * the server itself says READY until it has seen a view, and asks its backups, and the other servers
+ * for norms. One thread. */
 #ifndef GRAFT_PARAMSERVER_SERVER_H
 #define GRAFT_PARAMSERVER_SERVER_H
 

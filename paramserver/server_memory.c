@@ -11,15 +11,18 @@
 #include "common/model/plan.h"
 #include "common/wire/codec.h"
 
-/* Three of link.c, one to all workers; with backups one to each other server. */
+/* Three of link.c, one to all workers; with backups or clipping one to each other server. */
 #define CHANNELS 4
 #define CHANNELS_MAX (CHANNELS + 64)
 
-/* Vectors that a sum over shards holds at most: every other shard has come, none has its neighbour
- * yet (which is added where it arrives). */
+/* Vectors that a sum over shards holds at most: every other node has come, none has its neighbour. A
+ * worker pushes its share in one node for each binary digit of it (coordinator's placement.h). */
 static size_t sum_vectors(const struct job *job)
 {
-    return (job->cluster.shards + 1) / 2;
+    size_t share = (job->cluster.shards - 1) / job->cluster.workers + 1, nodes = 0;
+    for (; share > 0; share /= 2)
+        nodes += share % 2 * job->cluster.workers;
+    return ((nodes < job->cluster.shards ? nodes : job->cluster.shards) + 1) / 2;
 }
 
 /* The blocks are dealt evenly (placement.h), but for one. */
@@ -66,7 +69,8 @@ static enum status add_stages(struct memory_sum *sum, const struct job *job,
 static enum status add_program(struct memory_sum *sum, const struct job *job, struct error *err)
 {
     struct codec *codecs[CHANNELS_MAX] = {NULL};
-    size_t channels = CHANNELS + (job->cluster.replicas > 0 ? job->cluster.servers - 1 : 0);
+    size_t channels =
+        CHANNELS + (job->cluster.replicas > 0 || job_clips(job) ? job->cluster.servers - 1 : 0);
     enum status status = OK;
     for (size_t i = 0; i < channels && status == OK; i++)
         status = codec_create(&codecs[i], err);

@@ -349,7 +349,8 @@ static enum status backward(struct driver *driver, const struct worker_action *a
                             struct error *err)
 {
     const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
-    link_counters(driver->member.link)->samples += config->micro_batch * config->domain_count;
+    link_counters(driver->member.link)->samples +=
+        (uint64_t)config->micro_batch * config->accumulate * config->domain_count;
     return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
 

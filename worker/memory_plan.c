@@ -30,7 +30,7 @@ struct planner {
 
 /* ---- shares ---- */
 
-/* Shards of the first worker, which has the most: they are dealt in turns (placement.h). */
+/* Shards of the first worker, which has the most: a range from 0 on (placement.h). */
 static size_t own_shards(const struct job *job)
 {
     return (job->cluster.shards - 1) / job->cluster.workers + 1;
@@ -47,7 +47,7 @@ static size_t sum_vectors(const struct planner *planner)
     if (reduction_create(REDUCTION_F32, cluster->shards, 1, &sum, &why) != OK)
         return most;
     most = 0;
-    for (uint32_t shard = 0; shard < cluster->shards; shard += cluster->workers) {
+    for (uint32_t shard = 0; shard < own_shards(planner->job); shard++) {
         struct reduction_node node;
         size_t held = 1; /* the one that comes, before it is merged */
         for (uint32_t at = 0; reduction_next(sum, &at, &node);)
@@ -90,8 +90,8 @@ static size_t feature_rows(const struct planner *planner, size_t stage)
         for (int k = 0; k < SPLIT_COUNT; k++) {
             enum split split = (enum split)k;
             size_t variants = split == SPLIT_TRAIN ? planner->job->data.augment.variants : 1;
-            for (uint32_t s = 0; s < cluster->shards && asks(planner, stage, domain, split);
-                 s += cluster->workers)
+            for (uint32_t s = 0;
+                 s < own_shards(planner->job) && asks(planner, stage, domain, split); s++)
                 rows +=
                     variants * shard_count(planner->manifest, domain, split, cluster->shards, s);
         }

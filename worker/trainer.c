@@ -45,7 +45,8 @@ struct trainer {
     struct coral *coral; /* NULL: off */
     bool coral_begun;
     size_t coral_source, coral_target; /* slots */
-    bool overlap; /* a loss looks at the whole step: all go forward before one goes back */
+    bool statistics; /* a loss looks at the whole step: all go forward before one goes back … */
+    bool overlap;    /* … and stay there; else each goes forward again for its backward */
     struct flight *flights; /* overlap: [shard, slot], else one; made on first use */
     uint32_t step;
     struct mix_grid grid;
@@ -57,7 +58,8 @@ struct trainer {
     float *gradient;     /* [live_elements] */
     float *dlogits;      /* [micro_batch, K] */
     float *dhidden;      /* [micro_batch, d] */
-    double *moments;     /* [statistic_elements] */
+    double *moments;     /* [statistic_elements] of a micro-batch … */
+    double *totals;      /* … and of a shard's step */
 };
 
 static bool slot_labelled(const struct trainer *trainer, size_t slot)
@@ -108,10 +110,11 @@ static enum status create_room(struct trainer *trainer, struct error *err)
     trainer->dlogits = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
     trainer->dhidden = memory_alloc(batch * trainer->plan->model->feature_count, sizeof(float));
     trainer->moments = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
+    trainer->totals = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
     trainer->flights = memory_alloc(flight_count(trainer), sizeof *trainer->flights);
     all &= trainer->scratch && trainer->positions && trainer->taken && trainer->targets &&
            trainer->gradient && trainer->dlogits && trainer->dhidden && trainer->moments &&
-           trainer->flights;
+           trainer->totals && trainer->flights;
     return all ? OK : error_set(err, ERR_MEMORY, "no memory for stage '%s'", stage->name);
 }
 
@@ -132,7 +135,7 @@ struct head_room trainer_head_room(const struct job *job, const struct layout *l
                                    size_t bytes_max)
 {
     size_t shards = (job->cluster.shards - 1) / job->cluster.workers + 1;
-    bool overlap = layout->statistic_count > 0;
+    bool overlap = layout->statistic_count > 0 && job->stages[stage].accumulate == 1;
     return (struct head_room){.overlap = overlap,
                               .tapes = overlap ? shards * job->stages[stage].domain_count : 1,
                               .bytes_max = bytes_max};
@@ -152,8 +155,9 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     trainer->stage_index = stage;
     trainer->source = features;
     trainer->layout = layout_of(plan, trainer->stage);
-    trainer->overlap = trainer->layout.statistic_count > 0;
+    trainer->statistics = trainer->layout.statistic_count > 0;
     const struct head_room room = trainer_head_room(job, &trainer->layout, stage, bytes_max);
+    trainer->overlap = room.overlap;
     for (size_t slot = 0; slot < trainer->stage->domain_count; slot++)
         trainer->domains[slot] = (size_t)job_domain_index(job, trainer->stage->domains[slot]);
     enum status status = create_room(trainer, err);
@@ -206,6 +210,7 @@ void trainer_destroy(struct trainer **trainer)
     memory_free(t->dlogits);
     memory_free(t->dhidden);
     memory_free(t->moments);
+    memory_free(t->totals);
     coral_destroy(&t->coral);
     head_destroy(&t->head);
     memory_free(t);
@@ -363,9 +368,8 @@ static void gather(struct trainer *trainer, size_t slot, uint32_t shard, uint32_
         copy_samples(trainer, flight);
 }
 
-/* Phase 1 of the losses that look at the whole step. */
-static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard,
-                           const struct flight *flight)
+/* Phase 1 of the losses that look at the whole step: a micro-batch's part of it. */
+static void add_moments(struct trainer *trainer, const struct flight *flight)
 {
     const struct layout *layout = &trainer->layout;
     size_t classes = trainer->plan->model->class_count;
@@ -375,11 +379,13 @@ static void add_statistics(struct trainer *trainer, size_t slot, uint32_t shard,
         (trainer->job->data.task == DATA_MULTILABEL ? label_information_sums : information_sums)(
             tape_logits(flight->tape), flight->count, classes,
             trainer->moments + layout->coral_elements);
-    reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, flight->count, trainer->moments);
+    for (size_t i = 0; i < layout->statistic_elements; i++)
+        trainer->totals[i] += trainer->moments[i];
 }
 
+/* Micro-batch `micro` of the step. */
 static enum status forward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
-                                struct flight **out, struct error *err)
+                                uint32_t micro, struct flight **out, struct error *err)
 {
     struct features_rows rows;
     enum status status = take_flight(trainer, shard, slot, out, err);
@@ -389,26 +395,43 @@ static enum status forward_slot(struct trainer *trainer, uint32_t shard, size_t 
     if (status != OK)
         return status;
     struct flight *flight = *out;
-    size_t count = shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index, slot,
-                                     shard, trainer->step, trainer->scratch, trainer->positions);
+    size_t count =
+        shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index, slot, shard,
+                          (uint64_t)trainer->step * trainer->stage->accumulate + micro,
+                          trainer->scratch, trainer->positions);
     gather(trainer, slot, shard, trainer->step, &rows, count, flight);
     return flight->count == 0
                ? OK
                : head_forward(trainer->head, flight->tape, flight->features, flight->count, err);
 }
 
+static enum status statistics_slot(struct trainer *trainer, uint32_t shard, size_t slot,
+                                   struct error *err)
+{
+    uint64_t count = 0;
+    memset(trainer->totals, 0, trainer->layout.statistic_elements * sizeof *trainer->totals);
+    for (uint32_t micro = 0; micro < trainer->stage->accumulate; micro++) {
+        struct flight *flight;
+        enum status status = forward_slot(trainer, shard, slot, micro, &flight, err);
+        if (status != OK)
+            return status;
+        add_moments(trainer, flight);
+        count += flight->count;
+    }
+    reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, count, trainer->totals);
+    return OK;
+}
+
 enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step,
                             struct error *err)
 {
+    enum status status = OK;
     trainer->step = step;
-    for (size_t slot = 0; trainer->overlap && slot < trainer->stage->domain_count; slot++) {
-        struct flight *flight;
-        enum status status = forward_slot(trainer, shard, slot, &flight, err);
-        if (status != OK)
-            return status;
-        add_statistics(trainer, slot, shard, flight);
-    }
-    return OK;
+    if (!trainer->statistics)
+        return OK;
+    for (size_t slot = 0; status == OK && slot < trainer->stage->domain_count; slot++)
+        status = statistics_slot(trainer, shard, slot, err);
+    return status;
 }
 
 /* ---- backward ---- */
@@ -474,7 +497,7 @@ static void output_losses(struct trainer *trainer, size_t slot, const struct fli
 }
 
 /* NULL when no feature loss touches this slot. */
-static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_t shard,
+static const float *feature_losses(struct trainer *trainer, size_t slot, bool reports,
                                    const struct flight *flight, double *metrics)
 {
     bool source = slot == trainer->coral_source, target = slot == trainer->coral_target;
@@ -485,24 +508,43 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, uint32_
     struct loss_sum sum =
         coral_gradient(trainer->coral, source, tape_hidden(flight->tape), flight->count,
                        trainer->stage->losses.coral, trainer->dhidden);
-    /* The loss belongs to the step, not to a sample: one shard reports it. */
-    sum.loss = source && shard == 0 ? coral_loss(trainer->coral) : 0.0;
+    /* The loss belongs to the step, not to a sample. */
+    sum.loss = source && reports ? coral_loss(trainer->coral) : 0.0;
     note(metrics, TERM_CORAL, sum);
     return trainer->dhidden;
 }
 
-static void backward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
-                          const struct flight *flight, const struct statistics *statistics)
+/* Adds a micro-batch's gradients. reports: for the step, what is said once. */
+static void backward_micro(struct trainer *trainer, size_t slot, bool reports,
+                           const struct flight *flight, const struct statistics *statistics,
+                           double *metrics)
+{
+    if (flight->count == 0)
+        return;
+    output_losses(trainer, slot, flight, statistics, metrics);
+    const float *dhidden = feature_losses(trainer, slot, reports, flight, metrics);
+    head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
+}
+
+static enum status backward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
+                                 const struct statistics *statistics, struct error *err)
 {
     double metrics[TERM_COUNT * METRIC_COUNT] = {0};
+    uint64_t count = 0;
     memset(trainer->gradient, 0, trainer->plan->live_elements * sizeof(float));
-    if (flight->count > 0) {
-        output_losses(trainer, slot, flight, statistics, metrics);
-        const float *dhidden = feature_losses(trainer, slot, shard, flight, metrics);
-        head_backward(trainer->head, flight->tape, dhidden, trainer->dlogits, trainer->gradient);
+    for (uint32_t micro = 0; micro < trainer->stage->accumulate; micro++) {
+        struct flight *flight;
+        enum status status = trainer->overlap
+                                 ? take_flight(trainer, shard, slot, &flight, err)
+                                 : forward_slot(trainer, shard, slot, micro, &flight, err);
+        if (status != OK)
+            return status;
+        backward_micro(trainer, slot, shard == 0 && micro == 0, flight, statistics, metrics);
+        count += flight->count;
     }
-    reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, flight->count, trainer->gradient);
-    reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, flight->count, metrics);
+    reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, count, trainer->gradient);
+    reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, count, metrics);
+    return OK;
 }
 
 enum status trainer_backward(struct trainer *trainer, uint32_t shard,
@@ -511,13 +553,8 @@ enum status trainer_backward(struct trainer *trainer, uint32_t shard,
     enum status status = OK;
     if (trainer->coral != NULL && !trainer->coral_begun)
         begin_coral(trainer, statistics);
-    for (size_t slot = 0; slot < trainer->stage->domain_count && status == OK; slot++) {
-        struct flight *flight;
-        status = trainer->overlap ? take_flight(trainer, shard, slot, &flight, err)
-                                  : forward_slot(trainer, shard, slot, &flight, err);
-        if (status == OK)
-            backward_slot(trainer, shard, slot, flight, statistics);
-    }
+    for (size_t slot = 0; slot < trainer->stage->domain_count && status == OK; slot++)
+        status = backward_slot(trainer, shard, slot, statistics, err);
     return status;
 }
 

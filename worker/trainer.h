@@ -43,7 +43,7 @@ void trainer_begin_step(struct trainer *trainer, const float *live);
 
 /* Forward of a shard's micro-batches at `step` (0-based in the stage); adds its moments to the
  * statistics. In a stage without statistics it waits for the backward, so that one micro-batch is in
- * memory at a time. */
+ * memory at a time; with accumulate > 1 too, where the statistics take a forward of their own. */
 enum status trainer_forward(struct trainer *trainer, uint32_t shard, uint32_t step,
                             struct error *err) MUST_CHECK;
 

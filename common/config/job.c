@@ -108,6 +108,14 @@ double job_labelled_loss(const struct data_config *data, const struct loss_confi
     return data->task == DATA_REGRESSION ? losses->squared_error : losses->cross_entropy;
 }
 
+bool job_clips(const struct job *job)
+{
+    for (size_t i = 0; i < job->stage_count; i++)
+        if (job->stages[i].clip_norm > 0)
+            return true;
+    return false;
+}
+
 bool job_is_text(const struct preprocess_config *preprocess)
 {
     return preprocess->text.vocabulary != NULL && preprocess->text.vocabulary[0] != '\0';

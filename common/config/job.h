@@ -211,7 +211,8 @@ struct stage_config {
     size_t domain_count;
     struct live_config live;
     uint32_t epochs;
-    uint32_t micro_batch; /* samples per domain, shard and step */
+    uint32_t micro_batch; /* samples per domain, shard and … */
+    uint32_t accumulate;  /* … so many times to a step */
     double mixup,
         cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
     struct optimizer_config optimizer;
@@ -220,6 +221,7 @@ struct stage_config {
     double batch_norm_momentum;     /* m of new = (1 - m)·old + m·(mean over shards) */
     bool followed[JOB_DOMAINS_MAX]; /* by running statistics: unlabelled domains, if there are none
                                        all; set by job_check */
+    double clip_norm;               /* largest L2 norm of a step's merged gradient; 0: any */
     double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
     double head_decay; /* β: decay of the new head */
     enum merge_kind merge;
@@ -268,6 +270,9 @@ size_t job_label_columns(const struct data_config *data, const struct source_con
 
 /* Weight of the loss on labelled domains, whichever the task has. */
 double job_labelled_loss(const struct data_config *data, const struct loss_config *losses);
+
+/* Does a stage clip gradients by their global norm? */
+bool job_clips(const struct job *job);
 
 /* Are the samples texts? */
 bool job_is_text(const struct preprocess_config *preprocess);

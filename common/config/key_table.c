@@ -284,6 +284,10 @@ static const struct key keys[] = {
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),
+    WHOLE("stages[].accumulate", stage_config, accumulate, 1, 1024, "1",
+          "Micro-batches of each domain and shard to a step: the gradient of accumulate * "
+          "micro_batch samples in the memory of micro_batch. Losses over the whole step see all of "
+          "them; then each micro-batch goes forward twice."),
     REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
          "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
          "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "
@@ -349,6 +353,9 @@ static const struct key keys[] = {
          "… and in the last, linear between."),
     REAL("stages[].losses.confidence_min", stage_config, losses.confidence_min, 0, 1, "0.6",
          "self_training: and only above this probability."),
+    REAL("stages[].clip_norm", stage_config, clip_norm, 0, 1e9, "0.0",
+         "Largest global norm of a step's gradient (Pascanu 2013): of all blocks together, after "
+         "the merge; a longer one is scaled down to it. 0: any."),
     REAL("stages[].l2sp", stage_config, l2sp, 0, 1e3, "0.01",
          "Pull of pretrained live weights toward their start (L2-SP, Li 2018)."),
     REAL("stages[].head_decay", stage_config, head_decay, 0, 1e3, "0.0",

@@ -76,6 +76,7 @@ static const struct wire_field load[] = {
     U64(message_load, version),
     U64(message_load, stage_version),
     U32(message_load, steps_per_epoch),
+    U32(message_load, parameters),
     U32(message_load, part),
     U32(message_load, parts),
     LIST(message_load, blocks, block_count, WIRE_FRAMES_MAX, load_block)};
@@ -107,10 +108,13 @@ static const struct wire_field weights[] = {
     LIST(message_weights, blocks, block_count, WIRE_FRAMES_MAX, number)};
 static const struct wire_field replicate[] = {
     U32(message_replicate, partition), U32(message_replicate, fill),
-    U64(message_replicate, version),
+    U64(message_replicate, version), U32(message_replicate, scale_bits),
     LIST(message_replicate, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
 static const struct wire_field ack[] = {U32(message_ack, partition), U32(message_ack, fill),
                                         U64(message_ack, version)};
+static const struct wire_field norms[] = {
+    U64(message_norms, version), U32(message_norms, asks),
+    LIST(message_norms, blocks, block_count, WIRE_FRAMES_MAX, number)};
 static const struct wire_field synced[] = {U32(message_synced, partition),
                                            U64(message_synced, backup)};
 static const struct wire_field statistics[] = {
@@ -145,6 +149,7 @@ static const struct wire_layout layouts[] = {
     LAYOUT(WANTED, wanted),
     LAYOUT(REPLICATE, replicate),
     LAYOUT(ACK, ack),
+    LAYOUT(NORMS, norms),
     LAYOUT(SYNCED, synced),
     LAYOUT(ASK, ask),
     EMPTY(TELL),

@@ -17,7 +17,7 @@
 
 #include "common/base/digest.h"
 
-#define WIRE_PROTOCOL 3
+#define WIRE_PROTOCOL 4
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
@@ -72,6 +72,8 @@ enum message_type {
     /* server ↔ server; LOAD and LOADED too, when a backup is filled */
     MESSAGE_REPLICATE, /* primary → backup: finished sums of a step; frame i: of entry i */
     MESSAGE_ACK,       /* backup → primary: the version that it has reached */
+    MESSAGE_NORMS, /* to all servers of the view; frame 0: float64, square of the norm of each block's
+                      merged gradient */
     /* a person's program ↔ coordinator */
     MESSAGE_ASK = 96, /* status, stop, stop now, drain, scale */
     MESSAGE_TELL,     /* frame 0: JSON */
@@ -160,6 +162,7 @@ struct message_load {
     uint64_t version;       /* of the weights */
     uint64_t stage_version; /* version at which the stage's step 0 starts */
     uint32_t steps_per_epoch;
+    uint32_t parameters; /* parameter blocks of the stage, on all servers */
     uint32_t part, parts;
     struct load_block *blocks;
     size_t block_count;
@@ -269,8 +272,9 @@ struct message_weights {
 
 struct message_replicate {
     uint32_t partition;
-    uint32_t fill;              /* the LOAD that it goes on from */
-    uint64_t version;           /* of the step whose sums these are */
+    uint32_t fill;       /* the LOAD that it goes on from */
+    uint64_t version;    /* of the step whose sums these are */
+    uint32_t scale_bits; /* of its gradient, a float in [0, 1]: below 1 when it was clipped */
     struct push_entry *entries; /* of all shards */
     size_t entry_count;
 };
@@ -278,6 +282,14 @@ struct message_replicate {
 struct message_ack {
     uint32_t partition, fill;
     uint64_t version;
+};
+
+/* What a server knows of step `version`. */
+struct message_norms {
+    uint64_t version;
+    uint32_t asks; /* 1: the sender lacks some: answer with yours */
+    uint32_t *blocks;
+    size_t block_count;
 };
 
 struct message_synced {
@@ -326,6 +338,7 @@ struct message {
         struct message_wanted wanted;
         struct message_replicate replicate;
         struct message_ack ack;
+        struct message_norms norms;
         struct message_synced synced;
         struct message_weights weights;
         struct message_statistics statistics;

@@ -51,14 +51,17 @@ bool partitions_bury(struct partitions *partitions, const struct partition_serve
     return kept;
 }
 
-/* The wanted server with the fewest backups, but for the primary; nobody when there is no other. */
+/* The wanted server with the fewest backups, but for the primary (ties: the next one after it);
+ * nobody when there is no other. */
 static uint32_t choose_backup(const struct partitions *partitions,
                               const struct partition_servers *servers, size_t p)
 {
     uint32_t best = PLACEMENT_NOBODY;
-    size_t best_count = SIZE_MAX;
+    size_t best_count = SIZE_MAX, after = 0;
+    while (after < servers->wanted_count && servers->wanted[after] <= partitions->primary[p])
+        after++;
     for (size_t i = 0; i < servers->wanted_count; i++) {
-        uint32_t server = servers->wanted[i];
+        uint32_t server = servers->wanted[(after + i) % servers->wanted_count];
         size_t count = 0;
         for (size_t other = 0; other < partitions->count; other++)
             count += partitions->backup[other] == server;
@@ -83,7 +86,7 @@ static void place_backup(struct partitions *partitions, const struct partition_s
 
 void partitions_place_anew(struct partitions *partitions, const struct partition_servers *servers)
 {
-    placement_shards(servers->wanted, servers->wanted_count, partitions->primary,
+    placement_shards(servers->wanted, NULL, servers->wanted_count, partitions->primary,
                      partitions->count);
     memset(partitions->synced, 0, sizeof partitions->synced);
     for (size_t p = 0; p < partitions->count; p++)
@@ -95,7 +98,7 @@ static void aim(const struct partitions *partitions, const struct partition_serv
                 uint32_t *target)
 {
     memcpy(target, partitions->primary, partitions->count * sizeof *target);
-    placement_shards(servers->wanted, servers->wanted_count, target, partitions->count);
+    placement_shards(servers->wanted, NULL, servers->wanted_count, target, partitions->count);
 }
 
 static bool is_ready(const struct partitions *partitions, size_t p, uint32_t target)

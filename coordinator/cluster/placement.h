@@ -6,15 +6,19 @@
 #include <stdint.h>
 
 #define PLACEMENT_NOBODY UINT32_MAX
+#define PLACEMENT_MEMBERS_MAX 1024
+#define PLACEMENT_SHARDS_MAX 256 /* a power of two */
 #define PLACEMENT_SERVERS_MAX 1024
 #define PLACEMENT_PARTITIONS_MAX 1024
 
-/* Moves as few shards as possible: owners that live keep theirs, orphans go to whoever has least,
- * and only then does the most loaded give to the least loaded, until their numbers differ by at
- * most one. members[member_count >= 1] in ascending order; owners[shards] is member numbers
- * (PLACEMENT_NOBODY at first) and is updated. Returns how many moved. */
-size_t placement_shards(const uint32_t *members, size_t member_count, uint32_t *owners,
-                        size_t shards);
+/* Deals shards so that the slowest member is done as early as possible (at equal speeds their numbers
+ * differ by at most one), in aligned power-of-two ranges as wide as possible, because a worker
+ * pushes one sum for such a range (worker/sync/push.h). Moves as few as possible: who lives and has
+ * no more than its share keeps all; wide ranges come second. members[count >= 1] in ascending order;
+ * speeds[count] > 0 in any unit (NULL: all alike); owners[shards] is member numbers (PLACEMENT_NOBODY
+ * at first) and is updated. Returns how many moved. */
+size_t placement_shards(const uint32_t *members, const double *speeds, size_t count,
+                        uint32_t *owners, size_t shards);
 
 /* Each block, in order, to the partition (owners[i] = 0 … partitions-1) that lies on the server with
  * the least bytes so far, and there to the one with the least (ties: the first). homes[partitions]:

@@ -76,8 +76,8 @@ enum status controller_enter_train(struct controller *c, struct error *err)
     c->epoch_began_ms = c->now_ms;
     controller_begin_task(c, TASK_TRAIN, 0);
     c->task_body.steps = shard_steps_per_epoch(c->job, c->manifest, c->stage);
-    c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->domain_count *
-                      c->job->cluster.shards;
+    c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->accumulate *
+                      config->domain_count * c->job->cluster.shards;
     begin_gathering(c, c->task_body.version + c->task_body.steps);
     controller_spread_task(c);
     return OK;

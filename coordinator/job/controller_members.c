@@ -131,7 +131,8 @@ static enum status make_view(struct controller *c, struct error *err)
             worker_count == 0 ? "worker" : "server");
     for (size_t i = 0; i < worker_count; i++)
         numbers[i] = workers[i]->number;
-    size_t moved = placement_shards(numbers, worker_count, c->shard_owners, c->job->cluster.shards);
+    size_t moved =
+        placement_shards(numbers, NULL, worker_count, c->shard_owners, c->job->cluster.shards);
     c->view++;
     c->moved++;
     c->view_settled = false;

@@ -28,6 +28,7 @@ struct block {
     struct reduction *sums[JOB_DOMAINS_MAX];
     size_t domains;
     size_t domains_complete; /* in the open step */
+    double squares[2]; /* parameter, when the stage clips: ‖g‖² of step v in squares[v % 2] */
 };
 
 /* Allocates everything for the kind, zeroed. */

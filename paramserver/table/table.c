@@ -20,7 +20,9 @@ struct table {
     uint64_t load_version;
     uint64_t stage_version;
     uint32_t steps_per_epoch;
-    size_t open[3]; /* blocks of each kind that are not complete in the open step */
+    uint32_t parameters; /* of the stage, on all servers */
+    bool measured;       /* the open step */
+    size_t open[3];      /* blocks of each kind that are not complete in the open step */
     size_t total[3];
     struct update_room *room; /* borrowed */
 };
@@ -30,7 +32,7 @@ enum status table_create(const struct stage_config *stage, const struct message_
 {
     if (load->domains != stage->domain_count || load->shards < 1 ||
         load->shards > REDUCTION_SHARDS_MAX || load->steps_per_epoch < 1 ||
-        load->version < load->stage_version)
+        load->version < load->stage_version || load->parameters > WIRE_BLOCKS_MAX)
         return error_set(err, ERR_PEER, "a LOAD that does not fit stage '%s'", stage->name);
     struct table *table = memory_alloc(1, sizeof *table);
     if (table == NULL)
@@ -42,6 +44,7 @@ enum status table_create(const struct stage_config *stage, const struct message_
     table->version = table->load_version = load->version;
     table->stage_version = load->stage_version;
     table->steps_per_epoch = load->steps_per_epoch;
+    table->parameters = load->parameters;
     *out = table;
     return OK;
 }
@@ -126,7 +129,8 @@ static bool fits_table(const struct table *table, const struct load_block *load)
     bool ascending =
         table->block_count == 0 || load->block > table->blocks[table->block_count - 1].id;
     return ascending && load->kind <= BLOCK_METRIC && load->elements >= 1 &&
-           load->elements <= TABLE_ELEMENTS_MAX && load->block < WIRE_BLOCKS_MAX;
+           load->elements <= TABLE_ELEMENTS_MAX && load->block < WIRE_BLOCKS_MAX &&
+           (load->kind != BLOCK_PARAMETER || load->block < table->parameters);
 }
 
 enum status table_load_part(struct table *table, const struct message_load *load,
@@ -157,6 +161,7 @@ static void open_step(struct table *table)
     for (size_t i = 0; i < table->block_count; i++)
         block_reset(&table->blocks[i]);
     memcpy(table->open, table->total, sizeof table->open);
+    table->measured = false;
 }
 
 enum status table_ready(struct table *table, struct update_room *room, struct error *err)
@@ -252,7 +257,24 @@ static void keep_statistic(struct block *block)
     }
 }
 
-enum status table_advance(struct table *table, struct error *err)
+double table_clip_norm(const struct table *table)
+{
+    return table->stage->clip_norm;
+}
+
+enum status table_measure(struct table *table, struct error *err)
+{
+    enum status status = OK;
+    CHECK(table_step_complete(table));
+    for (size_t i = 0; i < table->block_count && status == OK; i++)
+        if (table->blocks[i].kind == BLOCK_PARAMETER)
+            status = update_measure(&table->blocks[i], table->stage, table->room, table->version,
+                                    table->version - table->stage_version, err);
+    table->measured = status == OK;
+    return status;
+}
+
+enum status table_advance(struct table *table, float scale, struct error *err)
 {
     CHECK(table_step_complete(table));
     for (size_t i = 0; i < table->block_count; i++) {
@@ -260,7 +282,7 @@ enum status table_advance(struct table *table, struct error *err)
         enum status status = OK;
         if (block->kind == BLOCK_PARAMETER)
             status =
-                update_block(block, table->stage, table->room, table->version,
+                update_block(block, table->stage, table->room, scale, table->version,
                              table->version - table->stage_version, table->steps_per_epoch, err);
         else if (block->kind == BLOCK_METRIC)
             add_metric(table, block);
@@ -288,6 +310,22 @@ size_t table_weights_part(const struct table *table, uint64_t version, size_t *a
             (struct frame){block->weights[version % 2], block->elements * sizeof(float),
                            block->weights[version % 2]};
         bytes += payloads[count++].bytes;
+    }
+    return count;
+}
+
+size_t table_norms_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
+                        double *squares)
+{
+    bool open = version == table->version && table->measured;
+    bool before = version + 1 == table->version && table_has_previous(table);
+    size_t count = 0;
+    for (; (open || before) && *at < table->block_count && count < WIRE_FRAMES_MAX; (*at)++) {
+        const struct block *block = &table->blocks[*at];
+        if (block->kind != BLOCK_PARAMETER)
+            continue;
+        blocks[count] = block->id;
+        squares[count++] = block->squares[version % 2];
     }
     return count;
 }
@@ -468,5 +506,6 @@ struct message_load table_load_head(const struct table *table)
                                  .domains = (uint32_t)table->domains,
                                  .version = table->version,
                                  .stage_version = table->stage_version,
-                                 .steps_per_epoch = table->steps_per_epoch};
+                                 .steps_per_epoch = table->steps_per_epoch,
+                                 .parameters = table->parameters};
 }

@@ -50,16 +50,27 @@ uint32_t table_shards_log2(const struct table *table);
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
                                 uint32_t range_first, uint32_t range_log2, const struct frame *sum);
 
-/* Updates all parameter blocks, adds metrics to their totals, opens the next step. Only when the
+/* Largest global norm of a gradient; 0: any. */
+double table_clip_norm(const struct table *table);
+/* Measures the gradients of the open step, which is complete. Errors: those of table_advance. */
+enum status table_measure(struct table *table, struct error *err) MUST_CHECK;
+
+/* scale: of all gradients (1 unless the stage clips).
+ * Updates all parameter blocks, adds metrics to their totals, opens the next step. Only when the
  * step is complete. Errors: ERR_INPUT for a gradient that is not finite (the run must stop: blocks
  * may differ in version then). */
-enum status table_advance(struct table *table, struct error *err) MUST_CHECK;
+enum status table_advance(struct table *table, float scale, struct error *err) MUST_CHECK;
 
-/* The five below fill one message's entries and payloads from where *at stands, within
+/* The six below fill one message's entries and payloads from where *at stands, within
  * WIRE_FRAMES_MAX frames and WIRE_MESSAGE_BYTES_SOFT bytes, and return the number of entries; 0 at
  * the end. Payloads are borrowed until the next change of the table. */
 size_t table_weights_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
                           struct frame *payloads);
+
+/* Squares of the norms of the gradients of step `version`: the open one, measured, or the one before;
+ * 0 at once for any other. */
+size_t table_norms_part(const struct table *table, uint64_t version, size_t *at, uint32_t *blocks,
+                        double *squares);
 
 struct table_cursor {
     size_t block;

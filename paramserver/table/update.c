@@ -91,23 +91,72 @@ static enum status follow(const struct block *block, const struct stage_config *
     return OK;
 }
 
-enum status update_block(struct block *block, const struct stage_config *stage,
-                         struct update_room *room, uint64_t version, uint64_t stage_step,
-                         uint32_t steps_per_epoch, struct error *err)
+/* room->merged = the merged gradient. */
+static enum status merge_block(const struct block *block, const struct stage_config *stage,
+                               struct update_room *room, uint64_t stage_step, struct error *err)
 {
     CHECK(block->kind == BLOCK_PARAMETER && block->domains_complete == block->domains);
-    const float *from = block->weights[version % 2];
-    float *to = block_writable(block, version + 1);
-    if (to == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
-    if (block->running)
-        return follow(block, stage, room, from, stage_step, to, err);
     for (size_t d = 0; d < block->domains; d++) {
         struct reduction_node root = reduction_root(block->sums[d]);
         if (!mean_gradient(&root, stage->domain_weights[d], block->elements, room->gradients[d]))
             return not_finite(block, stage, d, stage_step, err);
     }
     merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
+    return OK;
+}
+
+/* Eight sums side by side, for the processor's sake. */
+static double sum_squares(const float *values, size_t count)
+{
+    double sums[8] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (size_t k = 0; k < 8; k++)
+            sums[k] += (double)values[i + k] * (double)values[i + k];
+    for (; i < count; i++)
+        sums[0] += (double)values[i] * (double)values[i];
+    for (size_t k = 0; k < 8; k++)
+        sum += sums[k];
+    return sum;
+}
+
+enum status update_measure(struct block *block, const struct stage_config *stage,
+                           struct update_room *room, uint64_t version, uint64_t stage_step,
+                           struct error *err)
+{
+    block->squares[version % 2] = 0;
+    if (block->running)
+        return OK;
+    enum status status = merge_block(block, stage, room, stage_step, err);
+    if (status == OK)
+        block->squares[version % 2] = sum_squares(room->merged, block->elements);
+    return status;
+}
+
+/* Where merge_block left the gradient. */
+static void clip_gradient(struct block *block, struct update_room *room, float scale,
+                          uint64_t version)
+{
+    block->squares[version % 2] = sum_squares(room->merged, block->elements);
+    for (size_t i = 0; scale < 1 && i < block->elements; i++)
+        room->merged[i] *= scale;
+}
+
+enum status update_block(struct block *block, const struct stage_config *stage,
+                         struct update_room *room, float scale, uint64_t version,
+                         uint64_t stage_step, uint32_t steps_per_epoch, struct error *err)
+{
+    const float *from = block->weights[version % 2];
+    float *to = block_writable(block, version + 1);
+    if (to == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
+    if (block->running)
+        return follow(block, stage, room, from, stage_step, to, err);
+    enum status status = merge_block(block, stage, room, stage_step, err);
+    if (status != OK)
+        return status;
+    if (stage->clip_norm > 0)
+        clip_gradient(block, room, scale, version);
     anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
                 room->merged, block->elements);
     bool head = !block->pretrained && stage->optimizer.head_rate > 0;

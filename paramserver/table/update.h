@@ -1,5 +1,8 @@
 /* The rule that makes a block's next version of its finished sums:
- * mean per domain → domain weights → merge → L2-SP or head decay → optimiser.
+ * mean per domain → domain weights → merge → clipping → L2-SP or head decay → optimiser.
+ * Clipping by global norm (Pascanu, Mikolov & Bengio 2013, algorithm 1): g *= min(1, c / ‖g‖), where
+ * ‖g‖ is over all blocks that learn, whichever server holds them; here comes the finished factor
+ * (norms.h).
  * A running statistic is a moving average instead (PyTorch's convention): new = (1 - m)·old + m·mean,
  * the mean over all samples of the domains that it follows; without such samples it stays. */
 #ifndef GRAFT_PARAMSERVER_TABLE_UPDATE_H
@@ -23,11 +26,19 @@ enum status update_room_reserve(struct update_room *room, size_t domains, size_t
                                 struct error *err) MUST_CHECK;
 void update_room_deinit(struct update_room *room);
 
+/* block->squares[version % 2] = ‖g‖² of the block's merged gradient, summed in double in a fixed
+ * order; 0 of a running statistic. Errors: those of update_block. */
+enum status update_measure(struct block *block, const struct stage_config *stage,
+                           struct update_room *room, uint64_t version, uint64_t stage_step,
+                           struct error *err) MUST_CHECK;
+
 /* Reads weights[version % 2], writes weights[(version + 1) % 2]. stage_step: 0-based step of the
- * stage, for schedule and bias correction. Errors: ERR_INPUT when a sum is not finite; nothing has
+ * stage, for schedule and bias correction. scale: of the merged gradient; unless the stage clips it
+ * is 1, else squares are written as by update_measure. Errors: ERR_INPUT when a sum is not finite; nothing has
  * changed then. */
 enum status update_block(struct block *block, const struct stage_config *stage,
-                         struct update_room *room, uint64_t version, uint64_t stage_step,
-                         uint32_t steps_per_epoch, struct error *err) MUST_CHECK;
+                         struct update_room *room, float scale, uint64_t version,
+                         uint64_t stage_step, uint32_t steps_per_epoch,
+                         struct error *err) MUST_CHECK;
 
 #endif

@@ -53,6 +53,8 @@ static struct sim_plan plan_of(uint64_t seed)
         .disordered = draw(seed, 62, 4) == 0,
         .restart_after = draw(seed, 2, 4) == 0 ? 1 + draw(seed, 3, calm.epoch_count) : 0,
         .doubled = draw(seed, 4, 2) == 0,
+        .flavour =
+            draw(seed, 80, 2) == 0 ? (enum sim_flavour)draw(seed, 81, SIM_FLAVOURS) : SIM_PLAIN,
         .strangers = draw(seed, 5, 4) == 0,
     };
 }

@@ -161,6 +161,50 @@ static void the_result_is_the_same_for_any_number_of_workers_and_servers(void **
         }
 }
 
+/* Number of events of an undisturbed run, from the first view to the end. */
+static uint64_t length_of(uint32_t workers, uint32_t servers)
+{
+    struct sim_plan plan = {.seed = 2, .workers = workers, .servers = servers, CALM};
+    return sim_run(&world, &plan).events;
+}
+
+/* The norm is over all blocks, whichever servers hold them. */
+static void clipped_gradients_are_the_same_for_any_number_of_servers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < calm.epoch_count; i++) /* something was clipped */
+        assert_memory_not_equal(&calms[SIM_CLIPS].epochs[i], &calm.epochs[i],
+                                sizeof calm.epochs[i]);
+    for (uint64_t seed = 1600; seed < 1600 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed,
+                                .workers = 2,
+                                .servers = 1 + (uint32_t)(seed % 3),
+                                CALM,
+                                .replicas = seed % 2,
+                                .flavour = SIM_CLIPS,
+                                .doubled = seed % 5 == 0};
+        plan.kill_server_at = draw(seed, 0, length_of(2, 3));
+        plan.join_server_at = seed % 4 == 0 ? draw(seed, 1, length_of(2, 3)) : SIM_NEVER;
+        plan.lost_in_1000 = seed % 7 == 0 ? 30 : 0;
+        same_as_calm(&plan);
+    }
+}
+
+static void accumulated_gradients_are_the_same_on_any_cluster(void **state)
+{
+    (void)state;
+    assert_memory_not_equal(&calms[SIM_ACCUMULATES].epochs, &calm.epochs, sizeof calm.epochs[0]);
+    for (uint64_t seed = 1700; seed < 1710; seed++) {
+        struct sim_plan plan = {.seed = seed,
+                                .workers = 1 + (uint32_t)(seed % 4),
+                                .servers = 1 + (uint32_t)(seed % 3),
+                                CALM,
+                                .flavour = SIM_ACCUMULATES};
+        plan.kill_worker_at = draw(seed, 0, length_of(3, 2));
+        same_as_calm(&plan);
+    }
+}
+
 static void the_order_of_delivery_does_not_matter(void **state)
 {
     (void)state;
@@ -168,13 +212,6 @@ static void the_order_of_delivery_does_not_matter(void **state)
         struct sim_plan plan = {.seed = seed, .workers = 3, .servers = 2, CALM};
         same_as_calm(&plan);
     }
-}
-
-/* Number of events of an undisturbed run, from the first view to the end. */
-static uint64_t length_of(uint32_t workers, uint32_t servers)
-{
-    struct sim_plan plan = {.seed = 2, .workers = workers, .servers = servers, CALM};
-    return sim_run(&world, &plan).events;
 }
 
 static void a_worker_may_die_at_any_moment(void **state)
@@ -354,6 +391,8 @@ int main(void)
         cmocka_unit_test(a_term_whose_gradient_is_zero_ends_the_job),
         cmocka_unit_test(a_worker_with_other_data_or_another_model_is_not_taken),
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
+        cmocka_unit_test(clipped_gradients_are_the_same_for_any_number_of_servers),
+        cmocka_unit_test(accumulated_gradients_are_the_same_on_any_cluster),
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(lost_letters_are_asked_for_again),

@@ -464,6 +464,14 @@ static void sim_record(struct sim *sim)
     sim->result.views = controller_look(sim->controller).view;
 }
 
+static void sim_set_flavour(struct job *job, enum sim_flavour flavour)
+{
+    for (size_t i = 0; i < job->stage_count; i++) {
+        job->stages[i].clip_norm = flavour == SIM_CLIPS ? SIM_CLIP_NORM : 0;
+        job->stages[i].accumulate = flavour == SIM_ACCUMULATES ? 2 : 1;
+    }
+}
+
 /* A coordinator and its members; with `kept` epochs it goes on from there. */
 static void sim_open(struct sim *sim)
 {
@@ -479,6 +487,7 @@ static void sim_open(struct sim *sim)
     world->job->cluster.workers = sim->plan.workers;
     world->job->cluster.servers = sim->plan.servers;
     world->job->cluster.replicas = sim->plan.replicas;
+    sim_set_flavour(world->job, sim->plan.flavour);
     sim_check(sim,
               controller_create(world->job, world->manifest, world->model, ports, sim->now_ms,
                                 &sim->controller, &err),

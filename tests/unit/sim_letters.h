@@ -18,7 +18,8 @@
 #define SIM_EPOCHS 16
 #define SIM_EVENTS_MAX 60000
 #define SIM_NEVER UINT64_MAX
-#define SIM_TICK_MS 500 /* heartbeats, and everybody's clock */
+#define SIM_CLIP_NORM 0.3 /* shorter than most gradients of the job */
+#define SIM_TICK_MS 500   /* heartbeats, and everybody's clock */
 
 struct sim_letter {
     struct sim_letter *next;
@@ -57,6 +58,9 @@ struct sim_member {
     struct sim_worker *worker;
 };
 
+/* What the job does besides. */
+enum sim_flavour { SIM_PLAIN, SIM_CLIPS, SIM_ACCUMULATES, SIM_FLAVOURS };
+
 /* What is asked of a run. Events are numbered from 0. */
 struct sim_plan {
     uint64_t seed;
@@ -71,6 +75,7 @@ struct sim_plan {
     int64_t cut_ms;        /* … for so long … */
     bool cut_one_way;      /* … or only one way */
     size_t restart_after;  /* epochs; then all processes end, and others go on from what was kept */
+    enum sim_flavour flavour;
     bool doubled;          /* every letter twice, and once more after the next one */
     bool strangers;        /* poisoned pushes and snapshots from nobody */
     const char *ends_with; /* the job must end with an error that says this; NULL: it must not */

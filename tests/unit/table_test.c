@@ -24,8 +24,12 @@ static const struct stage_config stage = {
     .epochs = 1,
     .optimizer = {.kind = OPTIMIZER_ADAM, .rate = 0.1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-8},
     .domain_weights = {1, 1}};
-static const struct message_load head = {
-    .shards = 2, .domains = 2, .version = VERSION, .stage_version = 1, .steps_per_epoch = 4};
+static const struct message_load head = {.shards = 2,
+                                         .domains = 2,
+                                         .version = VERSION,
+                                         .stage_version = 1,
+                                         .steps_per_epoch = 4,
+                                         .parameters = WIRE_BLOCKS_MAX};
 static struct table *table;
 static struct error err;
 static struct update_room room;
@@ -95,7 +99,7 @@ static void a_step_is_complete_when_all_kinds_of_blocks_are(void **state)
     add(3, 1, 0, 1, 1, false);
     assert_true(table_step_complete(table));
     assert_false(table_has_previous(table));
-    assert_int_equal(table_advance(table, &err), OK);
+    assert_int_equal(table_advance(table, 1, &err), OK);
     assert_int_equal(table_version(table), VERSION + 1);
     assert_true(table_has_previous(table));
     assert_false(table_step_complete(table) || table_statistics_complete(table));
@@ -110,7 +114,7 @@ static void finish_a_step(void)
     add(2, 1, 0, 1, 1, false);
     add(3, 0, 0, 1, 1, false);
     add(3, 1, 0, 1, 1, false);
-    assert_int_equal(table_advance(table, &err), OK);
+    assert_int_equal(table_advance(table, 1, &err), OK);
 }
 
 /* As a message does that a slow worker has not got yet: two steps on, its memory is not reused. */
@@ -248,7 +252,7 @@ static void steps(int count)
             add(2, d, 0, 1, 1, false);
             add(3, d, 0, 1, 1 + d, false);
         }
-        assert_int_equal(table_advance(table, &err), OK);
+        assert_int_equal(table_advance(table, 1, &err), OK);
     }
 }
 
@@ -272,8 +276,8 @@ static void both_step(struct table *first, struct table *second)
     for (size_t i = 0; i < count; i++)
         table_add(second, &entries[i], 0, 1, &payloads[i]);
     assert_true(table_step_complete(second));
-    assert_int_equal(table_advance(first, &err), OK);
-    assert_int_equal(table_advance(second, &err), OK);
+    assert_int_equal(table_advance(first, 1, &err), OK);
+    assert_int_equal(table_advance(second, 1, &err), OK);
 }
 
 /* A snapshot that was lost is made again, so they are kept until the next epoch's first step. */
@@ -304,7 +308,7 @@ static void a_filled_table_goes_on_like_its_origin(void **state)
         add(6, d, 0, 1, 1, false);
         add(7, d, 0, 1, 1 + d, false);
     }
-    assert_int_equal(table_advance(table, &err), OK);
+    assert_int_equal(table_advance(table, 1, &err), OK);
     assert_int_equal(table_fill_parts(table), 1);
     struct message_load load = table_load_head(table);
     struct table *other;

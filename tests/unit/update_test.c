@@ -59,7 +59,7 @@ static void add(uint32_t domain, uint64_t count, float x, float y)
 
 static void update(uint64_t stage_step)
 {
-    if (update_block(&block, &stage, &room, 0, stage_step, 10, &err) != OK)
+    if (update_block(&block, &stage, &room, 1, 0, stage_step, 10, &err) != OK)
         fail_msg("%s", err.text);
 }
 
@@ -89,6 +89,24 @@ static void a_domain_without_samples_moves_nothing(void **state)
     add(1, 0, 0, 0);
     update(0);
     assert_weights(0, 1);
+}
+
+/* Measured before L2-SP or decay and whatever the domains' weights make of it; the pull is not
+ * clipped. */
+static void a_clipped_gradient_is_scaled_before_the_pull(void **state)
+{
+    (void)state;
+    stage.clip_norm = 1;
+    stage.head_decay = 0.2;
+    open_block(false);
+    add(0, 1, 2, 4);
+    add(1, 1, 1, 0);
+    assert_int_equal(update_measure(&block, &stage, &room, 0, 0, &err), OK);
+    assert_true(block.squares[0] == 25);
+    block.squares[0] = 0;
+    assert_int_equal(update_block(&block, &stage, &room, 0.2f, 0, 0, 10, &err), OK);
+    assert_true(block.squares[0] == 25);
+    assert_weights(1 - 0.5 * (0.6 + 0.2 * 1), 2 - 0.5 * (0.8 + 0.2 * 2));
 }
 
 static void pretrained_weights_are_pulled_to_their_start_and_the_head_to_zero(void **state)
@@ -145,7 +163,7 @@ static void a_poisoned_sum_changes_nothing_and_names_its_domain(void **state)
         block.weights[1][0] = 77;
         add(0, 1, 1, 1);
         add(1, 1, 0, poisons[i]);
-        assert_int_equal(update_block(&block, &stage, &room, 0, 12, 10, &err), ERR_INPUT);
+        assert_int_equal(update_block(&block, &stage, &room, 1, 0, 12, 10, &err), ERR_INPUT);
         fixture_contains(err.text, "block 6");
         fixture_contains(err.text, "'target'");
         fixture_contains(err.text, "step 12");
@@ -162,7 +180,7 @@ static void a_mean_that_overflows_is_poison_too(void **state)
     open_block(false);
     add(0, 1, 1e36f, 0);
     add(1, 1, 0, 0);
-    assert_int_equal(update_block(&block, &stage, &room, 0, 0, 10, &err), ERR_INPUT);
+    assert_int_equal(update_block(&block, &stage, &room, 1, 0, 0, 10, &err), ERR_INPUT);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -208,6 +226,7 @@ int main(void)
         TEST(each_domain_counts_by_its_mean_and_weight),
         TEST(a_domain_without_samples_moves_nothing),
         TEST(a_running_statistic_moves_toward_the_mean),
+        TEST(a_clipped_gradient_is_scaled_before_the_pull),
         TEST(pretrained_weights_are_pulled_to_their_start_and_the_head_to_zero),
         TEST(the_head_may_have_a_rate_of_its_own),
         TEST(the_schedule_goes_by_the_step_of_the_stage),
