@@ -30,6 +30,7 @@ struct cluster_member {
     char endpoint[WIRE_TEXT_BYTES];
     char platform[WIRE_TEXT_BYTES];
     int64_t heard_ms;
+    uint32_t view; /* the newest that a heartbeat of it named */
     struct message_heartbeat progress;
 };
 

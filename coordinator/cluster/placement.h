@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #define PLACEMENT_NOBODY UINT32_MAX
-#define PLACEMENT_MEMBERS_MAX 1024
-#define PLACEMENT_SHARDS_MAX 256 /* a power of two */
+#define PLACEMENT_MEMBERS_MAX 4096
+#define PLACEMENT_SHARDS_MAX 1024 /* a power of two */
 #define PLACEMENT_SERVERS_MAX 1024
 #define PLACEMENT_PARTITIONS_MAX 1024
 
