@@ -96,6 +96,7 @@ static enum status take_view(struct driver *driver, struct error *err)
     uint32_t number = driver->received.message.view;
     if (!worker_take_view(&driver->worker, view, number, driver->member.number))
         return OK;
+    link_counters(driver->member.link)->view = number;
     for (size_t i = 0; i < view->partition_count; i++)
         driver->partition_primary[i] = view->partitions[i].primary;
     return lines_follow(&driver->servers, view, err);

@@ -20,7 +20,7 @@
 
 #include "common/base/error.h"
 
-#define REDUCTION_SHARDS_MAX 256
+#define REDUCTION_SHARDS_MAX 1024
 
 struct reduction;
 

@@ -54,7 +54,7 @@ void controller_send_view(struct controller *c)
         c->shard_owners, c->job->cluster.shards, partitions,  c->partitions.count};
     size_t count = to_servers ? c->server_count : worker_count;
     for (size_t i = 0; i < count; i++)
-        if (!to_servers || !c->server_seen[i])
+        if (to_servers ? !c->server_seen[i] : workers[i]->view != c->view)
             controller_send(c, to_servers ? c->servers[i]->incarnation : workers[i]->incarnation,
                             &message, NULL, 0);
 }

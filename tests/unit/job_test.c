@@ -443,10 +443,10 @@ static void files_are_named_in_errors(void **state)
     fixture_text("bad.cfg", GOOD "cluster = { servers = -1; };");
     fixture_path(path, "bad.cfg");
     assert_int_equal(job_load(path, NULL, NULL, 0, &job, &err), ERR_INPUT);
-    assert_int_equal(file_path(wanted, NULL,
-                               "%.60s:5: cluster.servers: expected an integer from 1 to 64, got -1",
-                               path),
-                     OK);
+    assert_int_equal(
+        file_path(wanted, NULL,
+                  "%.60s:5: cluster.servers: expected an integer from 1 to 256, got -1", path),
+        OK);
     assert_string_equal(err.text, wanted);
     fixture_path(path, "missing.cfg");
     assert_int_equal(job_load(path, NULL, NULL, 0, &job, &err), ERR_IO);

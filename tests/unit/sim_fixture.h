@@ -105,12 +105,16 @@ static void sim_judge(struct sim *sim, enum status status, const struct error *e
 static void sim_tick(struct sim *sim, size_t silent)
 {
     struct error err;
-    struct message beat = {.type = MESSAGE_HEARTBEAT};
     sim->tick_ms = sim->now_ms + SIM_TICK_MS;
     for (size_t i = 1; i < sim->member_count; i++) {
         struct sim_member *member = &sim->members[i];
+        struct message beat = {.type = MESSAGE_HEARTBEAT};
         if (!member->running || i == silent)
             continue;
+        if (member->role == ROLE_WORKER) {
+            beat.view = member->worker->core.view;
+            beat.body.heartbeat.task = member->worker->core.task.task;
+        }
         if (!member->welcomed)
             sim_hello(member);
         else if (sim->cut_until_ms[i][0] <= sim->now_ms)

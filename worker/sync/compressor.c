@@ -23,9 +23,10 @@ struct compressor {
 
 static struct compression_config of_block(const struct compressor *compressor, size_t block)
 {
-    const struct plan *plan = compressor->plan;
-    bool running = plan->tensors[plan->blocks[block].tensor].running;
-    return running ? (struct compression_config){.kind = COMPRESSION_NONE} : *compressor->config;
+    struct compression_config config = *compressor->config;
+    if (compressor->plan->tensors[compressor->plan->blocks[block].tensor].running)
+        config.kind = COMPRESSION_NONE;
+    return config;
 }
 
 static size_t set_offsets(struct compressor *compressor)
