@@ -12,8 +12,13 @@ static const struct command commands[] = {
     {"resume", "RUN_DIRECTORY [--set PATH=VALUE]... [--quiet] [--no-members]",
      "Goes on with a run that was stopped or has crashed, on any number of workers and servers.",
      resume_main},
-    {"check", "CONFIG [--set PATH=VALUE]...",
-     "Reads configuration, data and model, and says what the job will train and cost.", check_main},
+    {"check", "CONFIG [--member] [--set PATH=VALUE]...",
+     "Reads configuration, data and model, and says what the job will train and cost; or, as a "
+     "worker "
+     "would read them, the digests in which members must agree.",
+     check_main},
+    {"hosts", "CONFIG [--set PATH=VALUE]...",
+     "Prints what scripts/launch-ssh needs to know of a job.", hosts_main},
     {"inspect",
      "CONFIG [--memory] [--set PATH=VALUE]... | MODEL.onnx [--input CxHxW] [--cut TENSOR] [--pool "
      "mean|none] "

@@ -47,9 +47,11 @@ static enum status handle(struct driver *driver, uint64_t peer, struct error *er
                          driver->received.frames, driver->received.frame_count, err);
 }
 
-/* Do servers talk to each other in this view? */
-static bool has_backups(const struct message_view *view)
+/* Do servers talk to each other in this view: about backups or norms? */
+static bool need_lines(const struct job *job, const struct message_view *view)
 {
+    if (job_clips(job))
+        return true;
     for (size_t i = 0; i < view->partition_count; i++)
         if (view->partitions[i].backup != WIRE_NOBODY)
             return true;
@@ -67,7 +69,7 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
             *stop = true;
         } else {
             if (driver->received.message.type == MESSAGE_VIEW &&
-                has_backups(&driver->received.message.body.view))
+                need_lines(driver->member.job, &driver->received.message.body.view))
                 status = lines_follow(&driver->servers, &driver->received.message.body.view, err);
             if (status == OK)
                 status = handle(driver, PEER_COORDINATOR, err);
@@ -76,14 +78,26 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
     return status;
 }
 
+/* What no worker of ours does. */
+static void note_beyond(uint64_t before, uint64_t after, uint64_t peer)
+{
+    if (after > before)
+        log_event(LOG_WARN, "beyond_staleness",
+                  "from=%016llx refused=%llu why=\"a shard's step too far before the slowest\"",
+                  (unsigned long long)peer, (unsigned long long)(after - before));
+}
+
 static enum status drain_workers(struct driver *driver, struct error *err)
 {
     enum status status = OK;
     for (int batch = 0; batch < 64 && status == OK; batch++) {
         if (!channel_receive(driver->workers, &driver->received))
             break;
-        if (driver->received.message.run == driver->member.run)
-            status = handle(driver, driver->received.peer, err);
+        if (driver->received.message.run != driver->member.run)
+            continue;
+        uint64_t beyond = server_counters(driver->server).beyond;
+        status = handle(driver, driver->received.peer, err);
+        note_beyond(beyond, server_counters(driver->server).beyond, driver->received.peer);
     }
     link_counters(driver->member.link)->dropped = channel_dropped(driver->workers);
     return status;

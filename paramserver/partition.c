@@ -86,6 +86,7 @@ static void send_replicate(struct partition *partition)
     *replicate = (struct message_replicate){.partition = partition->id,
                                             .fill = partition->last_fill,
                                             .version = table_version(partition->table)};
+    memcpy(&replicate->scale_bits, &partition->scale, sizeof replicate->scale_bits);
     replicate->entries = entries;
     while ((replicate->entry_count = table_sums_part(partition->table, &at, entries, payloads)) > 0)
         send_to(partition, partition->backup, &message, payloads, replicate->entry_count);
@@ -136,16 +137,18 @@ static void tell_synced(const struct partition *partition)
 static enum status finish_step(struct partition *partition, struct error *err)
 {
     partition->waiting = false;
-    enum status status = table_advance(partition->table, err);
+    enum status status = table_advance(partition->table, partition->scale, err);
     if (status != OK)
         return status;
     partition->finished = true;
     return OK;
 }
 
-/* The open step is complete: to the next version, or first to the backup. */
-static enum status complete_step(struct partition *partition, int64_t now_ms, struct error *err)
+enum status partition_take_scale(struct partition *partition, float scale, int64_t now_ms,
+                                 struct error *err)
 {
+    partition->measuring = false;
+    partition->scale = scale;
     if (partition->filling || partition->synced)
         send_replicate(partition);
     if (!partition->synced)
@@ -153,6 +156,15 @@ static enum status complete_step(struct partition *partition, int64_t now_ms, st
     partition->waiting = true;
     heard_of_backup(partition, now_ms);
     return OK;
+}
+
+/* The open step is complete: to the next version, or first to the backup, or before that to all. */
+static enum status complete_step(struct partition *partition, int64_t now_ms, struct error *err)
+{
+    if (table_clip_norm(partition->table) <= 0)
+        return partition_take_scale(partition, 1.0f, now_ms, err);
+    partition->measuring = partition->measured = true;
+    return table_measure(partition->table, err);
 }
 
 enum status partition_take_ack(struct partition *partition, const struct message_ack *ack,
@@ -187,7 +199,7 @@ void partition_take_filled(struct partition *partition, const struct message_loa
 
 void partition_tick(struct partition *partition, int64_t now_ms)
 {
-    if (partition->backup == 0 ||
+    if (partition->backup == 0 || table_has_clocks(partition->table) ||
         !retry_is_due(&partition->again, now_ms, PARTITION_AGAIN_MS, PARTITION_AGAIN_MS_LAST))
         return;
     if (partition->waiting)
@@ -213,12 +225,14 @@ enum status partition_set_roles(struct partition *partition, uint64_t self, uint
         table_destroy(&partition->table);
         partition->generation = 0;
     }
+    if (!partition->is_primary)
+        partition->measuring = false;
     if (!partition->is_primary || new_backup)
         partition->filling = partition->synced = partition->waiting = false;
     if (!partition->is_primary || !new_backup || !partition_is_loaded(partition))
         return OK;
     enum status status = waiting ? finish_step(partition, err) : OK;
-    if (status == OK && backup != 0)
+    if (status == OK && backup != 0 && !table_has_clocks(partition->table))
         fill_new_backup(partition, now_ms);
     return status;
 }
@@ -239,10 +253,12 @@ static enum status begin_load(struct partition *partition, const struct message 
                          partition->job->stage_count);
     table_destroy(&partition->table);
     partition->generation = message->generation;
+    partition->stage = load->stage;
     partition->fill = partition->last_fill = load->fill;
     partition->load_part = 0;
     partition->load_parts = load->parts;
     partition->take_pending = partition->filling = partition->synced = partition->waiting = false;
+    partition->measuring = partition->measured = false;
     return table_create(&partition->job->stages[load->stage], load, &partition->table, err);
 }
 
@@ -269,32 +285,28 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
     loaded.body.loaded = (struct message_loaded){partition->id, partition->fill,
                                                  partition->load_part, partition->load_parts};
     send_to(partition, peer, &loaded, NULL, 0);
-    if (loads && partition->is_primary && partition->backup != 0 && partition_is_loaded(partition))
+    if (loads && partition->is_primary && partition->backup != 0 &&
+        partition_is_loaded(partition) && !table_has_clocks(partition->table))
         fill_new_backup(partition, now_ms);
     return OK;
 }
 
 /* ---- steps ---- */
 
-static void add(struct partition *partition, const struct push_entry *entry, uint32_t first,
-                uint32_t log2, const struct frame *sum, uint64_t *results)
-{
-    results[table_add(partition->table, entry, first, log2, sum)]++;
-}
-
 enum status partition_take_push(struct partition *partition, const struct message_push *push,
                                 const struct frame *payloads, int64_t now_ms, uint64_t *results,
                                 struct error *err)
 {
-    bool open = push->version == table_version(partition->table);
+    bool open =
+        push->version == table_version(partition->table) && !table_has_clocks(partition->table);
     bool had_statistics = table_statistics_complete(partition->table);
     bool was_complete = table_step_complete(partition->table);
     for (size_t i = 0; i < push->entry_count; i++) {
         if (!table_has(partition->table, push->entries[i].block))
             continue;
         if (open)
-            add(partition, &push->entries[i], push->range_first, push->range_log2, &payloads[i],
-                results);
+            results[table_add_pushed(partition->table, &push->entries[i], push->range_first,
+                                     push->range_log2, &payloads[i])]++;
         else
             results[REDUCTION_DUPLICATE]++;
     }
@@ -305,23 +317,54 @@ enum status partition_take_push(struct partition *partition, const struct messag
                : OK;
 }
 
+/* False: no factor of a gradient. */
+static bool take_scale_bits(struct partition *partition, uint32_t bits)
+{
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    if (!(scale >= 0 && scale <= 1))
+        return false;
+    partition->scale = scale;
+    return true;
+}
+
+enum status partition_take_update(struct partition *partition, uint64_t peer,
+                                  const struct message_update *update, const struct frame *payloads,
+                                  uint64_t *results, struct error *err)
+{
+    uint64_t before = table_version(partition->table);
+    size_t domains = partition->job->stages[partition->stage].domain_count;
+    enum status status = OK;
+    for (size_t i = 0; status == OK && i < update->entry_count; i += domains) {
+        enum update_result result = UPDATE_REFUSED;
+        if (!table_has(partition->table, update->entries[i].block))
+            continue;
+        if (update->entry_count - i >= domains)
+            status = table_take_update(partition->table, peer, update, &update->entries[i],
+                                       &payloads[i], &result, err);
+        results[result] += domains;
+    }
+    if (status == OK && table_version(partition->table) > before)
+        partition->finished = true;
+    return status;
+}
+
 enum status partition_take_replicate(struct partition *partition,
                                      const struct message_replicate *replicate,
                                      const struct frame *payloads, size_t count, struct error *err)
 {
-    uint64_t results[REDUCTION_REFUSED + 1] = {0};
     uint64_t open = table_version(partition->table);
     enum status status = OK;
     if (replicate->version > open || replicate->fill != partition->fill ||
         replicate->entry_count != count)
         return OK; /* the step before was lost: the primary will fill anew */
-    if (replicate->version == open) {
+    if (replicate->version == open && take_scale_bits(partition, replicate->scale_bits)) {
         for (size_t i = 0; i < count; i++)
-            add(partition, &replicate->entries[i], 0, table_shards_log2(partition->table),
-                &payloads[i], results);
+            table_add(partition->table, &replicate->entries[i], 0,
+                      table_shards_log2(partition->table), &payloads[i]);
         if (!table_step_complete(partition->table))
             return OK;
-        status = table_advance(partition->table, err);
+        status = table_advance(partition->table, partition->scale, err);
     }
     struct message ack = {.type = MESSAGE_ACK};
     ack.body.ack =

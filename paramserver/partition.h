@@ -5,6 +5,8 @@
  *             With a backup, first REPLICATE (the finished sums of all shards) → ACK: the backup
  *             makes the same next version of them by itself, and nothing that only one server holds
  *             is published.
+ *             With clipping, before that: its gradients' norms go to all servers (NORMS, server.h),
+ *             and the step waits for the factor that comes of all of them.
  *   backup    holds the table as the primary had it when it was filled (LOAD from the primary), and
  *             every step since.
  *
@@ -35,9 +37,9 @@ struct partition {
     struct outbox outbox;
     uint64_t primary, backup; /* incarnations of the view; 0: none */
     bool is_primary, is_backup;
-    uint32_t generation;                  /* of the table */
-    uint32_t fill, load_part, load_parts; /* of the LOAD that it came by */
-    struct table *table;                  /* NULL: not loaded */
+    uint32_t generation;                         /* of the table */
+    uint32_t stage, fill, load_part, load_parts; /* of the LOAD that it came by */
+    struct table *table;                         /* NULL: not loaded */
     struct update_room *room;
     bool take_pending;
     uint64_t take_version;
@@ -47,8 +49,10 @@ struct partition {
     uint32_t last_fill;           /* that the backup was sent */
     bool filling, synced, waiting;
     struct retry again; /* of what it is asked */
+    bool measuring;     /* the open step is complete and waits for its scale … */
+    float scale;        /* … which is this; 1 unless the stage clips */
     /* since the server last announced */
-    bool finished, statistics_finished;
+    bool finished, statistics_finished, measured;
 };
 
 /* `job` and `room` are borrowed. */
@@ -69,15 +73,24 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
                                 size_t count, int64_t now_ms, struct error *err) MUST_CHECK;
 
 /* Primary: adds pushed sums of the entries whose blocks are here (other entries are not looked at);
- * counts them by result in results[REDUCTION_REFUSED + 1]. Sets `finished` and
+ * counts them by result in results[REDUCTION_REFUSED + 1]. Sets `finished`, `measured` and
  * `statistics_finished`. */
 enum status partition_take_push(struct partition *partition, const struct message_push *push,
                                 const struct frame *payloads, int64_t now_ms, uint64_t *results,
                                 struct error *err) MUST_CHECK;
 
+/* Primary, ssp and asp: adds one shard's step to the blocks that are here; counts entries by result in
+ * results[UPDATE_RESULTS]. Sets `finished` when the slowest shard has gone on. */
+enum status partition_take_update(struct partition *partition, uint64_t peer,
+                                  const struct message_update *update, const struct frame *payloads,
+                                  uint64_t *results, struct error *err) MUST_CHECK;
+
+/* Primary, measuring: the factor of the open step's gradient. */
+enum status partition_take_scale(struct partition *partition, float scale, int64_t now_ms,
+                                 struct error *err) MUST_CHECK;
+
 /* Primary: sends a SNAPSHOT as soon as this version is open; of a version that has passed an empty
- * one, which names the open one. The TAKE of the highest number
- * counts. */
+ * one, which names the open one. The TAKE of the highest number counts. */
 void partition_take_take(struct partition *partition, const struct message_take *take);
 
 /* After a finished step was announced: workers go on with it while the snapshot, if this is the

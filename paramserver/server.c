@@ -4,26 +4,9 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
-#include "paramserver/partition.h"
+#include "paramserver/server_state.h"
 
 #define SUBSCRIBERS_MAX WIRE_MEMBERS_MAX
-
-struct server {
-    const struct job *job;
-    struct outbox outbox;
-    struct server_counters counters;
-    uint64_t identity;
-    uint32_t view;
-    uint32_t generation;
-    int64_t ready_ms; /* when READY was last said; 0: never */
-    struct partition partitions[WIRE_PARTITIONS_MAX];
-    size_t partition_count;
-    struct update_room room; /* of all partitions */
-    uint64_t *workers;       /* incarnations in the view */
-    size_t worker_count;
-    uint64_t *subscribers; /* workers that sent PULL in this generation */
-    size_t subscriber_count;
-};
 
 enum status server_create(const struct job *job, uint64_t identity, struct outbox outbox,
                           struct server **out, struct error *err)
@@ -36,7 +19,8 @@ enum status server_create(const struct job *job, uint64_t identity, struct outbo
     server->outbox = outbox;
     server->workers = memory_alloc(WIRE_MEMBERS_MAX, sizeof *server->workers);
     server->subscribers = memory_alloc(SUBSCRIBERS_MAX, sizeof *server->subscribers);
-    if (server->workers == NULL || server->subscribers == NULL) {
+    server->servers = memory_alloc(WIRE_MEMBERS_MAX, sizeof *server->servers);
+    if (server->workers == NULL || server->subscribers == NULL || server->servers == NULL) {
         server_destroy(&server);
         return error_set(err, ERR_MEMORY, "no memory for the server");
     }
@@ -53,11 +37,13 @@ void server_destroy(struct server **server)
     update_room_deinit(&(*server)->room);
     memory_free((*server)->workers);
     memory_free((*server)->subscribers);
+    memory_free((*server)->servers);
+    norms_deinit(&(*server)->norms);
     memory_free(*server);
     *server = NULL;
 }
 
-static bool serves(const struct server *server, const struct partition *partition)
+bool server_serves(const struct server *server, const struct partition *partition)
 {
     return partition->is_primary && partition_is_loaded(partition) &&
            partition->generation == server->generation;
@@ -67,7 +53,7 @@ struct server_counters server_counters(const struct server *server)
 {
     struct server_counters counters = server->counters;
     for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]) &&
+        if (server_serves(server, &server->partitions[i]) &&
             table_version(server->partitions[i].table) > counters.version)
             counters.version = table_version(server->partitions[i].table);
     return counters;
@@ -82,8 +68,8 @@ static void send_in_view(void *driver, uint64_t peer, struct message *message,
     server->outbox.send(server->outbox.driver, peer, message, payloads, count);
 }
 
-static void send_to(struct server *server, uint64_t peer, struct message *message,
-                    const struct frame *payloads, size_t count)
+void server_send(struct server *server, uint64_t peer, struct message *message,
+                 const struct frame *payloads, size_t count)
 {
     message->generation = server->generation;
     send_in_view(server, peer, message, payloads, count);
@@ -109,7 +95,7 @@ static void send_weights(struct server *server, uint64_t peer, const struct part
     weights->blocks = parcel.blocks;
     while ((weights->block_count = table_weights_part(partition->table, version, &at, parcel.blocks,
                                                       parcel.payloads)) > 0)
-        send_to(server, peer, &parcel.message, parcel.payloads, weights->block_count);
+        server_send(server, peer, &parcel.message, parcel.payloads, weights->block_count);
 }
 
 static void send_statistics(struct server *server, uint64_t peer, const struct partition *partition,
@@ -122,7 +108,7 @@ static void send_statistics(struct server *server, uint64_t peer, const struct p
     statistics->entries = parcel.entries;
     while ((statistics->entry_count = table_statistics_part(partition->table, version, &at,
                                                             parcel.entries, parcel.payloads)) > 0)
-        send_to(server, peer, &parcel.message, parcel.payloads, statistics->entry_count);
+        server_send(server, peer, &parcel.message, parcel.payloads, statistics->entry_count);
 }
 
 static void send_wanted(struct server *server, uint64_t peer, const struct partition *partition)
@@ -136,14 +122,19 @@ static void send_wanted(struct server *server, uint64_t peer, const struct parti
         .gradients = gradients,
         .gradient_count = table_missing(partition->table, false, gradients),
     };
-    send_to(server, peer, &message, NULL, 0);
+    server_send(server, peer, &message, NULL, 0);
 }
 
 /* To all subscribers, what has come about in this partition. */
 static void announce(struct server *server, struct partition *partition)
 {
     uint64_t version = partition->table != NULL ? table_version(partition->table) : 0;
+    bool clocks = partition->table != NULL && table_has_clocks(partition->table);
     for (size_t i = 0; i < server->subscriber_count; i++) {
+        if (clocks) {
+            server_announce_clocks(server, server->subscribers[i], partition);
+            continue;
+        }
         if (partition->statistics_finished)
             send_statistics(server, server->subscribers[i], partition,
                             version - partition->finished);
@@ -165,18 +156,19 @@ static void announce_all(struct server *server)
 void server_tick(struct server *server, int64_t now_ms)
 {
     for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
+        if (server_serves(server, &server->partitions[i]))
             partition_tick(&server->partitions[i], now_ms);
+    server_ask_for_norms(server, now_ms);
     if (server->view > 0 || (server->ready_ms > 0 && now_ms - server->ready_ms < SERVER_READY_MS))
         return;
     struct message ready = {.type = MESSAGE_READY};
-    send_to(server, PEER_COORDINATOR, &ready, NULL, 0);
+    server_send(server, PEER_COORDINATOR, &ready, NULL, 0);
     server->ready_ms = now_ms;
 }
 
 /* ---- from the coordinator ---- */
 
-static bool is_listed(const uint64_t *list, size_t count, uint64_t peer)
+bool server_lists(const uint64_t *list, size_t count, uint64_t peer)
 {
     for (size_t i = 0; i < count; i++)
         if (list[i] == peer)
@@ -191,9 +183,20 @@ static void take_workers(struct server *server, const struct message_view *view)
         server->workers[i] = view->workers[i].incarnation;
     size_t kept = 0;
     for (size_t i = 0; i < server->subscriber_count; i++)
-        if (is_listed(server->workers, server->worker_count, server->subscribers[i]))
+        if (server_lists(server->workers, server->worker_count, server->subscribers[i]))
             server->subscribers[kept++] = server->subscribers[i];
     server->subscriber_count = kept;
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (server->partitions[i].table != NULL)
+            table_keep_peers(server->partitions[i].table, server->workers, server->worker_count);
+}
+
+static void take_servers(struct server *server, const struct message_view *view)
+{
+    server->server_count = 0;
+    for (size_t i = 0; i < view->server_count; i++)
+        if (view->servers[i].incarnation != server->identity)
+            server->servers[server->server_count++] = view->servers[i].incarnation;
 }
 
 static struct partition *partition_of(struct server *server, uint32_t id)
@@ -220,14 +223,26 @@ static enum status take_view(struct server *server, const struct message *messag
         return OK;
     server->view = message->view;
     take_workers(server, view);
+    take_servers(server, view);
     for (uint32_t i = 0; status == OK && i < view->partition_count; i++)
         status = partition_set_roles(partition_of(server, i), server->identity,
                                      incarnation_of(view, view->partitions[i].primary),
                                      incarnation_of(view, view->partitions[i].backup), now_ms, err);
     struct message seen = {.type = MESSAGE_VIEWED};
     if (status == OK)
-        send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
+        server_send(server, PEER_COORDINATOR, &seen, NULL, 0);
     return status;
+}
+
+/* A LOAD of a newer generation: nothing of the old one counts any more. */
+static enum status follow_generation(struct server *server, const struct message *message,
+                                     struct error *err)
+{
+    if (message->generation <= server->generation)
+        return OK;
+    server->generation = message->generation;
+    server->subscriber_count = 0;
+    return norms_reset(&server->norms, message->body.load.parameters, err);
 }
 
 static enum status take_load(struct server *server, const struct message *message,
@@ -237,11 +252,10 @@ static enum status take_load(struct server *server, const struct message *messag
     struct partition *partition = partition_of(server, message->body.load.partition);
     if (message->generation < server->generation || !partition->is_primary)
         return OK;
-    if (message->generation > server->generation) {
-        server->generation = message->generation;
-        server->subscriber_count = 0;
-    }
-    return partition_take_load(partition, PEER_COORDINATOR, message, payloads, count, now_ms, err);
+    enum status status = follow_generation(server, message, err);
+    return status == OK ? partition_take_load(partition, PEER_COORDINATOR, message, payloads, count,
+                                              now_ms, err)
+                        : status;
 }
 
 static enum status handle_coordinator(struct server *server, const struct message *message,
@@ -256,7 +270,7 @@ static enum status handle_coordinator(struct server *server, const struct messag
         message->body.take.partition >= WIRE_PARTITIONS_MAX)
         return OK;
     struct partition *partition = partition_of(server, message->body.take.partition);
-    if (serves(server, partition))
+    if (server_serves(server, partition))
         partition_take_take(partition, &message->body.take);
     return OK;
 }
@@ -268,11 +282,13 @@ static enum status handle_server(struct server *server, struct partition *partit
                                  size_t count, int64_t now_ms, struct error *err)
 {
     bool from_primary = partition->is_backup && peer == partition->primary;
-    bool from_backup = serves(server, partition) && peer == partition->backup;
+    bool from_backup = server_serves(server, partition) && peer == partition->backup;
     if (message->type == MESSAGE_LOAD && from_primary &&
         message->generation >= server->generation) {
-        server->generation = message->generation;
-        return partition_take_load(partition, peer, message, payloads, count, now_ms, err);
+        enum status status = follow_generation(server, message, err);
+        return status == OK
+                   ? partition_take_load(partition, peer, message, payloads, count, now_ms, err)
+                   : status;
     }
     if (message->generation != server->generation)
         return OK;
@@ -307,6 +323,10 @@ static void pull_partition(struct server *server, const struct partition *partit
                            const struct message_pull *pull)
 {
     uint64_t version = table_version(partition->table);
+    if (table_has_clocks(partition->table)) {
+        server_send_clocks(server, peer, partition);
+        return;
+    }
     for (uint64_t v = version - table_has_previous(partition->table); v <= version; v++) {
         bool finished = v < version || table_statistics_complete(partition->table);
         if (pull->version < v)
@@ -319,12 +339,12 @@ static void pull_partition(struct server *server, const struct partition *partit
 
 static void take_pull(struct server *server, uint64_t peer, const struct message_pull *pull)
 {
-    if (!is_listed(server->subscribers, server->subscriber_count, peer)) {
+    if (!server_lists(server->subscribers, server->subscriber_count, peer)) {
         CHECK(server->subscriber_count < SUBSCRIBERS_MAX);
         server->subscribers[server->subscriber_count++] = peer;
     }
     for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
+        if (server_serves(server, &server->partitions[i]))
             pull_partition(server, &server->partitions[i], peer, pull);
 }
 
@@ -341,7 +361,7 @@ static enum status take_push(struct server *server, const struct message *messag
         return OK;
     }
     for (size_t i = 0; status == OK && i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
+        if (server_serves(server, &server->partitions[i]))
             status =
                 partition_take_push(&server->partitions[i], push, payloads, now_ms, results, err);
     for (size_t i = 0; i <= REDUCTION_REFUSED; i++)
@@ -355,7 +375,8 @@ static enum status handle_worker(struct server *server, uint64_t peer,
                                  const struct message *message, const struct frame *payloads,
                                  size_t count, int64_t now_ms, struct error *err)
 {
-    bool known = is_listed(server->workers, server->worker_count, peer) && message->sender == peer;
+    bool known =
+        server_lists(server->workers, server->worker_count, peer) && message->sender == peer;
     if (!known || server->generation == 0 || message->generation != server->generation) {
         server->counters.fenced++;
         return OK;
@@ -364,6 +385,8 @@ static enum status handle_worker(struct server *server, uint64_t peer,
         take_pull(server, peer, &message->body.pull);
     else if (message->type == MESSAGE_PUSH)
         return take_push(server, message, payloads, count, now_ms, err);
+    else if (message->type == MESSAGE_UPDATE)
+        return server_take_update(server, peer, message, payloads, count, err);
     else
         server->counters.broken++;
     return OK;
@@ -373,15 +396,19 @@ enum status server_handle(struct server *server, int64_t now_ms, uint64_t peer,
                           const struct message *message, const struct frame *payloads,
                           size_t payload_count, struct error *err)
 {
-    enum status status;
+    enum status status = OK;
     struct partition *partition = partition_named(server, message);
     if (peer == PEER_COORDINATOR)
         status = handle_coordinator(server, message, payloads, payload_count, now_ms, err);
     else if (partition != NULL && message->sender == peer)
         status =
             handle_server(server, partition, peer, message, payloads, payload_count, now_ms, err);
+    else if (message->type == MESSAGE_NORMS)
+        server_take_norms(server, peer, message, payloads, payload_count);
     else
         status = handle_worker(server, peer, message, payloads, payload_count, now_ms, err);
+    if (status == OK)
+        status = server_clip(server, now_ms, err);
     announce_all(server);
     return status;
 }

@@ -11,7 +11,7 @@
 #include "common/model/plan.h"
 #include "common/wire/codec.h"
 
-/* Three of link.c, one to all workers; with backups one to each other server. */
+/* Three of link.c, one to all workers; with backups or clipping one to each other server. */
 #define CHANNELS 4
 #define CHANNELS_MAX (CHANNELS + 64)
 
@@ -23,6 +23,12 @@ static size_t sum_vectors(const struct job *job)
     for (; share > 0; share /= 2)
         nodes += share % 2 * job->cluster.workers;
     return ((nodes < job->cluster.shards ? nodes : job->cluster.shards) + 1) / 2;
+}
+
+/* Each has weights of its own that the servers keep for delay compensation. */
+static size_t active_workers(const struct job *job)
+{
+    return job->cluster.workers < job->cluster.shards ? job->cluster.workers : job->cluster.shards;
 }
 
 /* The blocks are dealt evenly (placement.h), but for one. */
@@ -48,10 +54,12 @@ static void add_stage(struct memory_sum *sum, const struct job *job, const struc
     if (job->run.checkpoint_steps > 0 ||
         job->run.checkpoint_seconds > 0) /* a snapshot beside them */
         messages += live * (1 + optimizer_states(&stage->optimizer));
+    if (stage->mode != MODE_BSP)
+        sums = stage->delay_compensation > 0 ? live * active_workers(job) : 0;
     memory_sum_add(sum, true, table + sums + messages,
-                   "stage %.30s: table %.1f, sums %.1f, messages %.1f", stage->name,
-                   (double)table / MEMORY_MIB, (double)sums / MEMORY_MIB,
-                   (double)messages / MEMORY_MIB);
+                   "stage %.30s: table %.1f, %s %.1f, messages %.1f", stage->name,
+                   (double)table / MEMORY_MIB, stage->mode == MODE_BSP ? "sums" : "weights seen",
+                   (double)sums / MEMORY_MIB, (double)messages / MEMORY_MIB);
 }
 
 static enum status add_stages(struct memory_sum *sum, const struct job *job,
@@ -72,7 +80,8 @@ static enum status add_stages(struct memory_sum *sum, const struct job *job,
 static enum status add_program(struct memory_sum *sum, const struct job *job, struct error *err)
 {
     struct codec *codecs[CHANNELS_MAX] = {NULL};
-    size_t channels = CHANNELS + (job->cluster.replicas > 0 ? job->cluster.servers - 1 : 0);
+    size_t channels =
+        CHANNELS + (job->cluster.replicas > 0 || job_clips(job) ? job->cluster.servers - 1 : 0);
     enum status status = OK;
     for (size_t i = 0; i < channels && status == OK; i++)
         status = codec_create(&codecs[i], err);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* CPUID leaf 7 (Intel SDM, volume 2A): AMX-BF16 is bit 22 of EDX; of sub-leaf 1, AVX512-BF16 is bit 5
@@ -29,6 +30,16 @@ static const char *instruction_set(void)
     return "sse";
 }
 
+/* A socket is one file or two, and a cluster of a thousand has more of them than the usual soft limit. */
+static void raise_open_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 void platform_prepare(char *const *argv)
 {
     static const struct {
@@ -39,6 +50,7 @@ void platform_prepare(char *const *argv)
         {"OMP_WAIT_POLICY", "PASSIVE"},
     };
     int changed = 0;
+    raise_open_files();
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (getenv(wanted[i].name) == NULL)
             changed |= setenv(wanted[i].name, wanted[i].value, 1) == 0;

@@ -8,7 +8,7 @@
 
 #define GRAFT_VERSION "0.1.0"
 
-/* OpenBLAS reads its core type and number of threads when the library loads, before main: sets them
+/* Lets the process open as many files as it may. OpenBLAS reads its core type and number of threads when the library loads, before main: sets them
  * from CPUID in the environment and executes the program anew, once. Call first in main. Returns
  * when nothing has to change, or when the program cannot be executed again (then slower kernels are
  * used). What the user has set is kept. */

@@ -56,6 +56,20 @@ static enum status check_run(const struct checked *c)
     return OK;
 }
 
+static enum status check_hosts(const struct checked *c)
+{
+    for (size_t i = 0; i < c->job->cluster.host_count; i++) {
+        const struct host_config *host = &c->job->cluster.hosts[i];
+        if (host->login[0] == '\0' || host->login[0] == '-')
+            return refuse(c, "cluster.hosts.[%zu].login: \"%.80s\" is no name of a host", i,
+                          host->login);
+        if (host->workers + host->servers == 0)
+            return refuse(c, "cluster.hosts.[%zu]: %.80s has neither workers nor servers", i,
+                          host->login);
+    }
+    return OK;
+}
+
 static int compare_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -362,6 +376,37 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     return OK;
 }
 
+/* What goes with a clock for each shard, and what goes without. */
+static enum status check_mode(const struct checked *c, const struct stage_config *stage)
+{
+    const char *name = stage->name;
+    if (stage->mode == MODE_BSP)
+        return stage->staleness_scaling || stage->delay_compensation > 0
+                   ? refuse(c,
+                            "stages.%s.%s: only for mode \"ssp\" or \"asp\"; in \"bsp\" no "
+                            "gradient is stale",
+                            name,
+                            stage->staleness_scaling ? "staleness_scaling" : "delay_compensation")
+                   : OK;
+    if (stage->clip_norm > 0)
+        return refuse(c,
+                      "stages.%s.clip_norm: only for mode \"bsp\", where servers have the gradient "
+                      "of a step at once",
+                      name);
+    if (stage->compression.kind != COMPRESSION_NONE)
+        return refuse(
+            c,
+            "stages.%s.compression: only for mode \"bsp\": a shard's errors would be lost "
+            "when it changes hands",
+            name);
+    if (c->job->cluster.replicas > 0)
+        return refuse(c,
+                      "stages.%s.mode: \"ssp\" and \"asp\" keep no second copy; set "
+                      "cluster.replicas = 0 (a dead server costs the epoch)",
+                      name);
+    return OK;
+}
+
 static void choose_followed(const struct checked *c, struct stage_config *stage, size_t labelled)
 {
     for (size_t i = 0; i < stage->domain_count; i++) {
@@ -388,6 +433,8 @@ static enum status check_stage(const struct checked *c, size_t index)
         status = check_task_losses(c, stage);
     if (status == OK)
         status = check_mix(c, stage, labelled);
+    if (status == OK)
+        status = check_mode(c, stage);
     if (status != OK)
         return status;
     if (index == 0 && job_labelled_loss(&c->job->data, &stage->losses) <= 0)
@@ -414,6 +461,8 @@ enum status job_check_all(struct job *job, const char *file, const config_t *tre
 {
     const struct checked c = {job, file, tree, err};
     enum status status = check_run(&c);
+    if (status == OK)
+        status = check_hosts(&c);
     if (status == OK)
         status = check_classes(&c);
     if (status == OK)

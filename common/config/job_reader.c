@@ -109,7 +109,7 @@ static enum status read_list(const struct reader *reader, const struct level *le
                              const struct key *key, const char *shown, const config_setting_t *list)
 {
     if (list == NULL)
-        return missing(reader, level, key, shown);
+        return key->count_least == 0 ? OK : missing(reader, level, key, shown);
     size_t count = config_setting_is_list(list) ? (size_t)config_setting_length(list) : 0;
     if (count < key->count_least || count > key->count_most) {
         char expected[256];

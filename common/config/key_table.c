@@ -19,6 +19,13 @@
         .size = sizeof(struct element), .count_offset = offsetof(struct owner, n),                 \
         .count_least = (low), .count_most = (high), .help = (text)                                 \
     }
+#define LIST_LOCAL(p, owner, field, n, element, low, high, text)                                   \
+    {                                                                                              \
+        .path = (p), .type = KEY_LIST, .flags = KEY_LOCAL,                                         \
+        .offset = offsetof(struct owner, field), .size = sizeof(struct element),                   \
+        .count_offset = offsetof(struct owner, n), .count_least = (low), .count_most = (high),     \
+        .help = (text)                                                                             \
+    }
 #define VALUE(p, kind, f, owner, field, low, high, otherwise, text)                                \
     {                                                                                              \
         .path = (p), .type = (kind), .flags = (f), .offset = offsetof(struct owner, field),        \
@@ -54,6 +61,8 @@ static const char *const securities[] = {"curve", "none", NULL};
 static const char *const transports[] = {"auto", "tcp", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const compressions[] = {
+    "none", "bfloat16", "float16", "int8", "int8_stochastic", "top_k", NULL};
 static const char *const batch_norms[] = {"frozen", "adapt", "train", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
@@ -61,6 +70,7 @@ static const char *const splits[] = {"train", "validation", "test", "divide", NU
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
 static const char *const tasks[] = {"classification", "multilabel", "regression", NULL};
+static const char *const modes[] = {"bsp", "ssp", "asp", NULL};
 static const char *const merges[] = {"sum", "pcgrad", "agreement", NULL};
 static const char *const selects[] = {"last", "source_validation", "information", "entropy", NULL};
 
@@ -88,9 +98,10 @@ static const struct key keys[] = {
          "security = \"none\"."),
     WHOLE_LOCAL("cluster.port", job, cluster.port, 0, 65535, "0",
                 "Port of the coordinator. 0: a free one, written to the run's folder."),
-    WHOLE_LOCAL("cluster.workers", job, cluster.workers, 1, 256, "2",
+    WHOLE_LOCAL("cluster.workers", job, cluster.workers, 1, JOB_WORKERS_MAX, "2",
                 "Workers (`graft run` starts them on this machine)."),
-    WHOLE_LOCAL("cluster.servers", job, cluster.servers, 1, 64, "2", "Parameter servers."),
+    WHOLE_LOCAL("cluster.servers", job, cluster.servers, 1, JOB_SERVERS_MAX, "2",
+                "Parameter servers."),
     WHOLE_LOCAL("cluster.replicas", job, cluster.replicas, 0, 1, "0",
                 "1: every step is on two servers before workers get its weights, and the loss of a "
                 "server costs no step. Needs two servers."),
@@ -121,6 +132,22 @@ static const struct key keys[] = {
     CHOICE("cluster.transport", KEY_LOCAL, job, cluster.tcp_only, transports, "\"auto\"",
            "\"auto\": members on one host talk over Unix sockets, others over tcp; \"tcp\": all "
            "over tcp."),
+    LIST_LOCAL(
+        "cluster.hosts", job, cluster.hosts, cluster.host_count, host_config, 0, JOB_HOSTS_MAX,
+        "Machines for `scripts/launch-ssh` (docs/CLUSTER.md), which takes their sums for workers "
+        "and servers; `graft run` starts all on its own machine and does not look here."),
+    TEXT("cluster.hosts[].login", KEY_LOCAL, host_config, login, NULL,
+         "What ssh is told: HOST, USER@HOST, or a name of ~/.ssh/config."),
+    TEXT("cluster.hosts[].address", KEY_LOCAL, host_config, address, "\"\"",
+         "Address on which its servers listen and others reach them. Empty: login without USER@."),
+    WHOLE_LOCAL("cluster.hosts[].workers", host_config, workers, 0, JOB_WORKERS_MAX, "0",
+                "Workers there."),
+    WHOLE_LOCAL("cluster.hosts[].servers", host_config, servers, 0, JOB_SERVERS_MAX, "0",
+                "Parameter servers there."),
+    TEXT("cluster.hosts[].directory", KEY_LOCAL, host_config, directory, "\"\"",
+         "Folder there from which relative paths count. Empty: the same path as here."),
+    TEXT("cluster.hosts[].programs", KEY_LOCAL, host_config, programs, "\"\"",
+         "Folder of graft's programs there. Empty: by PATH."),
 
     GROUP("model", "The pretrained network."),
     TEXT("model.file", 0, job, model.file, "\"\"",
@@ -265,6 +292,21 @@ static const struct key keys[] = {
     WHOLE("stages[].epochs", stage_config, epochs, 1, 100000, "10", "Passes over the data."),
     WHOLE("stages[].micro_batch", stage_config, micro_batch, 1, 4096, "16",
           "Samples of each domain and shard in a step."),
+    WHOLE("stages[].accumulate", stage_config, accumulate, 1, 1024, "1",
+          "Micro-batches of each domain and shard to a step: the gradient of accumulate * "
+          "micro_batch samples in the memory of micro_batch. Losses over the whole step see all of "
+          "them; then each micro-batch goes forward twice."),
+    CHOICE("stages[].mode", 0, stage_config, mode, modes, "\"bsp\"",
+           "\"bsp\": a step is a step of all shards. \"ssp\": each shard goes its own way, at most "
+           "`staleness` steps before the slowest. \"asp\": without a bound. In the last two the "
+           "weights depend on who was faster."),
+    WHOLE("stages[].staleness", stage_config, staleness, 0, 1000000, "2",
+          "ssp: steps that a shard may be ahead of the slowest."),
+    SWITCH("stages[].staleness_scaling", stage_config, staleness_scaling, "false",
+           "ssp, asp: divides the rate by the staleness in steps, if above 1 (Zhang 2016)."),
+    REAL("stages[].delay_compensation", stage_config, delay_compensation, 0, 1e9, "0.0",
+         "ssp, asp: lambda of DC-ASGD (Zheng 2017): g + lambda g*g*(w - the w that g was computed "
+         "with). 0: off."),
     REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
          "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
          "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "
@@ -302,6 +344,17 @@ static const struct key keys[] = {
           "step: … every so many epochs."),
     REAL("stages[].schedule.final_factor", stage_config, schedule.final_factor, 0, 1, "0.0",
          "cosine: rate at the end / at the start."),
+    GROUP("stages[].compression", "Gradients with fewer bytes on their way to the servers."),
+    CHOICE("stages[].compression.kind", 0, stage_config, compression.kind, compressions, "\"none\"",
+           "\"bfloat16\", \"float16\": half. \"int8\": a quarter, with a scale for 256 values. "
+           "\"top_k\": the largest values alone. These keep what they leave out for the shard's "
+           "next gradient (error feedback, Seide 2014), so a worker's death costs the epoch's "
+           "steps so far. "
+           "\"int8_stochastic\": rounded at random without bias (QSGD, Alistarh 2017), nothing is "
+           "kept. "
+           "Each shard is sent by itself: choose cluster.shards near the number of workers."),
+    REAL("stages[].compression.share", stage_config, compression.share, 1e-5, 1, "0.01",
+         "top_k: share of the values that are sent."),
     GROUP("stages[].losses", "What is minimised: a weighted sum. 0 turns a term off."),
     REAL("stages[].losses.cross_entropy", stage_config, losses.cross_entropy, 0, 1e6, "1.0",
          "On labelled domains; multilabel: binary cross-entropy of each label, their mean."),
@@ -330,6 +383,9 @@ static const struct key keys[] = {
          "… and in the last, linear between."),
     REAL("stages[].losses.confidence_min", stage_config, losses.confidence_min, 0, 1, "0.6",
          "self_training: and only above this probability."),
+    REAL("stages[].clip_norm", stage_config, clip_norm, 0, 1e9, "0.0",
+         "Largest global norm of a step's gradient (Pascanu 2013): of all blocks together, after "
+         "the merge; a longer one is scaled down to it. 0: any."),
     REAL("stages[].l2sp", stage_config, l2sp, 0, 1e3, "0.01",
          "Pull of pretrained live weights toward their start (L2-SP, Li 2018)."),
     REAL("stages[].head_decay", stage_config, head_decay, 0, 1e3, "0.0",

@@ -35,7 +35,7 @@ uint32_t shard_steps_per_epoch(const struct job *job, const struct manifest *man
     const struct stage_config *config = &job->stages[stage];
     size_t domain = domain_of(job, config, primary_slot(job, config));
     size_t largest = ceiling(manifest->part_count[domain][SPLIT_TRAIN], job->cluster.shards);
-    size_t steps = ceiling(largest, config->micro_batch);
+    size_t steps = ceiling(largest, (size_t)config->micro_batch * config->accumulate);
     CHECK(steps < UINT32_MAX);
     return steps > 0 ? (uint32_t)steps : 1;
 }
@@ -63,11 +63,11 @@ static void permute(const struct job *job, size_t domain, uint32_t shard, uint64
     random_permutation(key, count, out);
 }
 
-/* The part of this epoch's permutation that belongs to the step; short or empty at the end. */
-static size_t primary_batch(size_t count, uint32_t micro_batch, uint32_t step_of_epoch,
+/* The part of this epoch's permutation that belongs to the micro-batch; short or empty at the end. */
+static size_t primary_batch(size_t count, uint32_t micro_batch, uint64_t number_of_epoch,
                             const uint32_t *order, uint32_t *out)
 {
-    uint64_t start = (uint64_t)step_of_epoch * micro_batch;
+    uint64_t start = number_of_epoch * micro_batch;
     size_t taken = 0;
     for (uint64_t i = start; i < count && taken < micro_batch; i++)
         out[taken++] = order[i];
@@ -76,9 +76,9 @@ static size_t primary_batch(size_t count, uint32_t micro_batch, uint32_t step_of
 
 /* `micro_batch` positions from an endless row of passes, each freshly permuted. */
 static size_t passing_batch(const struct job *job, size_t domain, uint32_t shard, size_t count,
-                            uint32_t micro_batch, uint32_t step, uint32_t *order, uint32_t *out)
+                            uint32_t micro_batch, uint64_t number, uint32_t *order, uint32_t *out)
 {
-    uint64_t at = (uint64_t)step * micro_batch;
+    uint64_t at = number * micro_batch;
     uint64_t pass = UINT64_MAX;
     for (uint32_t i = 0; i < micro_batch; i++, at++) {
         if (at / count != pass) {
@@ -91,7 +91,7 @@ static size_t passing_batch(const struct job *job, size_t domain, uint32_t shard
 }
 
 size_t shard_micro_batch(const struct job *job, const struct manifest *manifest, size_t stage,
-                         size_t slot, uint32_t shard, uint32_t step, uint32_t *scratch,
+                         size_t slot, uint32_t shard, uint64_t number, uint32_t *scratch,
                          uint32_t *out)
 {
     CHECK(stage < job->stage_count);
@@ -101,8 +101,8 @@ size_t shard_micro_batch(const struct job *job, const struct manifest *manifest,
     if (count == 0)
         return 0;
     if (slot != primary_slot(job, config))
-        return passing_batch(job, domain, shard, count, config->micro_batch, step, scratch, out);
-    uint32_t steps = shard_steps_per_epoch(job, manifest, stage);
-    permute(job, domain, shard, step / steps, count, scratch);
-    return primary_batch(count, config->micro_batch, step % steps, scratch, out);
+        return passing_batch(job, domain, shard, count, config->micro_batch, number, scratch, out);
+    uint64_t epoch = (uint64_t)shard_steps_per_epoch(job, manifest, stage) * config->accumulate;
+    permute(job, domain, shard, number / epoch, count, scratch);
+    return primary_batch(count, config->micro_batch, number % epoch, scratch, out);
 }

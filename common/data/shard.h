@@ -1,4 +1,4 @@
-/* Shard arithmetic: which samples a shard contributes to a step. Pure functions of the manifest,
+/* Shard arithmetic: which samples a shard contributes to a step, in `accumulate` micro-batches. Pure functions of the manifest,
  * the job and the counters, so that any worker computes the same micro-batch for a shard.
  *
  * Sample number p of a (domain, split) belongs to shard p mod S. An epoch is one pass over the
@@ -28,11 +28,12 @@ size_t shard_count(const struct manifest *manifest, size_t domain, enum split sp
 uint32_t shard_sample(const struct manifest *manifest, size_t domain, enum split split,
                       uint32_t shards, uint32_t shard, size_t k);
 
-/* Positions (k as in shard_sample, of SPLIT_TRAIN) of the micro-batch of `shard` and stage domain
- * number `slot` at step `step` (0-based within the stage). out has room for stage->micro_batch.
+/* Positions (k as in shard_sample, of SPLIT_TRAIN) of micro-batch `number` of `shard` and stage domain
+ * number `slot`; step s (0-based within the stage) has the numbers from s * accumulate on. out has
+ * room for stage->micro_batch.
  * Returns how many. `scratch` has room for shard_count(...) numbers. */
 size_t shard_micro_batch(const struct job *job, const struct manifest *manifest, size_t stage,
-                         size_t slot, uint32_t shard, uint32_t step, uint32_t *scratch,
+                         size_t slot, uint32_t shard, uint64_t number, uint32_t *scratch,
                          uint32_t *out);
 
 #endif

@@ -27,8 +27,10 @@ struct link {
 
 static void beat(struct link *link)
 {
-    struct message message = {
-        .type = MESSAGE_HEARTBEAT, .run = link->run, .sender = link->identity};
+    struct message message = {.type = MESSAGE_HEARTBEAT,
+                              .run = link->run,
+                              .sender = link->identity,
+                              .view = link->progress.view};
     message.body.heartbeat = (struct message_heartbeat){
         .task = link->progress.task,
         .samples = link->progress.samples,

@@ -15,6 +15,7 @@ struct link;
 
 /* Shared counters that the heartbeat carries; written by the member's thread. */
 struct link_progress {
+    _Atomic uint32_t view; /* known to it */
     _Atomic uint32_t task;
     _Atomic uint64_t samples;
     _Atomic uint64_t dropped;

@@ -15,28 +15,36 @@ struct reduction {
     uint32_t leaves_log2;
     size_t elements;
     size_t bytes;
-    void *held[2 * REDUCTION_SHARDS_MAX];
-    uint64_t counts[2 * REDUCTION_SHARDS_MAX];
-    void *spare[2 * REDUCTION_SHARDS_MAX];
+    void **held;      /* [2*leaves] */
+    void **spare;     /* [2*leaves] */
+    uint64_t *counts; /* [2*leaves] */
     size_t spare_count;
+    uint64_t arrays[]; /* of these three */
 };
+_Static_assert(sizeof(void *) == sizeof(uint64_t), "pointers and counts share an array");
 
 enum status reduction_create(enum reduction_type type, uint32_t shards, size_t elements,
                              struct reduction **out, struct error *err)
 {
     CHECK(shards >= 1 && shards <= REDUCTION_SHARDS_MAX);
-    struct reduction *reduction = memory_alloc(1, sizeof *reduction);
+    uint32_t leaves_log2 = 0;
+    while ((1u << leaves_log2) < shards)
+        leaves_log2++;
+    size_t nodes = (size_t)2 << leaves_log2;
+    struct reduction *reduction =
+        memory_alloc(sizeof *reduction + 3 * nodes * sizeof *reduction->arrays, 1);
     if (reduction == NULL)
         return error_set(err, ERR_MEMORY, "no memory for a sum over shards");
     reduction->type = type;
     reduction->shards = shards;
-    reduction->leaves = 1;
-    while (reduction->leaves < shards) {
-        reduction->leaves *= 2;
-        reduction->leaves_log2++;
-    }
+    reduction->leaves = 1u << leaves_log2;
+    reduction->leaves_log2 = leaves_log2;
+    reduction->held = (void **)reduction->arrays;
+    reduction->spare = reduction->held + nodes;
+    reduction->counts = reduction->arrays + 2 * nodes;
     reduction->elements = elements;
-    reduction->bytes = elements * (type == REDUCTION_F32 ? sizeof(float) : sizeof(double));
+    static const size_t bytes[] = {sizeof(float), sizeof(double), 1};
+    reduction->bytes = elements * bytes[type];
     *out = reduction;
     return OK;
 }
@@ -153,7 +161,7 @@ static void drop_below(struct reduction *reduction, uint32_t node)
 
 static void merge_up(struct reduction *reduction, uint32_t node)
 {
-    while (node > 1) {
+    while (node > 1 && reduction->type != REDUCTION_APART) {
         uint32_t parent = node / 2, left = 2 * parent, right = left + 1;
         bool absent = first_shard(reduction, right) >= reduction->shards;
         if (!absent && (reduction->held[left] == NULL || reduction->held[right] == NULL))
@@ -191,7 +199,8 @@ static bool add_to_sibling(struct reduction *reduction, uint32_t node, uint64_t 
                            const void *sum)
 {
     uint32_t sibling = node ^ 1, parent = node / 2;
-    if (node == 1 || reduction->held[sibling] == NULL || writable(reduction, sibling) == NULL)
+    if (node == 1 || reduction->type == REDUCTION_APART || reduction->held[sibling] == NULL ||
+        writable(reduction, sibling) == NULL)
         return false;
     add_into(reduction, reduction->held[sibling], sum);
     reduction->held[parent] = reduction->held[sibling];

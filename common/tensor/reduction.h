@@ -20,11 +20,12 @@
 
 #include "common/base/error.h"
 
-#define REDUCTION_SHARDS_MAX 256
+#define REDUCTION_SHARDS_MAX 1024
 
 struct reduction;
 
-enum reduction_type { REDUCTION_F32, REDUCTION_F64 };
+/* APART: elements are bytes that cannot be added; leaves stay leaves and it is never complete. */
+enum reduction_type { REDUCTION_F32, REDUCTION_F64, REDUCTION_APART };
 
 enum reduction_result {
     REDUCTION_ADDED,

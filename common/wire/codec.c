@@ -7,29 +7,54 @@
 #include "common/base/memory.h"
 
 /* A VIEW of two times WIRE_MEMBERS_MAX members needs most. */
-#define ARENA_BYTES ((size_t)5 << 20)
-#define ZONE_CHUNK_BYTES ((size_t)1 << 16)
+#define ARENA_BYTES_MAX ((size_t)5 << 20)
+#define ROOM_BYTES_FIRST ((size_t)1 << 12)
+#define ZONE_CHUNK_BYTES ((size_t)1 << 13)
 #define HEADER_FIELDS 9
 
+/* Grows as far as messages need: a member has a codec for each of its connections. */
+struct room {
+    uint8_t *bytes;
+    size_t size;
+};
+
 struct codec {
-    uint8_t *out; /* WIRE_HEADER_BYTES_MAX */
+    struct room out; /* up to WIRE_HEADER_BYTES_MAX */
     size_t out_used;
     bool out_full;
-    uint8_t *arena;
+    struct room arena; /* up to ARENA_BYTES_MAX */
     size_t arena_used;
     msgpack_zone zone;
     bool zone_ready;
 };
+
+/* Keeps what is in it. False: no memory, or more than `most`. */
+static bool room_make(struct room *room, size_t needed, size_t most)
+{
+    size_t size = room->size > 0 ? room->size : ROOM_BYTES_FIRST;
+    if (needed <= room->size)
+        return true;
+    if (needed > most)
+        return false;
+    while (size < needed)
+        size *= 2;
+    uint8_t *bytes = memory_alloc(size, 1);
+    if (bytes == NULL)
+        return false;
+    if (room->size > 0)
+        memcpy(bytes, room->bytes, room->size);
+    memory_free(room->bytes);
+    *room = (struct room){bytes, size};
+    return true;
+}
 
 enum status codec_create(struct codec **out, struct error *err)
 {
     struct codec *codec = memory_alloc(1, sizeof *codec);
     if (codec == NULL)
         return error_set(err, ERR_MEMORY, "no memory for a message codec");
-    codec->out = memory_alloc(WIRE_HEADER_BYTES_MAX, 1);
-    codec->arena = memory_alloc(ARENA_BYTES, 1);
     codec->zone_ready = msgpack_zone_init(&codec->zone, ZONE_CHUNK_BYTES);
-    if (codec->out == NULL || codec->arena == NULL || !codec->zone_ready) {
+    if (!codec->zone_ready || !room_make(&codec->out, 1, WIRE_HEADER_BYTES_MAX)) {
         codec_destroy(&codec);
         return error_set(err, ERR_MEMORY, "no memory for a message codec");
     }
@@ -43,8 +68,8 @@ void codec_destroy(struct codec **codec)
         return;
     if ((*codec)->zone_ready)
         msgpack_zone_destroy(&(*codec)->zone);
-    memory_free((*codec)->out);
-    memory_free((*codec)->arena);
+    memory_free((*codec)->out.bytes);
+    memory_free((*codec)->arena.bytes);
     memory_free(*codec);
     *codec = NULL;
 }
@@ -54,11 +79,11 @@ void codec_destroy(struct codec **codec)
 static int append(void *data, const char *bytes, size_t count)
 {
     struct codec *codec = data;
-    if (count > WIRE_HEADER_BYTES_MAX - codec->out_used) {
+    if (!room_make(&codec->out, codec->out_used + count, WIRE_HEADER_BYTES_MAX)) {
         codec->out_full = true;
         return -1;
     }
-    memcpy(codec->out + codec->out_used, bytes, count);
+    memcpy(codec->out.bytes + codec->out_used, bytes, count);
     codec->out_used += count;
     return 0;
 }
@@ -148,7 +173,7 @@ enum status codec_encode(struct codec *codec, const struct message *message,
     if (codec->out_full)
         return error_set(err, ERR_INPUT, "a %s message header exceeds %zu bytes", layout.name,
                          WIRE_HEADER_BYTES_MAX);
-    *header = codec->out;
+    *header = codec->out.bytes;
     *header_bytes = codec->out_used;
     return OK;
 }
@@ -210,17 +235,37 @@ static bool get_number(const msgpack_object *object, uint64_t most, uint64_t *ou
 static bool unpack_fields(struct codec *codec, const msgpack_object *object,
                           const struct wire_field *fields, size_t count, uint8_t *to);
 
+static size_t list_bytes(const struct wire_field *field, size_t count)
+{
+    return (count * field->element_bytes + 15) & ~(size_t)15;
+}
+
+/* Room for all lists of a body before the first is unpacked: they are pointed to. */
+static bool make_arena(struct codec *codec, const msgpack_object *object,
+                       const struct wire_field *fields, size_t count)
+{
+    size_t bytes = 0;
+    if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size != count)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const msgpack_object *value = &object->via.array.ptr[i];
+        if (fields[i].kind == WIRE_LIST && value->type == MSGPACK_OBJECT_ARRAY &&
+            value->via.array.size <= fields[i].limit)
+            bytes += list_bytes(&fields[i], value->via.array.size);
+    }
+    codec->arena_used = 0;
+    return room_make(&codec->arena, bytes, ARENA_BYTES_MAX);
+}
+
 static bool unpack_list(struct codec *codec, const msgpack_object *object,
                         const struct wire_field *field, uint8_t *to)
 {
     if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size > field->limit)
         return false;
     size_t count = object->via.array.size;
-    size_t bytes = (count * field->element_bytes + 15) & ~(size_t)15;
-    if (bytes > ARENA_BYTES - codec->arena_used)
-        return false;
-    uint8_t *elements = codec->arena + codec->arena_used;
-    codec->arena_used += bytes;
+    uint8_t *elements = codec->arena.bytes + codec->arena_used;
+    codec->arena_used += list_bytes(field, count);
+    CHECK(codec->arena_used <= codec->arena.size);
     for (size_t i = 0; i < count; i++)
         if (!unpack_fields(codec, &object->via.array.ptr[i], field->fields, field->field_count,
                            elements + i * field->element_bytes))
@@ -317,6 +362,7 @@ static enum status unpack_header(struct codec *codec, const msgpack_object *obje
         !get_number(&at[4], UINT32_MAX, &view) || !get_number(&at[5], UINT32_MAX, &generation) ||
         !get_number(&at[6], UINT64_MAX, &message->sequence) ||
         !unpack_frame_sizes(&at[7], frame_bytes, frame_count) ||
+        !make_arena(codec, &at[8], layout.fields, layout.field_count) ||
         !unpack_fields(codec, &at[8], layout.fields, layout.field_count, (uint8_t *)&message->body))
         return error_set(err, ERR_INPUT, "a %s message breaks its form or a limit", layout.name);
     message->type = (enum message_type)type;
@@ -335,7 +381,6 @@ enum status codec_decode(struct codec *codec, const uint8_t *header, size_t head
     if (!tokens_hold(header, header_bytes))
         return error_set(err, ERR_INPUT, "a message header that is not of graft's MessagePack");
     msgpack_zone_clear(&codec->zone);
-    codec->arena_used = 0;
     msgpack_object object;
     size_t used = 0;
     msgpack_unpack_return got =

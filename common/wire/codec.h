@@ -1,6 +1,6 @@
 /* struct message ↔ one MessagePack header frame, driven by the field tables of message.c. Knows no
- * socket. A codec owns its buffers and belongs to one thread; after the first messages it makes no
- * heap call. */
+ * socket. A codec owns its buffers, which grow with the messages, and belongs to one thread; after the
+ * first messages it makes no heap call. */
 #ifndef GRAFT_COMMON_WIRE_CODEC_H
 #define GRAFT_COMMON_WIRE_CODEC_H
 

@@ -39,6 +39,11 @@ static const struct wire_field snapshot_block[] = {U32(snapshot_block, block),
 static const struct wire_field push_entry[] = {U32(push_entry, block), U32(push_entry, domain),
                                                U64(push_entry, count)};
 
+static const struct wire_field update_entry[] = {U32(update_entry, block),
+                                                 U32(update_entry, domain),
+                                                 U64(update_entry, count), U64(update_entry, seen)};
+static const struct wire_field fresh_block[] = {U32(fresh_block, block), U64(fresh_block, updates)};
+
 static const struct wire_field hello[] = {U32(message_hello, role), U64(message_hello, pid),
                                           TEXT(message_hello, host), TEXT(message_hello, endpoint),
                                           TEXT(message_hello, platform)};
@@ -78,6 +83,7 @@ static const struct wire_field load[] = {
     U64(message_load, version),
     U64(message_load, stage_version),
     U32(message_load, steps_per_epoch),
+    U32(message_load, parameters),
     U32(message_load, part),
     U32(message_load, parts),
     LIST(message_load, blocks, block_count, WIRE_FRAMES_MAX, load_block)};
@@ -105,15 +111,25 @@ static const struct wire_field wanted[] = {
 static const struct wire_field push[] = {
     U64(message_push, version), U32(message_push, range_first), U32(message_push, range_log2),
     LIST(message_push, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
+static const struct wire_field update[] = {
+    U32(message_update, shard), U32(message_update, clock),
+    LIST(message_update, entries, entry_count, WIRE_FRAMES_MAX, update_entry)};
+static const struct wire_field clocks[] = {
+    U32(message_clocks, partition),
+    LIST(message_clocks, clocks, clock_count, WIRE_SHARDS_MAX, number),
+    LIST(message_clocks, blocks, block_count, WIRE_FRAMES_MAX, fresh_block)};
 static const struct wire_field weights[] = {
     U64(message_weights, version),
     LIST(message_weights, blocks, block_count, WIRE_FRAMES_MAX, number)};
 static const struct wire_field replicate[] = {
     U32(message_replicate, partition), U32(message_replicate, fill),
-    U64(message_replicate, version),
+    U64(message_replicate, version), U32(message_replicate, scale_bits),
     LIST(message_replicate, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
 static const struct wire_field ack[] = {U32(message_ack, partition), U32(message_ack, fill),
                                         U64(message_ack, version)};
+static const struct wire_field norms[] = {
+    U64(message_norms, version), U32(message_norms, asks),
+    LIST(message_norms, blocks, block_count, WIRE_FRAMES_MAX, number)};
 static const struct wire_field synced[] = {U32(message_synced, partition),
                                            U64(message_synced, backup)};
 static const struct wire_field statistics[] = {
@@ -146,8 +162,11 @@ static const struct wire_layout layouts[] = {
     LAYOUT(WEIGHTS, weights),
     LAYOUT(STATISTICS, statistics),
     LAYOUT(WANTED, wanted),
+    LAYOUT(UPDATE, update),
+    LAYOUT(CLOCKS, clocks),
     LAYOUT(REPLICATE, replicate),
     LAYOUT(ACK, ack),
+    LAYOUT(NORMS, norms),
     LAYOUT(SYNCED, synced),
     LAYOUT(ASK, ask),
     EMPTY(TELL),

@@ -17,7 +17,7 @@
 
 #include "common/base/digest.h"
 
-#define WIRE_PROTOCOL 4
+#define WIRE_PROTOCOL 5
 #define WIRE_HEADER_BYTES_MAX ((size_t)1 << 20)
 #define WIRE_FRAMES_MAX 1024                    /* payload frames of one message */
 #define WIRE_FRAME_BYTES_MAX ((size_t)64 << 20) /* one payload frame */
@@ -26,9 +26,9 @@
 #define WIRE_TEXT_BYTES 128
 #define WIRE_REASON_BYTES 512
 #define WIRE_MEMBERS_MAX 16384
-#define WIRE_SHARDS_MAX 256
+#define WIRE_SHARDS_MAX 1024
 #define WIRE_BLOCKS_MAX 65536
-#define WIRE_PARTITIONS_MAX 256
+#define WIRE_PARTITIONS_MAX 1024
 #define WIRE_PARTS_MAX 64
 #define WIRE_PIECES_MAX (WIRE_PARTS_MAX * WIRE_SHARDS_MAX)
 
@@ -69,9 +69,14 @@ enum message_type {
     MESSAGE_WEIGHTS,    /* server → worker; frame i: block of entry i */
     MESSAGE_STATISTICS, /* server → worker; frame i: finished sums of entry i */
     MESSAGE_WANTED,     /* server → worker, after a PULL: shards whose sums the open step lacks */
+    MESSAGE_UPDATE, /* worker → server, in ssp and asp: one shard's step; frame i: sums of entry i */
+    MESSAGE_CLOCKS, /* server → worker, in ssp and asp: how far the shards are; frame i: newest weights of
+                       block i */
     /* server ↔ server; LOAD and LOADED too, when a backup is filled */
     MESSAGE_REPLICATE, /* primary → backup: finished sums of a step; frame i: of entry i */
     MESSAGE_ACK,       /* backup → primary: the version that it has reached */
+    MESSAGE_NORMS, /* to all servers of the view; frame 0: float64, square of the norm of each block's
+                      merged gradient */
     /* a person's program ↔ coordinator */
     MESSAGE_ASK = 96, /* status, stop, stop now, drain, scale */
     MESSAGE_TELL,     /* frame 0: JSON */
@@ -167,6 +172,7 @@ struct message_load {
     uint64_t version;       /* of the weights */
     uint64_t stage_version; /* version at which the stage's step 0 starts */
     uint32_t steps_per_epoch;
+    uint32_t parameters; /* parameter blocks of the stage, on all servers */
     uint32_t part, parts;
     struct load_block *blocks;
     size_t block_count;
@@ -269,6 +275,32 @@ struct message_wanted {
     size_t gradient_count;
 };
 
+struct update_entry {
+    uint32_t block;
+    uint32_t domain; /* all domains of a block one after the other, in one message */
+    uint64_t count;  /* samples in the sum */
+    uint64_t seen;   /* parameter: updates of the block in the weights that were used */
+};
+
+struct message_update {
+    uint32_t shard, clock; /* steps that the shard had done before in this stage */
+    struct update_entry *entries;
+    size_t entry_count;
+};
+
+struct fresh_block {
+    uint32_t block;
+    uint64_t updates; /* one for each shard's step, counted from the stage's beginning */
+};
+
+struct message_clocks {
+    uint32_t partition;
+    uint32_t *clocks; /* per shard: steps that all blocks of the partition have taken of it */
+    size_t clock_count;
+    struct fresh_block *blocks;
+    size_t block_count;
+};
+
 struct message_weights {
     uint64_t version;
     uint32_t *blocks;
@@ -277,8 +309,9 @@ struct message_weights {
 
 struct message_replicate {
     uint32_t partition;
-    uint32_t fill;              /* the LOAD that it goes on from */
-    uint64_t version;           /* of the step whose sums these are */
+    uint32_t fill;       /* the LOAD that it goes on from */
+    uint64_t version;    /* of the step whose sums these are */
+    uint32_t scale_bits; /* of its gradient, a float in [0, 1]: below 1 when it was clipped */
     struct push_entry *entries; /* of all shards */
     size_t entry_count;
 };
@@ -286,6 +319,14 @@ struct message_replicate {
 struct message_ack {
     uint32_t partition, fill;
     uint64_t version;
+};
+
+/* What a server knows of step `version`. */
+struct message_norms {
+    uint64_t version;
+    uint32_t asks; /* 1: the sender lacks some: answer with yours */
+    uint32_t *blocks;
+    size_t block_count;
 };
 
 struct message_synced {
@@ -333,8 +374,11 @@ struct message {
         struct message_pull pull;
         struct message_push push;
         struct message_wanted wanted;
+        struct message_update update;
+        struct message_clocks clocks;
         struct message_replicate replicate;
         struct message_ack ack;
+        struct message_norms norms;
         struct message_synced synced;
         struct message_weights weights;
         struct message_statistics statistics;

@@ -160,14 +160,40 @@ static void print_all(const struct check *check)
                "cache.bytes_max\n");
 }
 
+/* What READY tells the coordinator of this machine's files (worker/main.c). */
+static int print_member(const struct cli_job_options *options)
+{
+    struct error err = {0};
+    struct check check = {0};
+    char manifest[DIGEST_HEX_BYTES], model[DIGEST_HEX_BYTES];
+    enum status status = cli_job_load(options, &check.job, &err);
+    if (status == OK)
+        status = manifest_build(check.job, MANIFEST_WORKER, &check.manifest, &err);
+    if (status == OK)
+        status = model_open(&check.job->model, &check.job->data.preprocess,
+                            check.job->data.class_count, &check.model, &err);
+    if (status == OK) {
+        digest_hex(&check.manifest->digest, manifest);
+        digest_hex(&check.model->digest, model);
+        printf("data %s model %s\n", manifest, model);
+    }
+    close_all(&check);
+    return status == OK ? EXIT_SUCCESS : cli_fail("check", &err);
+}
+
 int check_main(int argc, char **argv)
 {
     struct cli_job_options options = {0};
     struct error err = {0};
     struct check check = {0};
+    bool member = false;
     for (int at = 1; at < argc;)
-        if (cli_job_option(argc, argv, &at, &options, &err) != OK)
+        if (strcmp(argv[at], "--member") == 0)
+            member = true, at++;
+        else if (cli_job_option(argc, argv, &at, &options, &err) != OK)
             return cli_misuse(argv[0], &err);
+    if (member)
+        return print_member(&options);
     enum status status = open_all(&check, &options, &err);
     bool limited = false, fits = true;
     if (status == OK) {

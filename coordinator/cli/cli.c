@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/platform.h"
+#include "common/wire/message.h"
 
 static const struct command *find(const char *name, const struct command *commands, size_t count)
 {
@@ -43,6 +44,14 @@ static int help(int argc, char **argv, const struct command *commands, size_t co
     return EXIT_SUCCESS;
 }
 
+/* All in which members must agree. */
+static int print_version(void)
+{
+    char platform[WIRE_TEXT_BYTES];
+    platform_text(platform, sizeof platform);
+    return printf("%s, protocol %d\n", platform, WIRE_PROTOCOL) > 0 ? EXIT_SUCCESS : CLI_FAILED;
+}
+
 int cli_main(int argc, char **argv, const struct command *commands, size_t count)
 {
     if (argc < 2)
@@ -51,7 +60,7 @@ int cli_main(int argc, char **argv, const struct command *commands, size_t count
         strcmp(argv[1], "-h") == 0)
         return help(argc, argv, commands, count);
     if (strcmp(argv[1], "--version") == 0)
-        return puts("graft " GRAFT_VERSION) >= 0 ? EXIT_SUCCESS : CLI_FAILED;
+        return print_version();
     const struct command *command = find(argv[1], commands, count);
     if (command == NULL) {
         fprintf(stderr, "graft: no command \"%s\"; graft help lists them\n", argv[1]);

@@ -33,6 +33,7 @@ int cli_main(int argc, char **argv, const struct command *commands, size_t count
 int run_main(int argc, char **argv);
 int resume_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int hosts_main(int argc, char **argv);
 int inspect_main(int argc, char **argv);
 int cache_main(int argc, char **argv);
 int keys_main(int argc, char **argv);

@@ -10,7 +10,7 @@
 
 #include "common/wire/message.h"
 
-#define MEMBERSHIP_MAX 1024
+#define MEMBERSHIP_MAX 4096 /* of a run, the dead among them */
 
 enum member_state {
     MEMBER_JOINED,
@@ -31,6 +31,7 @@ struct cluster_member {
     char endpoint[WIRE_TEXT_BYTES];
     char platform[WIRE_TEXT_BYTES];
     int64_t heard_ms;
+    uint32_t view; /* the newest that a heartbeat of it named */
     struct message_heartbeat progress, measured_from;
     double speed; /* of a worker, when shards moved by speed last; 0: not measured */
 };

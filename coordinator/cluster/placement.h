@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 #define PLACEMENT_NOBODY UINT32_MAX
-#define PLACEMENT_MEMBERS_MAX 1024
-#define PLACEMENT_SHARDS_MAX 256 /* a power of two */
+#define PLACEMENT_MEMBERS_MAX 4096
+#define PLACEMENT_SHARDS_MAX 1024 /* a power of two */
 #define PLACEMENT_SERVERS_MAX 1024
-#define PLACEMENT_PARTITIONS_MAX 256
+#define PLACEMENT_PARTITIONS_MAX 1024
 
 /* Deals shards so that the slowest member is done as early as possible (at equal speeds their numbers
  * differ by at most one), in aligned power-of-two ranges as wide as possible, because a worker

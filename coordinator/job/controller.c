@@ -216,6 +216,7 @@ enum status controller_handle(struct controller *controller, int64_t now_ms, uin
         return controller_take_ready(c, member, &message->body.ready, err);
     case MESSAGE_HEARTBEAT:
         member->progress = message->body.heartbeat;
+        member->view = message->view;
         return OK;
     case MESSAGE_FAILED:
         return error_set(err, ERR_PEER, "%s %u: %s",

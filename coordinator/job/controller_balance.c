@@ -95,7 +95,8 @@ enum status controller_balance(struct controller *c, struct error *err)
 {
     struct cluster_member *workers[MEMBERSHIP_MAX];
     double speeds[MEMBERSHIP_MAX];
-    if (c->phase != PHASE_TRAIN || !c->view_settled || c->job->cluster.memory_limit > 0)
+    if (c->phase != PHASE_TRAIN || !c->view_settled || !controller_is_in_step(c) ||
+        c->job->cluster.memory_limit > 0)
         return OK; /* a worker that has planned its memory has done so for an even share */
     if (c->balanced_view != c->view) {
         begin_window(c);

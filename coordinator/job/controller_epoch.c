@@ -71,6 +71,12 @@ static uint64_t soon(const struct controller *c, uint64_t known)
     return known + (known - c->task_body.version) * 1000 / (uint64_t)past_ms + 2;
 }
 
+bool controller_is_in_step(const struct controller *c)
+{
+    const struct stage_config *config = controller_config(c, c->stage);
+    return config->mode == MODE_BSP && !job_feeds_back_errors(config);
+}
+
 /* By time. */
 static bool is_due(const struct controller *c)
 {
@@ -82,6 +88,8 @@ static bool is_due(const struct controller *c)
 static uint64_t next_version(const struct controller *c, uint64_t passed)
 {
     uint64_t last = last_version(c), next = last, every = c->job->run.checkpoint_steps;
+    if (!controller_is_in_step(c))
+        return last;
     if (every > 0)
         next = FIRST_VERSION + ((passed - FIRST_VERSION) / every + 1) * every;
     if (is_due(c)) {
@@ -107,7 +115,7 @@ static void begin_gathering(struct controller *c, uint64_t version)
 
 void controller_ask_sooner(struct controller *c)
 {
-    if (c->phase != PHASE_TRAIN || c->asked_sooner || !is_due(c))
+    if (c->phase != PHASE_TRAIN || !controller_is_in_step(c) || c->asked_sooner || !is_due(c))
         return;
     uint64_t version = next_version(c, FIRST_VERSION + c->current->stage_step);
     c->asked_sooner = true;
@@ -130,8 +138,8 @@ enum status controller_enter_train(struct controller *c, struct error *err)
         c->epoch_began_ms = c->kept_ms = c->now_ms;
     controller_begin_task(c, TASK_TRAIN, 0);
     c->task_body.steps = steps_per_epoch(c) - c->current->epoch_step;
-    c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->domain_count *
-                      c->job->cluster.shards;
+    c->task_samples = (uint64_t)c->task_body.steps * config->micro_batch * config->accumulate *
+                      config->domain_count * c->job->cluster.shards;
     begin_gathering(c, next_version(c, c->task_body.version));
     controller_spread_task(c);
     return OK;

@@ -26,12 +26,20 @@ static size_t missing_pieces(const struct controller *c, uint32_t worker, uint32
     return count;
 }
 
+/* In training the servers have the answers, and whoever waits for them asks them. */
+static bool is_on_course(const struct controller *c, const struct cluster_member *worker)
+{
+    return c->phase == PHASE_TRAIN && worker->view == c->view && worker->progress.task == c->task;
+}
+
 static void remind_workers(struct controller *c)
 {
     struct cluster_member *workers[MEMBERSHIP_MAX];
     uint32_t pieces[WIRE_PIECES_MAX];
     size_t count = controller_ready_workers(c, workers);
     for (size_t i = 0; c->task_sent && i < count; i++) {
+        if (is_on_course(c, workers[i]))
+            continue;
         size_t missing = missing_pieces(c, workers[i]->number, pieces);
         if (missing > 0)
             controller_send_task(c, workers[i], pieces, missing);

@@ -66,7 +66,7 @@ struct controller {
     struct partitions partitions;
     bool loaded[WIRE_PARTITIONS_MAX];
     uint32_t load_part[WIRE_PARTITIONS_MAX]; /* next part of the LOAD that its primary waits for */
-    bool servers_lost;   /* one died since the last LOAD: what the others hold is not enough */
+    bool must_load;      /* since the last one something was lost that nobody else holds */
     int64_t balanced_ms; /* when speeds began to be measured, in view balanced_view */
     uint32_t balanced_view;
     unsigned balanced;                      /* how often shards have moved by speed */
@@ -202,6 +202,9 @@ bool controller_all_loaded(const struct controller *c);
 /* ---- controller_epoch.c ---- */
 /* Chooses pseudo labels and begins an epoch. */
 enum status controller_enter_train(struct controller *c, struct error *err) MUST_CHECK;
+/* Do values, labels and totals alone say how the stage's training goes on within an epoch? Not in ssp and
+ * asp, where shards are at different steps, nor where workers keep what coding left out. */
+bool controller_is_in_step(const struct controller *c);
 /* When it is time to keep values within the epoch, asks for a version before its last. */
 void controller_ask_sooner(struct controller *c);
 /* Asks servers whose blocks are not back for them. */

@@ -124,6 +124,7 @@ void loading_send(const struct loading *loading, uint32_t partition, uint32_t fi
         .version = loading->version,
         .stage_version = loading->stage_version,
         .steps_per_epoch = loading->steps_per_epoch,
+        .parameters = (uint32_t)loading->layout->parameter_count,
         .parts = count_parts(loading, partition),
         .blocks = part.blocks,
     };

@@ -93,7 +93,7 @@ static double update_rate(struct update *update)
     struct error err;
     double began = wire_seconds();
     for (size_t i = 0; i < UPDATE_BLOCKS; i++)
-        if (update_block(&update->blocks[i], &update->stage, &update->room, update->version,
+        if (update_block(&update->blocks[i], &update->stage, &update->room, 1, update->version,
                          update->version, 100, &err) != OK)
             exit(1);
     update->version++;

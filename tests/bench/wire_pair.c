@@ -163,6 +163,7 @@ static void load_server(struct wire_pair *pair)
                                            .version = FRESH,
                                            .stage_version = 1,
                                            .steps_per_epoch = 10,
+                                           .parameters = WIRE_BLOCKS_MAX,
                                            .parts = 1,
                                            .blocks = blocks,
                                            .block_count = pair->size.count};

@@ -58,6 +58,27 @@ def a_trunk_in_bfloat16_gives_its_own_weights_on_every_cluster():
     assert len(hashes) == 1 and expected not in hashes, hashes
 
 
+def clipped_gradients_give_the_same_weights_on_every_cluster():
+    """The norm is over the blocks of all servers, which tell each other."""
+    expected, clip = undisturbed(), ("stages.source.clip_norm=0.5", "stages.adapt.clip_norm=0.5")
+    hashes = set()
+    for cluster in ((1, 1, 0), (2, 3, 0), (1, 2, 1)):
+        sets = [f"cluster.{key}={value}" for key, value in zip(("workers", "servers", "replicas"), cluster)]
+        with directory() as path:
+            hashes.add(weights_of(path / "run", sets=(*clip, *sets)))
+    assert len(hashes) == 1 and expected not in hashes, hashes
+
+
+def accumulated_gradients_give_the_same_weights_on_every_cluster():
+    """All losses over the whole step, with half of its samples in memory."""
+    expected, hashes = undisturbed(), set()
+    parts = [f"stages.{stage}.{key}" for stage in ("source", "adapt") for key in ("micro_batch=8", "accumulate=2")]
+    for workers, servers in ((1, 1), (3, 2)):
+        with directory() as path:
+            hashes.add(weights_of(path / "run", sets=(*parts, f"cluster.workers={workers}", f"cluster.servers={servers}")))
+    assert len(hashes) == 1 and expected not in hashes, hashes
+
+
 def another_seed_gives_other_weights():
     with directory() as path:
         assert weights_of(path / "run", sets=("run.seed=2",)) != undisturbed()
@@ -245,6 +266,8 @@ if __name__ == "__main__":
     sys.exit(main([
         the_weights_do_not_depend_on_the_number_of_workers_or_servers,
         a_trunk_in_bfloat16_gives_its_own_weights_on_every_cluster,
+        clipped_gradients_give_the_same_weights_on_every_cluster,
+        accumulated_gradients_give_the_same_weights_on_every_cluster,
         another_seed_gives_other_weights,
         a_worker_killed_in_mid_epoch_changes_nothing,
         a_server_killed_in_mid_epoch_changes_nothing,

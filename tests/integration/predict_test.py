@@ -131,7 +131,7 @@ def what_cannot_be_answered_is_one_line():
 
 def the_version_is_one_line():
     done = graft("--version")
-    assert done.returncode == 0 and re.fullmatch(r"graft \d+\.\d+\.\d+\n", done.stdout), done.stdout
+    assert done.returncode == 0 and re.fullmatch(r"graft \d+\.\d+\.\d+ [^\n]+, protocol \d+\n", done.stdout), done.stdout
 
 
 def a_model_that_graft_wrote_can_be_adapted_again():

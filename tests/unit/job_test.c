@@ -111,6 +111,31 @@ static void digest_ignores_the_cluster_but_not_shards(void **state)
     job_destroy(&moved);
 }
 
+#define WITH_HOSTS                                                                                 \
+    GOOD "cluster = { hosts = ( { login = \"me@box1\"; workers = 2; },\n"                          \
+         "{ login = \"box2\"; servers = 1; programs = \"bin\"; } ); };\n"
+
+static void hosts_are_read_and_do_not_change_the_digest(void **state)
+{
+    (void)state;
+    struct job *job = load(GOOD, NULL, 0), *hosts = load(WITH_HOSTS, NULL, 0);
+    struct job *again = load(hosts->text, NULL, 0);
+    assert_int_equal(job->cluster.host_count, 0);
+    assert_int_equal(again->cluster.host_count, 2);
+    assert_string_equal(again->cluster.hosts[0].login, "me@box1");
+    assert_int_equal(again->cluster.hosts[0].workers, 2);
+    assert_string_equal(again->cluster.hosts[1].programs, "bin");
+    assert_memory_equal(&job->digest, &hosts->digest, sizeof job->digest);
+    job_destroy(&job);
+    job_destroy(&hosts);
+    job_destroy(&again);
+    refused(WITH_HOSTS, "cluster.hosts.[1].servers=0",
+            "job text:6: cluster.hosts.[1]: box2 has neither workers nor servers");
+    refused(WITH_HOSTS, "cluster.hosts.[0].login=-oProxyCommand",
+            "override 'cluster.hosts.[0].login=-oProxyCommand': cluster.hosts.[0].login: "
+            "\"-oProxyCommand\" is no name of a host");
+}
+
 static void overrides_reach_every_kind_of_key(void **state)
 {
     (void)state;
@@ -264,6 +289,14 @@ static void keys_that_contradict_each_other_are_refused(void **state)
     refused_with("stages.two.domains=[\"src\", \"src\"]",
                  "override 'stages.two.domains=[\"src\", \"src\"]': stages.two.domains: 'src' "
                  "stands there twice");
+    refused_with("stages.two.staleness_scaling=true",
+                 "override 'stages.two.staleness_scaling=true': stages.two.staleness_scaling: only "
+                 "for mode \"ssp\" or \"asp\"; in "
+                 "\"bsp\" no gradient is stale");
+    refused_with("stages.two.delay_compensation=1",
+                 "override 'stages.two.delay_compensation=1': stages.two.delay_compensation: only "
+                 "for mode \"ssp\" or \"asp\"; in "
+                 "\"bsp\" no gradient is stale");
     refused_with("stages.two.name=one", "job text:3: stages: the name 'one' stands there twice");
     refused_with("data.domains.tgt.name=src",
                  "job text:2: data.domains: the name 'src' stands there twice");
@@ -410,10 +443,10 @@ static void files_are_named_in_errors(void **state)
     fixture_text("bad.cfg", GOOD "cluster = { servers = -1; };");
     fixture_path(path, "bad.cfg");
     assert_int_equal(job_load(path, NULL, NULL, 0, &job, &err), ERR_INPUT);
-    assert_int_equal(file_path(wanted, NULL,
-                               "%.60s:5: cluster.servers: expected an integer from 1 to 64, got -1",
-                               path),
-                     OK);
+    assert_int_equal(
+        file_path(wanted, NULL,
+                  "%.60s:5: cluster.servers: expected an integer from 1 to 256, got -1", path),
+        OK);
     assert_string_equal(err.text, wanted);
     fixture_path(path, "missing.cfg");
     assert_int_equal(job_load(path, NULL, NULL, 0, &job, &err), ERR_IO);
@@ -528,6 +561,7 @@ int main(void)
         cmocka_unit_test(defaults_fill_what_the_file_lacks),
         cmocka_unit_test(resolved_text_loads_to_the_same_job),
         cmocka_unit_test(digest_ignores_the_cluster_but_not_shards),
+        cmocka_unit_test(hosts_are_read_and_do_not_change_the_digest),
         cmocka_unit_test(overrides_reach_every_kind_of_key),
         cmocka_unit_test(the_last_override_of_a_key_wins),
         cmocka_unit_test(bad_overrides_are_named),

@@ -36,6 +36,7 @@ static struct job *job;
 static struct server *server;
 static struct error err;
 static int64_t now_ms;
+static uint32_t parameters = 1;                      /* blocks of the stage, on all servers */
 static uint32_t primary_at, backup_at = WIRE_NOBODY; /* in the view: SELF, OTHER */
 
 static const char text[] =
@@ -75,6 +76,10 @@ static void record(void *driver, uint64_t peer, struct message *message,
         to->version = message->body.wanted.version;
         to->part = (uint32_t)message->body.wanted.statistic_count;
         to->parts = (uint32_t)message->body.wanted.gradient_count;
+    }
+    if (message->type == MESSAGE_NORMS) {
+        to->version = message->body.norms.version;
+        to->part = message->body.norms.asks;
     }
     if (message->type == MESSAGE_SNAPSHOT) {
         to->version = message->body.snapshot.version;
@@ -122,6 +127,7 @@ static void load_part(uint32_t generation, uint32_t part, uint32_t parts)
                                               .version = FRESH,
                                               .stage_version = 1,
                                               .steps_per_epoch = 10,
+                                              .parameters = parameters,
                                               .part = part,
                                               .parts = parts,
                                               .blocks = part == 0 ? blocks : NULL,

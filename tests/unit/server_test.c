@@ -349,6 +349,7 @@ static void a_load_that_does_not_fit_the_job_is_an_error(void **state)
                                       .version = 1,
                                       .stage_version = 1,
                                       .steps_per_epoch = 1,
+                                      .parameters = 1,
                                       .parts = 1};
     const struct load_block block = {.kind = BLOCK_PARAMETER, .elements = 2};
     struct message_load bad = good;
@@ -364,7 +365,12 @@ static void a_load_that_does_not_fit_the_job_is_an_error(void **state)
     bad = good;
     bad.shards = 0;
     assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
-    bad.shards = 257;
+    bad.shards = REDUCTION_SHARDS_MAX + 1;
+    assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
+    bad = good;
+    bad.parameters = 0;
+    assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
+    bad.parameters = WIRE_BLOCKS_MAX + 1;
     assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
     bad_block.kind = 3;
     assert_int_equal(load_broken(good, &bad_block, 8), ERR_PEER);

@@ -51,6 +51,9 @@ static void sim_close_member(struct sim_member *member)
         member->sim->result.duplicates += counters.duplicates;
         member->sim->result.fenced += counters.fenced;
         member->sim->result.broken += counters.broken;
+        member->sim->result.beyond += counters.beyond;
+        if (counters.ahead_max > member->sim->result.ahead_max)
+            member->sim->result.ahead_max = counters.ahead_max;
     }
     server_destroy(&member->server);
     for (size_t i = 0; member->worker != NULL && i < JOB_STAGES_MAX; i++)
@@ -102,14 +105,17 @@ static void sim_judge(struct sim *sim, enum status status, const struct error *e
 static void sim_tick(struct sim *sim, size_t silent)
 {
     struct error err;
-    struct message beat = {.type = MESSAGE_HEARTBEAT};
     sim->tick_ms = sim->now_ms + SIM_TICK_MS;
     for (size_t i = 1; i < sim->member_count; i++) {
         struct sim_member *member = &sim->members[i];
+        struct message beat = {.type = MESSAGE_HEARTBEAT};
         if (!member->running || i == silent)
             continue;
-        if (member->role == ROLE_WORKER)
+        if (member->role == ROLE_WORKER) {
+            beat.view = member->worker->core.view;
             beat.body.heartbeat = member->worker->beat;
+            beat.body.heartbeat.task = member->worker->core.task.task;
+        }
         if (!member->welcomed)
             sim_hello(member);
         else if (sim->cut_until_ms[i][0] <= sim->now_ms)
@@ -258,6 +264,8 @@ static enum status sim_keep_epoch(void *driver, const struct values *values,
     digest_add(&stream, &report->score, sizeof report->score);
     digest_add(&stream, &report->pseudo_share, sizeof report->pseudo_share);
     digest_add(&stream, report->terms, sizeof report->terms);
+    for (size_t term = 0; term < TERM_COUNT; term++)
+        result->samples[result->epoch_count][term] = report->terms[term][METRIC_SAMPLES];
     result->epochs[result->epoch_count++] = digest_end(&stream);
     if (member->sim->world->look != NULL)
         member->sim->world->look(values, report);
@@ -424,6 +432,9 @@ static void sim_drain(struct sim *sim, enum member_role role)
 static void sim_faults(struct sim *sim)
 {
     uint64_t event = sim->result.events;
+    if (event < sim->faults_from)
+        return; /* time has passed, and nothing else */
+    sim->faults_from = event + 1;
     if (event == sim->plan.kill_worker_at)
         sim_kill(sim, ROLE_WORKER);
     if (event == sim->plan.kill_server_at)
@@ -444,6 +455,13 @@ static void sim_faults(struct sim *sim)
         sim_strangers(sim);
 }
 
+/* Does this worker let its chance pass? */
+static bool sim_is_slow(struct sim *sim, size_t member)
+{
+    return sim->plan.slow > 0 && member == sim->plan.servers + 1 &&
+           sim_draw(sim, sim->plan.slow) > 0;
+}
+
 /* False when nothing can happen any more. */
 static bool sim_step(struct sim *sim)
 {
@@ -459,8 +477,10 @@ static bool sim_step(struct sim *sim)
         sim_tick(sim, 0);
     if (choice.from != choice.to)
         sim_deliver(sim, choice.from, choice.to);
-    else if (choice.from != 0)
+    else if (choice.from != 0 && !sim_is_slow(sim, choice.from))
         sim_worker_act(&sim->members[choice.from]);
+    else if (choice.from != 0)
+        return true;
     else {
         uint64_t pid = sim->members[sim->obituaries[--sim->obituary_count]].identity;
         sim_judge(sim, controller_process_ended(sim->controller, sim->now_ms, pid, "", &err), &err);
@@ -493,6 +513,20 @@ static void sim_record(struct sim *sim)
                 sim->result.slow_shards += sim->members[i].worker->core.owned[s];
 }
 
+static void sim_set_flavour(struct job *job, enum sim_flavour flavour)
+{
+    for (size_t i = 0; i < job->stage_count; i++) {
+        job->stages[i].clip_norm = flavour == SIM_CLIPS ? SIM_CLIP_NORM : 0;
+        job->stages[i].accumulate = flavour == SIM_ACCUMULATES ? 2 : 1;
+        job->stages[i].mode = flavour == SIM_SSP   ? MODE_SSP
+                              : flavour == SIM_ASP ? MODE_ASP
+                                                   : MODE_BSP;
+        job->stages[i].staleness = SIM_STALENESS;
+        job->stages[i].staleness_scaling = job->stages[i].mode != MODE_BSP;
+        job->stages[i].delay_compensation = flavour == SIM_ASP ? 1 : 0;
+    }
+}
+
 /* A coordinator and its members; with `kept` epochs it goes on from there. */
 static void sim_open(struct sim *sim)
 {
@@ -511,6 +545,7 @@ static void sim_open(struct sim *sim)
     world->job->cluster.replicas = sim->plan.replicas;
     world->job->run.checkpoint_steps = sim->plan.checkpoint_steps;
     world->job->run.checkpoint_seconds = sim->plan.checkpoint_seconds;
+    sim_set_flavour(world->job, sim->plan.flavour);
     sim_check(sim,
               controller_create(world->job, world->manifest, world->model, ports, sim->now_ms,
                                 &sim->controller, &err),

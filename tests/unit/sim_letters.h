@@ -18,7 +18,9 @@
 #define SIM_EPOCHS 16
 #define SIM_EVENTS_MAX 60000
 #define SIM_NEVER UINT64_MAX
-#define SIM_TICK_MS 500 /* heartbeats, and everybody's clock */
+#define SIM_STALENESS 1   /* of three or four steps an epoch */
+#define SIM_CLIP_NORM 0.3 /* shorter than most gradients of the job */
+#define SIM_TICK_MS 500   /* heartbeats, and everybody's clock */
 
 struct sim_letter {
     struct sim_letter *next;
@@ -58,6 +60,9 @@ struct sim_member {
     struct sim_worker *worker;
 };
 
+/* What the job does besides. */
+enum sim_flavour { SIM_PLAIN, SIM_CLIPS, SIM_ACCUMULATES, SIM_SSP, SIM_ASP, SIM_FLAVOURS };
+
 /* What is asked of a run. Events are numbered from 0. */
 struct sim_plan {
     uint64_t seed;
@@ -65,6 +70,7 @@ struct sim_plan {
     /* SIM_NEVER: not */
     uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at, join_server_at,
         drain_worker_at, drain_server_at;
+    uint32_t slow;         /* the first worker acts once in so many of its chances; 0: always */
     uint32_t lost_in_1000; /* letters that never arrive */
     uint32_t delay_ms;     /* a letter takes up to so long */
     bool disordered;       /* letters of a pair overtake each other */
@@ -76,9 +82,10 @@ struct sim_plan {
     uint64_t restart_at;
     uint32_t checkpoint_steps, checkpoint_seconds;
     uint32_t
-        slowness;   /* of the first worker: it computes so many times as long; 0: like the others */
-    bool doubled;   /* every letter twice, and once more after the next one */
-    bool strangers; /* poisoned pushes and snapshots from nobody */
+        slowness; /* of the first worker: it computes so many times as long; 0: like the others */
+    enum sim_flavour flavour;
+    bool doubled;          /* every letter twice, and once more after the next one */
+    bool strangers;        /* poisoned pushes and snapshots from nobody */
     const char *ends_with; /* the job must end with an error that says this; NULL: it must not */
 };
 
@@ -89,6 +96,9 @@ struct sim_result {
     struct digest outcome;
     uint64_t events;
     uint64_t duplicates, fenced, broken, lost;
+    uint64_t beyond;    /* steps that a server had to refuse; ssp */
+    uint32_t ahead_max; /* of the slowest shard */
+    double samples[SIM_EPOCHS][TERM_COUNT];
     bool refused; /* nobody was left to work, and the coordinator said so */
     uint32_t views;
     uint32_t generation;  /* of the last LOAD */
@@ -134,6 +144,7 @@ struct sim {
     size_t obituaries[SIM_MEMBERS]; /* members whose end the coordinator is yet to hear of */
     size_t obituary_count;
     struct sim_kept current, best[JOB_STAGES_MAX];
+    uint64_t faults_from;  /* the first event whose faults are still to come */
     uint32_t first_worker; /* its member number */
     bool restarted, ended;
     int64_t now_ms, tick_ms;

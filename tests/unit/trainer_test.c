@@ -440,6 +440,49 @@ static void a_step_has_the_gradient_of_its_loss(void **state)
     assert_int_equal(variants_seen, 7); /* all three */
 }
 
+static void copy_sums(double out[2][LIVE])
+{
+    for (size_t domain = 0; domain < 2; domain++) {
+        const float *sums = reduction_root(trainer_sums(trainer, SUM_GRADIENTS, domain)).sum;
+        for (size_t i = 0; i < LIVE; i++)
+            out[domain][i] = (double)sums[i];
+    }
+}
+
+/* Three micro-batches of one sample each, one after the other in the same memory, are a micro-batch
+ * of three: all losses, the last step of an epoch, which is short, and the next epoch. */
+static void accumulated_micro_batches_are_a_larger_one(void **state)
+{
+    const char *overrides[] = {"stages.[0].micro_batch=1", "stages.[0].accumulate=3"};
+    struct trainer *whole = trainer;
+    struct job *parted = NULL;
+    float live[LIVE];
+    double exact[LIVE], expected[2][LIVE], got[2][LIVE];
+    (void)state;
+    start(live, exact);
+    DO(job_load(NULL, job_text, overrides, 2, &parted, &err));
+    const struct layout layout = layout_of(plan, &parted->stages[0]);
+    assert_int_equal(trainer_head_room(parted, &layout, 0, SIZE_MAX).tapes, 1);
+    assert_int_equal(shard_steps_per_epoch(parted, manifest, 0),
+                     shard_steps_per_epoch(job, manifest, 0));
+    for (uint32_t step = 0; step < 7; step++) {
+        choose_batches(step);
+        run_step(step, live);
+        copy_sums(expected);
+        trainer = NULL;
+        DO(trainer_create(parted, manifest, plan, 0, features, SIZE_MAX, &trainer, &err));
+        DO(trainer_pseudo_labels(trainer, labels[TARGET], sizeof labels[TARGET], &err));
+        run_step(step, live);
+        check_metrics(exact);
+        copy_sums(got);
+        for (size_t i = 0; i < 2 * LIVE; i++)
+            assert_close(got[i / LIVE][i % LIVE], expected[i / LIVE][i % LIVE], 1e-5, "gradient");
+        trainer_destroy(&trainer);
+        trainer = whole;
+    }
+    job_destroy(&parted);
+}
+
 /* Would the test above notice if a term were missing? */
 static void no_term_is_too_small_to_be_seen(void **state)
 {
@@ -502,6 +545,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_steady_step_makes_no_heap_call),
         cmocka_unit_test(a_step_has_the_gradient_of_its_loss),
+        cmocka_unit_test(accumulated_micro_batches_are_a_larger_one),
         cmocka_unit_test(no_term_is_too_small_to_be_seen),
         cmocka_unit_test(pseudo_labels_that_do_not_fit_are_refused),
     };
