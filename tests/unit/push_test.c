@@ -153,12 +153,12 @@ static void slices_are_ordered_by_partition_then_block(void **state)
 {
     (void)state;
     const uint32_t partitions[] = {2, 0, 1, 0, 2};
-    struct push_slice slices[] = {
+    struct push_slice mixed[] = {
         {.block = 4}, {.block = 3}, {.block = 0}, {.block = 2}, {.block = 1}};
-    push_order(slices, 5, partitions);
+    push_order(mixed, 5, partitions);
     const uint32_t expected[] = {1, 3, 2, 0, 4};
     for (size_t i = 0; i < 5; i++)
-        assert_int_equal(slices[i].block, expected[i]);
+        assert_int_equal(mixed[i].block, expected[i]);
 }
 
 int main(void)
