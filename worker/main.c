@@ -141,6 +141,8 @@ static enum status take_partitions(struct driver *driver, const struct message_t
         return error_set(err, ERR_MEMORY, "no memory for %zu block owners", task->owner_count);
     memcpy(driver->partitions, task->owners, bytes);
     driver->block_count = task->owner_count;
+    push_order(driver->stage->parameter_slices, driver->stage->layout.parameter_count,
+               driver->partitions);
     return OK;
 }
 
