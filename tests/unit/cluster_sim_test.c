@@ -461,7 +461,7 @@ static void a_new_coordinator_goes_on_from_what_was_kept(void **state)
     }
 }
 
-static uint64_t with_checkpoints(struct sim_plan plan, uint32_t *partway)
+static uint32_t with_checkpoints(struct sim_plan plan, uint32_t *partway)
 {
     struct sim_result result = same_as_calm(&plan);
     *partway += result.partway;
@@ -470,12 +470,11 @@ static uint64_t with_checkpoints(struct sim_plan plan, uint32_t *partway)
 
 static void checkpoints_within_epochs_change_nothing(void **state)
 {
-    uint64_t by_time = 0;
-    uint32_t partway = 0;
+    uint32_t by_time = 0, partway = 0;
     (void)state;
     for (uint64_t seed = 1600; seed < 1600 + SEEDS; seed++) {
-        struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 2, CALM};
-        plan.replicas = seed % 2;
+        struct sim_plan plan = {
+            .seed = seed, .workers = 2, .servers = 2, CALM, .replicas = seed % 2};
         plan.checkpoint_steps = 1 + (uint32_t)draw(seed, 0, 3);
         assert_true(with_checkpoints(plan, &partway) > 1);
         plan.checkpoint_steps = 0;
@@ -487,7 +486,6 @@ static void checkpoints_within_epochs_change_nothing(void **state)
     assert_int_equal(partway, 0);
 }
 
-/* On a cluster of another size, in the middle of an epoch. */
 static void a_new_coordinator_goes_on_within_an_epoch(void **state)
 {
     uint64_t events = length_of(2, 2);

@@ -434,8 +434,6 @@ static void sim_drain(struct sim *sim, enum member_role role)
 static void sim_faults(struct sim *sim)
 {
     uint64_t event = sim->result.events;
-    if (event < sim->faults_from)
-        return; /* time has passed, and nothing else */
     sim->faults_from = event + 1;
     if (event == sim->plan.kill_worker_at)
         sim_kill(sim, ROLE_WORKER);
@@ -469,7 +467,7 @@ static bool sim_step(struct sim *sim)
 {
     struct sim_choice choices[SIM_MEMBERS * SIM_MEMBERS + SIM_MEMBERS + 1];
     struct error err;
-    if (controller_look(sim->controller).view > 0)
+    if (controller_look(sim->controller).view > 0 && sim->result.events >= sim->faults_from)
         sim_faults(sim);
     size_t count = sim_choices(sim, choices);
     if (count == 0)
