@@ -488,13 +488,12 @@ static void checkpoints_within_epochs_change_nothing(void **state)
 
 static void a_new_coordinator_goes_on_within_an_epoch(void **state)
 {
-    uint64_t events = length_of(2, 2);
     uint32_t partway = 0;
     (void)state;
     for (uint64_t seed = 1700; seed < 1700 + SEEDS; seed++) {
         struct sim_plan plan = {.seed = seed, .workers = 2, .servers = 2, CALM};
         plan.checkpoint_steps = 1 + (uint32_t)draw(seed, 0, 2);
-        plan.restart_at = draw(seed, 1, events);
+        plan.restart_at = draw(seed, 1, length_of(2, 2));
         with_checkpoints(plan, &partway);
     }
     assert_true(partway > SEEDS / 3);
