@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire study noise simulate chaos conformance networks state-dict swarm install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire study noise simulate chaos conformance networks state-dict swarm bench-cluster install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -159,6 +159,11 @@ bench: all $(BUILD)/trunk_bench $(BUILD)/engine_bench ## The engine beside PyTor
 	build/venv/bin/python tests/bench/trunk_bench.py $(BUILD)/trunk_bench \
 		$(or $(GRAFT_CACHE),$(HOME)/.cache/graft)/demo/ch_PP-OCRv4_rec_infer.onnx p2o.AveragePool.1
 	build/venv/bin/python tests/bench/engine_bench.py $(BUILD)/engine_bench
+	@$(SUBMAKE) bench-cluster
+
+bench-cluster: all $(BUILD)/swarm ## What copies cost a step; a head of 100 MB on two hosts with 1 Gbit/s (as root); part of bench
+	@scripts/fetch-demo
+	@GRAFT_BUILD=$(CURDIR)/$(BUILD) python3 tests/bench/cluster_bench.py
 
 $(BUILD)/trunk_bench $(BUILD)/engine_bench: $(BUILD)/%: $(BUILD)/tests/bench/%.o $(OBJ_worker) $(OBJ_common)
 	@echo "  LD $@"

@@ -138,7 +138,7 @@ struct view_partition {
 struct message_view {
     struct view_member *servers;
     size_t server_count;
-    struct view_member *workers;
+    struct view_member *workers; /* for servers; none to workers */
     size_t worker_count;
     uint32_t *shard_owners; /* member id of each shard's worker */
     size_t shard_count;

@@ -11,6 +11,7 @@
 #include "common/wire/message.h"
 
 #define MEMBERSHIP_MAX 4096 /* of a run, the dead among them */
+#define MEMBERSHIP_SLOTS ((size_t)2 * MEMBERSHIP_MAX)
 
 enum member_state {
     MEMBER_JOINED,
@@ -38,6 +39,7 @@ struct membership {
     struct cluster_member members[MEMBERSHIP_MAX];
     size_t count;
     uint32_t death_ms;
+    uint16_t slots[MEMBERSHIP_SLOTS]; /* by incarnation: number of the member; 0: free */
 };
 
 void membership_init(struct membership *membership, uint32_t death_ms);

@@ -52,6 +52,8 @@ void controller_send_view(struct controller *c)
     message.body.view = (struct message_view){
         server_list,     c->server_count,        worker_list, worker_count,
         c->shard_owners, c->job->cluster.shards, partitions,  c->partitions.count};
+    if (!to_servers) /* who else there is, is nothing to a worker */
+        message.body.view.worker_count = 0;
     size_t count = to_servers ? c->server_count : worker_count;
     for (size_t i = 0; i < count; i++)
         if (to_servers ? !c->server_seen[i] : workers[i]->view != c->view)

@@ -132,7 +132,7 @@ def measure(workers, servers=16, steps=20, replicas=0, meanwhile=lambda cluster:
             cluster.close()
 
 
-ROW = "{:>7} | {:>9} | {:>12} | {:>18} | {:>15} | {:>19} | {:>12} | {:>10} | {:>14} | {:>11}"
+ROW = "{:>7} | {:>9} | {:>12} | {:>18} | {:>15} | {:>20} | {:>12} | {:>9} | {:>14} | {:>11} | {:>8}"
 
 
 def main(words):
@@ -142,15 +142,15 @@ def main(words):
     counts = [int(word) for word in words if word.isdigit()] or [10, 100, 1000]
     options = {key: int(value) for key, value in (word.split("=") for word in words if "=" in word)}
     print(ROW.format("workers", "a step ms", "servers, CPU", "the same, a worker", "coordinator CPU", "control msgs but", "heartbeats/s",
-                     "pushed MB", "weights MB out", "coordinator"))
-    print(ROW.format("", "", "ms a step", "us a step", "ms a second", "heartbeats, an epoch", "", "a step", "a step", "MiB"), flush=True)
+                     "pushed MB", "weights MB out", "coordinator", "a server"))
+    print(ROW.format("", "", "ms a step", "us a step", "ms a second", "heartbeats, an epoch", "", "a step", "a step", "MiB", "MiB"), flush=True)
     for count in counts:
         got = measure(count, **options)
         steps = got["steps"]
         print(ROW.format(count, f"{got['seconds'] * 1e3 / steps:.0f}", f"{got['servers_cpu'] * 1e3 / steps:.0f}",
                          f"{got['servers_cpu'] * 1e6 / steps / count:.0f}", f"{got['coordinator_cpu'] * 1e3 / got['seconds']:.1f}",
                          got["control"], f"{got['heartbeats'] / got['seconds']:.0f}", f"{got['pushed_bytes'] / 1e6 / steps:.1f}",
-                         f"{got['weight_bytes'] / 1e6 / steps:.1f}", f"{got['coordinator_mib']:.1f}"), flush=True)
+                         f"{got['weight_bytes'] / 1e6 / steps:.1f}", f"{got['coordinator_mib']:.1f}", f"{got['server_mib']:.0f}"), flush=True)
     return 0
 
 

@@ -52,6 +52,11 @@ class Host(Here):
         else:
             sh("ip", "netns", "exec", self.name, "tc", "qdisc", "del", "dev", "eth0", "root")
 
+    def shape(self, rate):
+        """What leaves it, as tc(8) says rates. The bucket holds a few of the 64 KiB packets that one kernel hands itself."""
+        sh("ip", "netns", "exec", self.name, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf",
+           "rate", rate, "burst", "256kb", "latency", "50ms")
+
 
 def make(prefix, names):
     sh("ip", "netns", "add", f"{prefix}s")

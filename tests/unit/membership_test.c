@@ -101,6 +101,22 @@ static void a_full_cluster_takes_nobody(void **state)
     assert_non_null(join(1, ROLE_WORKER, 0)); /* who is in it stays */
 }
 
+static void members_in_one_slot_are_told_apart(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 5; i++)
+        assert_int_equal(join(MEMBERSHIP_SLOTS * (i + 1) - 1, ROLE_WORKER, 0)->number, i + 1);
+    for (uint64_t i = 0; i < 5; i++)
+        assert_int_equal(membership_find(&members, MEMBERSHIP_SLOTS * (i + 1) - 1)->number, i + 1);
+    assert_null(membership_find(&members, MEMBERSHIP_SLOTS * 6 - 1));
+    members.members[1].state = MEMBER_DEAD;
+    assert_null(membership_find(&members, members.members[1].incarnation));
+    assert_true(membership_is_gone(&members, members.members[1].incarnation));
+    assert_false(membership_is_gone(&members, members.members[2].incarnation));
+    assert_int_equal(join(members.members[1].incarnation, ROLE_WORKER, 0)->number, 6);
+    assert_int_equal(membership_find(&members, members.members[1].incarnation)->number, 6);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -109,6 +125,7 @@ int main(void)
         TEST(members_are_numbered_as_they_come_and_never_again),
         TEST(hello_again_gives_the_same_member),
         TEST(strangers_and_the_dead_are_not_found),
+        TEST(members_in_one_slot_are_told_apart),
         TEST(only_too_long_a_silence_is_death),
         TEST(lists_are_by_role_and_state_in_order),
         TEST(a_full_cluster_takes_nobody),

@@ -149,6 +149,18 @@ static void many_blocks_go_in_several_messages(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void slices_are_ordered_by_partition_then_block(void **state)
+{
+    (void)state;
+    const uint32_t partitions[] = {2, 0, 1, 0, 2};
+    struct push_slice mixed[] = {
+        {.block = 4}, {.block = 3}, {.block = 0}, {.block = 2}, {.block = 1}};
+    push_order(mixed, 5, partitions);
+    const uint32_t expected[] = {1, 3, 2, 0, 4};
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(mixed[i].block, expected[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +168,7 @@ int main(void)
         TEST(a_complete_sum_is_one_range),
         TEST(nothing_summed_is_nothing_sent),
         TEST(many_blocks_go_in_several_messages),
+        cmocka_unit_test(slices_are_ordered_by_partition_then_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,23 @@
 #include "worker/sync/push.h"
 
+#include <stdlib.h>
+
 #include "common/base/check.h"
+
+static int by_partition(const void *a, const void *b)
+{
+    const struct push_slice *left = a, *right = b;
+    if (left->partition != right->partition)
+        return left->partition < right->partition ? -1 : 1;
+    return left->block < right->block ? -1 : 1;
+}
+
+void push_order(struct push_slice *slices, size_t count, const uint32_t *partitions)
+{
+    for (size_t i = 0; i < count; i++)
+        slices[i].partition = partitions[slices[i].block];
+    qsort(slices, count, sizeof *slices, by_partition);
+}
 
 struct parcel {
     struct message message;

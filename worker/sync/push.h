@@ -23,7 +23,12 @@ struct push_slice {
     uint32_t block;
     size_t offset_bytes;
     size_t bytes;
+    uint32_t partition; /* by push_order */
 };
+
+/* Sorts slices partition by partition (partitions: of each block), so that a server can publish one
+ * while the next are on their way. */
+void push_order(struct push_slice *slices, size_t count, const uint32_t *partitions);
 
 /* sums[domains]: nodes of all are the same ranges. Sends at least one message per (node, server
  * that owns a slice). */
