@@ -410,6 +410,9 @@ static void sim_drain(struct sim *sim, enum member_role role)
 static void sim_faults(struct sim *sim)
 {
     uint64_t event = sim->result.events;
+    if (event < sim->faults_next) /* a chance that passed is no event */
+        return;
+    sim->faults_next = event + 1;
     if (event == sim->plan.kill_worker_at)
         sim_kill(sim, ROLE_WORKER);
     if (event == sim->plan.kill_server_at)

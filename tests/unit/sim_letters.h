@@ -133,6 +133,7 @@ struct sim {
     struct sim_kept current, best[JOB_STAGES_MAX];
     bool restarted, ended;
     int64_t now_ms, tick_ms;
+    uint64_t faults_next; /* event whose faults are yet to come */
     uint32_t draws;
 };
 
