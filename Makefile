@@ -44,7 +44,7 @@ JOBS ?= $(shell nproc)
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 TESTED_WERROR := $(or $(WERROR),-Werror)
 
-.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire bench-cluster swarm noise simulate chaos conformance state-dict install clean
+.PHONY: all deps help run demo emoji emoji-test reviews unit units test asan tsan lint format fuzz bench bench-wire bench-cluster study noise simulate chaos conformance networks state-dict swarm install clean
 .SECONDARY:
 
 all: deps $(PROGRAMS) ## Build graft, graft-worker, graft-server and graft-predict into build/release
@@ -177,6 +177,11 @@ $(BUILD)/wire_bench: $(call obj,tests/bench/wire_bench.c tests/bench/wire_pair.c
 	@echo "  LD $@"
 	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+study: all ## The accuracies that README and docs give beside the demo's, over STUDY_SEEDS seeds
+	@scripts/setup referee
+	@scripts/fetch-demo
+	@for study in $(filter-out %/measure.py,$(wildcard tests/study/*.py)); do echo "== $$study"; build/venv/bin/python $$study $(or $(STUDY_SEEDS),3) || exit 1; done
+
 swarm: all $(BUILD)/swarm ## One coordinator and 16 servers with 10, 100 and 1000 workers that compute nothing: costs for each worker and step
 	@scripts/fetch-demo
 	@GRAFT_BUILD=$(CURDIR)/$(BUILD) python3 tests/bench/swarm.py
@@ -204,6 +209,14 @@ conformance: deps ## The ONNX project's own tests of the operators: passed, not 
 	@scripts/setup referee
 	@$(SUBMAKE) $(BUILD)/conformance
 	build/venv/bin/python tests/conformance/conformance.py $(BUILD)/conformance --round-trip
+
+networks: deps ## Whole networks from PyTorch's exporters against ONNX Runtime, and 20 steps of training against PyTorch (NETWORKS=…: some)
+	@scripts/setup networks
+	@$(SUBMAKE) $(BUILD)/forward $(BUILD)/train
+	@rm -rf build/networks
+	build/venv/bin/python tests/networks/export.py build/networks $(NETWORKS)
+	build/venv/bin/python tests/networks/compare.py $(BUILD)/forward build/networks
+	build/venv/bin/python tests/networks/train.py $(BUILD)/train $(NETWORKS)
 
 state-dict: all ## graft export against PyTorch: load_state_dict(strict) of what both of its ONNX exporters wrote
 	@scripts/setup bench

@@ -78,14 +78,26 @@ static enum status drain_coordinator(struct driver *driver, bool *stop, struct e
     return status;
 }
 
+/* What no worker of ours does. */
+static void note_beyond(uint64_t before, uint64_t after, uint64_t peer)
+{
+    if (after > before)
+        log_event(LOG_WARN, "beyond_staleness",
+                  "from=%016llx refused=%llu why=\"a shard's step too far before the slowest\"",
+                  (unsigned long long)peer, (unsigned long long)(after - before));
+}
+
 static enum status drain_workers(struct driver *driver, struct error *err)
 {
     enum status status = OK;
     for (int batch = 0; batch < 64 && status == OK; batch++) {
         if (!channel_receive(driver->workers, &driver->received))
             break;
-        if (driver->received.message.run == driver->member.run)
-            status = handle(driver, driver->received.peer, err);
+        if (driver->received.message.run != driver->member.run)
+            continue;
+        uint64_t beyond = server_counters(driver->server).beyond;
+        status = handle(driver, driver->received.peer, err);
+        note_beyond(beyond, server_counters(driver->server).beyond, driver->received.peer);
     }
     link_counters(driver->member.link)->dropped = channel_dropped(driver->workers);
     return status;

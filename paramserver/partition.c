@@ -189,7 +189,7 @@ void partition_take_filled(struct partition *partition, const struct message_loa
 
 void partition_tick(struct partition *partition, int64_t now_ms)
 {
-    if (partition->backup == 0 ||
+    if (partition->backup == 0 || table_has_clocks(partition->table) ||
         !retry_is_due(&partition->again, now_ms, PARTITION_AGAIN_MS, PARTITION_AGAIN_MS_LAST))
         return;
     if (partition->waiting)
@@ -222,7 +222,7 @@ enum status partition_set_roles(struct partition *partition, uint64_t self, uint
     if (!partition->is_primary || !new_backup || !partition_is_loaded(partition))
         return OK;
     enum status status = waiting ? finish_step(partition, err) : OK;
-    if (status == OK && backup != 0)
+    if (status == OK && backup != 0 && !table_has_clocks(partition->table))
         fill_new_backup(partition, now_ms);
     return status;
 }
@@ -243,6 +243,7 @@ static enum status begin_load(struct partition *partition, const struct message 
                          partition->job->stage_count);
     table_destroy(&partition->table);
     partition->generation = message->generation;
+    partition->stage = load->stage;
     partition->fill = partition->last_fill = load->fill;
     partition->load_part = 0;
     partition->load_parts = load->parts;
@@ -275,32 +276,28 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
     loaded.body.loaded = (struct message_loaded){partition->id, partition->fill,
                                                  partition->load_part, partition->load_parts};
     send_to(partition, peer, &loaded, NULL, 0);
-    if (loads && partition->is_primary && partition->backup != 0 && partition_is_loaded(partition))
+    if (loads && partition->is_primary && partition->backup != 0 &&
+        partition_is_loaded(partition) && !table_has_clocks(partition->table))
         fill_new_backup(partition, now_ms);
     return OK;
 }
 
 /* ---- steps ---- */
 
-static void add(struct partition *partition, const struct push_entry *entry, uint32_t first,
-                uint32_t log2, const struct frame *sum, uint64_t *results)
-{
-    results[table_add(partition->table, entry, first, log2, sum)]++;
-}
-
 enum status partition_take_push(struct partition *partition, const struct message_push *push,
                                 const struct frame *payloads, int64_t now_ms, uint64_t *results,
                                 struct error *err)
 {
-    bool open = push->version == table_version(partition->table);
+    bool open =
+        push->version == table_version(partition->table) && !table_has_clocks(partition->table);
     bool had_statistics = table_statistics_complete(partition->table);
     bool was_complete = table_step_complete(partition->table);
     for (size_t i = 0; i < push->entry_count; i++) {
         if (!table_has(partition->table, push->entries[i].block))
             continue;
         if (open)
-            add(partition, &push->entries[i], push->range_first, push->range_log2, &payloads[i],
-                results);
+            results[table_add_pushed(partition->table, &push->entries[i], push->range_first,
+                                     push->range_log2, &payloads[i])]++;
         else
             results[REDUCTION_DUPLICATE]++;
     }
@@ -322,11 +319,33 @@ static bool take_scale_bits(struct partition *partition, uint32_t bits)
     return true;
 }
 
+enum status partition_take_update(struct partition *partition, uint64_t peer,
+                                  const struct message_update *update, const struct frame *payloads,
+                                  uint64_t *results, struct error *err)
+{
+    uint64_t before = table_version(partition->table);
+    size_t domains = partition->job->stages[partition->stage].domain_count;
+    enum status status = OK;
+    for (size_t i = 0; status == OK && i < update->entry_count; i += domains) {
+        enum update_result result = UPDATE_REFUSED;
+        if (!table_has(partition->table, update->entries[i].block))
+            continue;
+        if (update->entry_count - i >= domains)
+            status = table_take_update(partition->table, peer, update, &update->entries[i],
+                                       &payloads[i], &result, err);
+        results[result] += domains;
+    }
+    if (status == OK && table_version(partition->table) > before) {
+        partition->finished = true;
+        answer_take(partition);
+    }
+    return status;
+}
+
 enum status partition_take_replicate(struct partition *partition,
                                      const struct message_replicate *replicate,
                                      const struct frame *payloads, size_t count, struct error *err)
 {
-    uint64_t results[REDUCTION_REFUSED + 1] = {0};
     uint64_t open = table_version(partition->table);
     enum status status = OK;
     if (replicate->version > open || replicate->fill != partition->fill ||
@@ -334,8 +353,8 @@ enum status partition_take_replicate(struct partition *partition,
         return OK; /* the step before was lost: the primary will fill anew */
     if (replicate->version == open && take_scale_bits(partition, replicate->scale_bits)) {
         for (size_t i = 0; i < count; i++)
-            add(partition, &replicate->entries[i], 0, table_shards_log2(partition->table),
-                &payloads[i], results);
+            table_add(partition->table, &replicate->entries[i], 0,
+                      table_shards_log2(partition->table), &payloads[i]);
         if (!table_step_complete(partition->table))
             return OK;
         status = table_advance(partition->table, partition->scale, err);

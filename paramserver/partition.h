@@ -37,9 +37,9 @@ struct partition {
     struct outbox outbox;
     uint64_t primary, backup; /* incarnations of the view; 0: none */
     bool is_primary, is_backup;
-    uint32_t generation;                  /* of the table */
-    uint32_t fill, load_part, load_parts; /* of the LOAD that it came by */
-    struct table *table;                  /* NULL: not loaded */
+    uint32_t generation;                         /* of the table */
+    uint32_t stage, fill, load_part, load_parts; /* of the LOAD that it came by */
+    struct table *table;                         /* NULL: not loaded */
     struct update_room *room;
     bool take_pending;
     uint64_t take_version;
@@ -77,6 +77,12 @@ enum status partition_take_load(struct partition *partition, uint64_t peer,
 enum status partition_take_push(struct partition *partition, const struct message_push *push,
                                 const struct frame *payloads, int64_t now_ms, uint64_t *results,
                                 struct error *err) MUST_CHECK;
+
+/* Primary, ssp and asp: adds one shard's step to the blocks that are here; counts entries by result in
+ * results[UPDATE_RESULTS]. Sets `finished` when the slowest shard has gone on. */
+enum status partition_take_update(struct partition *partition, uint64_t peer,
+                                  const struct message_update *update, const struct frame *payloads,
+                                  uint64_t *results, struct error *err) MUST_CHECK;
 
 /* Primary, measuring: the factor of the open step's gradient. */
 enum status partition_take_scale(struct partition *partition, float scale, int64_t now_ms,

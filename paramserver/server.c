@@ -4,31 +4,9 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
-#include "paramserver/partition.h"
-#include "paramserver/table/norms.h"
+#include "paramserver/server_state.h"
 
 #define SUBSCRIBERS_MAX WIRE_MEMBERS_MAX
-
-struct server {
-    const struct job *job;
-    struct outbox outbox;
-    struct server_counters counters;
-    uint64_t identity;
-    uint32_t view;
-    uint32_t generation;
-    int64_t ready_ms; /* when READY was last said; 0: never */
-    struct partition partitions[WIRE_PARTITIONS_MAX];
-    size_t partition_count;
-    struct update_room room; /* of all partitions */
-    uint64_t *workers;       /* incarnations in the view */
-    size_t worker_count;
-    uint64_t *subscribers; /* workers that sent PULL in this generation */
-    size_t subscriber_count;
-    uint64_t *servers; /* the others of the view */
-    size_t server_count;
-    struct norms norms; /* of the step that is open or was the last */
-    struct retry norms_again;
-};
 
 enum status server_create(const struct job *job, uint64_t identity, struct outbox outbox,
                           struct server **out, struct error *err)
@@ -65,7 +43,7 @@ void server_destroy(struct server **server)
     *server = NULL;
 }
 
-static bool serves(const struct server *server, const struct partition *partition)
+bool server_serves(const struct server *server, const struct partition *partition)
 {
     return partition->is_primary && partition_is_loaded(partition) &&
            partition->generation == server->generation;
@@ -75,7 +53,7 @@ struct server_counters server_counters(const struct server *server)
 {
     struct server_counters counters = server->counters;
     for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]) &&
+        if (server_serves(server, &server->partitions[i]) &&
             table_version(server->partitions[i].table) > counters.version)
             counters.version = table_version(server->partitions[i].table);
     return counters;
@@ -90,106 +68,11 @@ static void send_in_view(void *driver, uint64_t peer, struct message *message,
     server->outbox.send(server->outbox.driver, peer, message, payloads, count);
 }
 
-static void send_to(struct server *server, uint64_t peer, struct message *message,
-                    const struct frame *payloads, size_t count)
+void server_send(struct server *server, uint64_t peer, struct message *message,
+                 const struct frame *payloads, size_t count)
 {
     message->generation = server->generation;
     send_in_view(server, peer, message, payloads, count);
-}
-
-/* ---- the gradient's norm ---- */
-
-static void take_norms(struct server *server, const struct message_norms *norms,
-                       const struct frame *frame)
-{
-    for (size_t i = 0; i < norms->block_count; i++) {
-        double square;
-        memcpy(&square, (const uint8_t *)frame->data + i * sizeof square, sizeof square);
-        server->counters.broken +=
-            !norms_take(&server->norms, norms->version, norms->blocks[i], square);
-    }
-}
-
-/* What a partition knows of a step; to itself: into our own norms. */
-static void send_norms(struct server *server, uint64_t peer, const struct partition *partition,
-                       uint64_t version, bool asks)
-{
-    uint32_t blocks[WIRE_FRAMES_MAX];
-    double squares[WIRE_FRAMES_MAX];
-    struct message message = {.type = MESSAGE_NORMS};
-    struct message_norms *norms = &message.body.norms;
-    size_t at = 0;
-    *norms = (struct message_norms){version, asks, blocks, 0};
-    do {
-        norms->block_count = table_norms_part(partition->table, version, &at, blocks, squares);
-        const struct frame frame = {squares, norms->block_count * sizeof *squares};
-        if (peer == server->identity)
-            take_norms(server, norms, &frame);
-        else if (norms->block_count > 0 || norms->asks)
-            send_to(server, peer, &message, &frame, 1);
-        norms->asks = false;
-    } while (norms->block_count > 0);
-}
-
-/* What all partitions here know of a step. */
-static void answer_norms(struct server *server, uint64_t peer, uint64_t version)
-{
-    for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
-            send_norms(server, peer, &server->partitions[i], version, false);
-}
-
-/* Of the open step, to all; ourselves we ask, too: another partition here may have gone on before it
- * was ours. */
-static void share_norms(struct server *server, const struct partition *partition, bool asks)
-{
-    uint64_t version = table_version(partition->table);
-    answer_norms(server, server->identity, version);
-    for (size_t i = 0; i < server->server_count; i++)
-        send_norms(server, server->servers[i], partition, version, asks);
-}
-
-static bool waits_for_norms(const struct server *server, const struct partition *partition)
-{
-    return serves(server, partition) && partition->measuring;
-}
-
-/* After whatever may have measured a step or brought a norm. */
-static enum status clip(struct server *server, int64_t now_ms, struct error *err)
-{
-    enum status status = OK;
-    for (size_t i = 0; i < server->partition_count; i++) {
-        struct partition *partition = &server->partitions[i];
-        if (partition->measured && waits_for_norms(server, partition)) {
-            share_norms(server, partition, false);
-            retry_begin(&server->norms_again, now_ms, PARTITION_AGAIN_MS);
-        }
-        partition->measured = false;
-    }
-    for (size_t i = 0; i < server->partition_count && status == OK; i++) {
-        struct partition *partition = &server->partitions[i];
-        float scale;
-        if (!waits_for_norms(server, partition) ||
-            !norms_complete(&server->norms, table_version(partition->table)))
-            continue;
-        status = norms_scale(&server->norms, table_clip_norm(partition->table), &scale, err);
-        if (status == OK)
-            status = partition_take_scale(partition, scale, now_ms, err);
-    }
-    return status;
-}
-
-static void ask_for_norms(struct server *server, int64_t now_ms)
-{
-    bool waits = false;
-    for (size_t i = 0; i < server->partition_count; i++)
-        waits |= waits_for_norms(server, &server->partitions[i]);
-    if (!waits ||
-        !retry_is_due(&server->norms_again, now_ms, PARTITION_AGAIN_MS, PARTITION_AGAIN_MS_LAST))
-        return;
-    for (size_t i = 0; i < server->partition_count; i++)
-        if (waits_for_norms(server, &server->partitions[i]))
-            share_norms(server, &server->partitions[i], true);
 }
 
 /* ---- weights and statistics out ---- */
@@ -212,7 +95,7 @@ static void send_weights(struct server *server, uint64_t peer, const struct part
     weights->blocks = parcel.blocks;
     while ((weights->block_count = table_weights_part(partition->table, version, &at, parcel.blocks,
                                                       parcel.payloads)) > 0)
-        send_to(server, peer, &parcel.message, parcel.payloads, weights->block_count);
+        server_send(server, peer, &parcel.message, parcel.payloads, weights->block_count);
 }
 
 static void send_statistics(struct server *server, uint64_t peer, const struct partition *partition,
@@ -225,7 +108,7 @@ static void send_statistics(struct server *server, uint64_t peer, const struct p
     statistics->entries = parcel.entries;
     while ((statistics->entry_count = table_statistics_part(partition->table, version, &at,
                                                             parcel.entries, parcel.payloads)) > 0)
-        send_to(server, peer, &parcel.message, parcel.payloads, statistics->entry_count);
+        server_send(server, peer, &parcel.message, parcel.payloads, statistics->entry_count);
 }
 
 static void send_wanted(struct server *server, uint64_t peer, const struct partition *partition)
@@ -239,14 +122,19 @@ static void send_wanted(struct server *server, uint64_t peer, const struct parti
         .gradients = gradients,
         .gradient_count = table_missing(partition->table, false, gradients),
     };
-    send_to(server, peer, &message, NULL, 0);
+    server_send(server, peer, &message, NULL, 0);
 }
 
 /* To all subscribers, what has come about in this partition. */
 static void announce(struct server *server, struct partition *partition)
 {
     uint64_t version = partition->table != NULL ? table_version(partition->table) : 0;
+    bool clocks = partition->table != NULL && table_has_clocks(partition->table);
     for (size_t i = 0; i < server->subscriber_count; i++) {
+        if (clocks) {
+            server_announce_clocks(server, server->subscribers[i], partition);
+            continue;
+        }
         if (partition->statistics_finished)
             send_statistics(server, server->subscribers[i], partition,
                             version - partition->finished);
@@ -266,19 +154,19 @@ static void announce_all(struct server *server)
 void server_tick(struct server *server, int64_t now_ms)
 {
     for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
+        if (server_serves(server, &server->partitions[i]))
             partition_tick(&server->partitions[i], now_ms);
-    ask_for_norms(server, now_ms);
+    server_ask_for_norms(server, now_ms);
     if (server->view > 0 || (server->ready_ms > 0 && now_ms - server->ready_ms < SERVER_READY_MS))
         return;
     struct message ready = {.type = MESSAGE_READY};
-    send_to(server, PEER_COORDINATOR, &ready, NULL, 0);
+    server_send(server, PEER_COORDINATOR, &ready, NULL, 0);
     server->ready_ms = now_ms;
 }
 
 /* ---- from the coordinator ---- */
 
-static bool is_listed(const uint64_t *list, size_t count, uint64_t peer)
+bool server_lists(const uint64_t *list, size_t count, uint64_t peer)
 {
     for (size_t i = 0; i < count; i++)
         if (list[i] == peer)
@@ -293,9 +181,12 @@ static void take_workers(struct server *server, const struct message_view *view)
         server->workers[i] = view->workers[i].incarnation;
     size_t kept = 0;
     for (size_t i = 0; i < server->subscriber_count; i++)
-        if (is_listed(server->workers, server->worker_count, server->subscribers[i]))
+        if (server_lists(server->workers, server->worker_count, server->subscribers[i]))
             server->subscribers[kept++] = server->subscribers[i];
     server->subscriber_count = kept;
+    for (size_t i = 0; i < server->partition_count; i++)
+        if (server->partitions[i].table != NULL)
+            table_keep_peers(server->partitions[i].table, server->workers, server->worker_count);
 }
 
 static void take_servers(struct server *server, const struct message_view *view)
@@ -337,7 +228,7 @@ static enum status take_view(struct server *server, const struct message *messag
                                      incarnation_of(view, view->partitions[i].backup), now_ms, err);
     struct message seen = {.type = MESSAGE_VIEWED};
     if (status == OK)
-        send_to(server, PEER_COORDINATOR, &seen, NULL, 0);
+        server_send(server, PEER_COORDINATOR, &seen, NULL, 0);
     return status;
 }
 
@@ -377,7 +268,7 @@ static enum status handle_coordinator(struct server *server, const struct messag
         message->body.take.partition >= WIRE_PARTITIONS_MAX)
         return OK;
     struct partition *partition = partition_of(server, message->body.take.partition);
-    if (serves(server, partition))
+    if (server_serves(server, partition))
         partition_take_take(partition, message->body.take.version);
     return OK;
 }
@@ -389,7 +280,7 @@ static enum status handle_server(struct server *server, struct partition *partit
                                  size_t count, int64_t now_ms, struct error *err)
 {
     bool from_primary = partition->is_backup && peer == partition->primary;
-    bool from_backup = serves(server, partition) && peer == partition->backup;
+    bool from_backup = server_serves(server, partition) && peer == partition->backup;
     if (message->type == MESSAGE_LOAD && from_primary &&
         message->generation >= server->generation) {
         enum status status = follow_generation(server, message, err);
@@ -424,30 +315,16 @@ static struct partition *partition_named(struct server *server, const struct mes
     return id < server->partition_count ? &server->partitions[id] : NULL;
 }
 
-static void handle_norms(struct server *server, uint64_t peer, const struct message *message,
-                         const struct frame *payloads, size_t count)
-{
-    const struct message_norms *norms = &message->body.norms;
-    if (message->sender != peer || !is_listed(server->servers, server->server_count, peer) ||
-        message->generation != server->generation) {
-        server->counters.fenced++;
-        return;
-    }
-    if (count != 1 || payloads[0].bytes != norms->block_count * sizeof(double)) {
-        server->counters.broken++;
-        return;
-    }
-    take_norms(server, norms, &payloads[0]);
-    if (norms->asks)
-        answer_norms(server, peer, norms->version);
-}
-
 /* ---- from workers ---- */
 
 static void pull_partition(struct server *server, const struct partition *partition, uint64_t peer,
                            const struct message_pull *pull)
 {
     uint64_t version = table_version(partition->table);
+    if (table_has_clocks(partition->table)) {
+        server_send_clocks(server, peer, partition);
+        return;
+    }
     for (uint64_t v = version - table_has_previous(partition->table); v <= version; v++) {
         bool finished = v < version || table_statistics_complete(partition->table);
         if (pull->version < v)
@@ -460,12 +337,12 @@ static void pull_partition(struct server *server, const struct partition *partit
 
 static void take_pull(struct server *server, uint64_t peer, const struct message_pull *pull)
 {
-    if (!is_listed(server->subscribers, server->subscriber_count, peer)) {
+    if (!server_lists(server->subscribers, server->subscriber_count, peer)) {
         CHECK(server->subscriber_count < SUBSCRIBERS_MAX);
         server->subscribers[server->subscriber_count++] = peer;
     }
     for (size_t i = 0; i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
+        if (server_serves(server, &server->partitions[i]))
             pull_partition(server, &server->partitions[i], peer, pull);
 }
 
@@ -482,7 +359,7 @@ static enum status take_push(struct server *server, const struct message *messag
         return OK;
     }
     for (size_t i = 0; status == OK && i < server->partition_count; i++)
-        if (serves(server, &server->partitions[i]))
+        if (server_serves(server, &server->partitions[i]))
             status =
                 partition_take_push(&server->partitions[i], push, payloads, now_ms, results, err);
     for (size_t i = 0; i <= REDUCTION_REFUSED; i++)
@@ -496,7 +373,8 @@ static enum status handle_worker(struct server *server, uint64_t peer,
                                  const struct message *message, const struct frame *payloads,
                                  size_t count, int64_t now_ms, struct error *err)
 {
-    bool known = is_listed(server->workers, server->worker_count, peer) && message->sender == peer;
+    bool known =
+        server_lists(server->workers, server->worker_count, peer) && message->sender == peer;
     if (!known || server->generation == 0 || message->generation != server->generation) {
         server->counters.fenced++;
         return OK;
@@ -505,6 +383,8 @@ static enum status handle_worker(struct server *server, uint64_t peer,
         take_pull(server, peer, &message->body.pull);
     else if (message->type == MESSAGE_PUSH)
         return take_push(server, message, payloads, count, now_ms, err);
+    else if (message->type == MESSAGE_UPDATE)
+        return server_take_update(server, peer, message, payloads, count, err);
     else
         server->counters.broken++;
     return OK;
@@ -522,11 +402,11 @@ enum status server_handle(struct server *server, int64_t now_ms, uint64_t peer,
         status =
             handle_server(server, partition, peer, message, payloads, payload_count, now_ms, err);
     else if (message->type == MESSAGE_NORMS)
-        handle_norms(server, peer, message, payloads, payload_count);
+        server_take_norms(server, peer, message, payloads, payload_count);
     else
         status = handle_worker(server, peer, message, payloads, payload_count, now_ms, err);
     if (status == OK)
-        status = clip(server, now_ms, err);
+        status = server_clip(server, now_ms, err);
     announce_all(server);
     return status;
 }

@@ -11,6 +11,10 @@
  * squares of its blocks' norms to all servers of the view (NORMS), and who has those of all blocks of
  * the stage goes on. Who waits asks again, and is answered also by those who went on: nobody is more
  * than a step ahead.
+ * In ssp and asp there are no steps of all: each shard's UPDATE is taken at once, block by block, and
+ * answered with CLOCKS: the newest weights of its blocks, and how far all shards are, which is the
+ * acknowledgement. No shard's step is taken twice, or, in ssp, if it is more than `staleness` steps
+ * before the slowest shard. When the slowest goes on all subscribers are told.
  * A push of another version, generation or incarnation changes nothing. Subscribers are the view's
  * workers that sent PULL in this generation. A PULL is answered with what the worker lacks of the
  * previous and the current version and of their statistics, so that a late worker finds one version
@@ -39,6 +43,8 @@ struct server_counters {
     uint64_t duplicates; /* sums that were already covered or of a finished step */
     uint64_t fenced;     /* messages of a stranger, a former incarnation or another generation */
     uint64_t broken;     /* entries that fit no block */
+    uint64_t beyond; /* entries of steps too far before the slowest shard (ssp); none are taken */
+    uint32_t ahead_max; /* steps that a taken one was before the slowest shard, at most */
 };
 
 /* `job` is borrowed. identity: this server's incarnation. */

@@ -25,6 +25,12 @@ static size_t sum_vectors(const struct job *job)
     return ((nodes < job->cluster.shards ? nodes : job->cluster.shards) + 1) / 2;
 }
 
+/* Each has weights of its own that the servers keep for delay compensation. */
+static size_t active_workers(const struct job *job)
+{
+    return job->cluster.workers < job->cluster.shards ? job->cluster.workers : job->cluster.shards;
+}
+
 /* The blocks are dealt evenly (placement.h), but for one. */
 static size_t share(const struct job *job, size_t elements)
 {
@@ -45,10 +51,12 @@ static void add_stage(struct memory_sum *sum, const struct job *job, const struc
         live * (2 + optimizer_states(&stage->optimizer) + pretrained) * (1 + job->cluster.replicas);
     size_t sums = vectors * (live + statistics) + stage->domain_count * statistics;
     size_t messages = live * (job->cluster.workers + 2);
+    if (stage->mode != MODE_BSP)
+        sums = stage->delay_compensation > 0 ? live * active_workers(job) : 0;
     memory_sum_add(sum, true, table + sums + messages,
-                   "stage %.30s: table %.1f, sums %.1f, messages %.1f", stage->name,
-                   (double)table / MEMORY_MIB, (double)sums / MEMORY_MIB,
-                   (double)messages / MEMORY_MIB);
+                   "stage %.30s: table %.1f, %s %.1f, messages %.1f", stage->name,
+                   (double)table / MEMORY_MIB, stage->mode == MODE_BSP ? "sums" : "weights seen",
+                   (double)sums / MEMORY_MIB, (double)messages / MEMORY_MIB);
 }
 
 static enum status add_stages(struct memory_sum *sum, const struct job *job,

@@ -44,6 +44,7 @@ struct driver {
     bool begun; /* the trainer uses the weights of begun_version */
     uint64_t begun_version;
     struct received received;
+    uint64_t pushed; /* bytes of sums sent to servers */
     bool stop;
 };
 
@@ -59,6 +60,8 @@ static void send_to_server(void *context, uint64_t peer, struct message *message
     message->sender = driver->member.incarnation;
     message->view = driver->worker.view;
     message->generation = driver->worker.generation;
+    for (size_t i = 0; message->type == MESSAGE_PUSH && i < count; i++)
+        driver->pushed += frames[i].bytes;
     /* A server that is gone is the coordinator's affair: it ends or rewinds the run. */
     if (channel_send(driver->servers.channels[peer], 0, message, frames, count, &why) != OK)
         log_event(LOG_WARN, "not_sent", "server=%zu why=\"%s\"", (size_t)peer, why.text);
@@ -76,7 +79,7 @@ static struct push_route route_of(struct driver *driver)
 static void pull(struct driver *driver)
 {
     const struct stage *stage = driver->stage;
-    uint64_t latest = weights_latest(stage->weights);
+    uint64_t latest = stage->fresh == NULL ? weights_latest(stage->weights) : 0;
     bool complete = stage->statistics != NULL && statistics_complete(stage->statistics, latest);
     for (size_t i = 0; i < driver->servers.count; i++) {
         struct message message = {.type = MESSAGE_PULL};
@@ -150,6 +153,15 @@ static void give_back(struct driver *driver, const struct message_task *task)
         stage_rest(driver->stage, true);
 }
 
+static void take_pace(struct driver *driver, const struct message_task *task)
+{
+    const struct stage_config *config = &driver->member.job->stages[task->stage];
+    if (config->mode != MODE_BSP && (task->kind == TASK_TRAIN || task->kind == TASK_PREDICT))
+        worker_take_pace(&driver->worker,
+                         config->mode == MODE_SSP ? config->staleness : PACE_UNBOUNDED,
+                         driver->partitions, driver->block_count);
+}
+
 static enum status take_task(struct driver *driver, struct error *err)
 {
     const struct message *message = &driver->received.message;
@@ -162,6 +174,8 @@ static enum status take_task(struct driver *driver, struct error *err)
     if (status == OK && task->kind == TASK_TRAIN && driver->received.frame_count == 1)
         status = trainer_pseudo_labels(driver->stage->trainer, driver->received.frames[0].data,
                                        driver->received.frames[0].bytes, err);
+    if (status == OK && task->kind == TASK_TRAIN)
+        trainer_begin_epoch(driver->stage->trainer);
     if (status == OK)
         give_back(driver, task);
     if (status == OK && message->generation != driver->worker.generation)
@@ -172,6 +186,7 @@ static enum status take_task(struct driver *driver, struct error *err)
     link_counters(driver->member.link)->task = task->task;
     link_counters(driver->member.link)->samples = 0;
     worker_take_task(&driver->worker, message, driver->stage->statistics != NULL);
+    take_pace(driver, task);
     return OK;
 }
 
@@ -214,6 +229,14 @@ static void take_statistics(struct driver *driver)
             link_counters(driver->member.link)->dropped++;
 }
 
+static void take_clocks(struct driver *driver)
+{
+    const struct message_clocks *clocks = &driver->received.message.body.clocks;
+    link_counters(driver->member.link)->dropped += stage_take_clocks(
+        driver->stage, clocks, driver->received.frames, driver->received.frame_count);
+    pace_take(&driver->worker.pace, clocks->partition, clocks->clocks, clocks->clock_count);
+}
+
 static void drain_server(struct driver *driver, struct channel *channel)
 {
     while (channel_receive(channel, &driver->received)) {
@@ -226,10 +249,12 @@ static void drain_server(struct driver *driver, struct channel *channel)
             continue;
         }
         worker_heard(&driver->worker);
-        if (message->type == MESSAGE_WEIGHTS)
+        if (message->type == MESSAGE_WEIGHTS && driver->stage->weights != NULL)
             take_weights(driver);
         else if (message->type == MESSAGE_STATISTICS)
             take_statistics(driver);
+        else if (message->type == MESSAGE_CLOCKS)
+            take_clocks(driver);
     }
 }
 
@@ -239,7 +264,7 @@ static void begin(struct driver *driver, uint64_t version)
 {
     if (driver->begun && driver->begun_version == version)
         return;
-    trainer_begin_step(driver->stage->trainer, weights_live(driver->stage->weights, version));
+    trainer_begin_step(driver->stage->trainer, stage_live(driver->stage, version));
     driver->begun = true;
     driver->begun_version = version;
 }
@@ -357,6 +382,16 @@ static enum status backward(struct driver *driver, const struct worker_action *a
     return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
 
+static enum status turn(struct driver *driver, const struct worker_action *action,
+                        struct error *err)
+{
+    const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
+    link_counters(driver->member.link)->samples +=
+        (uint64_t)config->micro_batch * config->accumulate * config->domain_count;
+    return stage_turn(driver->stage, action->shard,
+                      (uint32_t)(action->version - driver->worker.task.stage_version), err);
+}
+
 static enum status say_ready(struct driver *driver, struct error *err)
 {
     struct message ready = {.type = MESSAGE_READY};
@@ -390,6 +425,12 @@ static enum status perform(struct driver *driver, const struct worker_action *ac
     case ACTION_PUSH_STATISTICS:
         stage_push(driver->stage, false, &route, action->version, outbox);
         return OK;
+    case ACTION_TURN:
+        return turn(driver, action, err);
+    case ACTION_PUSH_TURN:
+        stage_push_turn(driver->stage, &route,
+                        (uint32_t)(action->version - driver->worker.task.stage_version), outbox);
+        return OK;
     case ACTION_PUSH_GRADIENTS:
         stage_push(driver->stage, true, &route, action->version, outbox);
         return OK;
@@ -404,7 +445,8 @@ static struct worker_action next(struct driver *driver)
     bool complete = stage != NULL && stage->statistics != NULL &&
                     statistics_complete(stage->statistics, version);
     return worker_next(&driver->worker, clock_ms(),
-                       stage != NULL ? weights_latest(stage->weights) : 0, complete);
+                       stage != NULL ? stage_latest(stage, &driver->worker.task, version) : 0,
+                       complete);
 }
 
 static void wait(struct driver *driver)
@@ -523,8 +565,10 @@ int main(int argc, char **argv)
         if (driver != NULL)
             member_fail(&driver->member, &err);
     }
-    if (status == OK)
+    if (status == OK) {
         log_event(LOG_INFO, "memory", "peak=%zu", memory_peak());
+        log_event(LOG_INFO, "pushed", "bytes=%llu", (unsigned long long)driver->pushed);
+    }
     if (driver != NULL)
         close_driver(driver);
     return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;

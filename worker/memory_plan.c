@@ -10,6 +10,7 @@
 #include "common/model/plan.h"
 #include "common/tensor/reduction.h"
 #include "common/wire/codec.h"
+#include "common/wire/coding.h"
 #include "worker/data/loader.h"
 #include "worker/engine/trunk.h"
 #include "worker/trainer.h"
@@ -109,6 +110,18 @@ static size_t weight_bytes(const struct graph *graph)
 
 /* ---- rows of a stage ---- */
 
+/* Of the gradients of a worker's shards that are held to be sent: sums, or each shard's code. */
+static size_t gradient_bytes(const struct planner *planner, size_t i)
+{
+    const struct plan *plan = planner->plans[i];
+    const struct stage_config *stage = &planner->job->stages[i];
+    size_t coded = 0;
+    for (size_t b = 0; b < plan->block_count; b++)
+        coded += coding_bytes(&stage->compression, plan->blocks[b].elements);
+    bool sums = stage->compression.kind == COMPRESSION_NONE;
+    return stage->domain_count * (sums ? sum_vectors(planner) : own_shards(planner->job)) * coded;
+}
+
 /* What stays with the stage from its first task to the end of the job. */
 static void add_stage(struct planner *planner, size_t i)
 {
@@ -123,8 +136,11 @@ static void add_stage(struct planner *planner, size_t i)
                    "stage %.40s: features, mapped", stage->name);
     memory_sum_add(sum, false, 3 * live, "stage %.40s: weights of two versions, a gradient",
                    stage->name);
-    memory_sum_add(sum, false, vectors * (live + statistics) + 2 * statistics,
+    memory_sum_add(sum, false, gradient_bytes(planner, i) + (vectors + 2) * statistics,
                    "stage %.40s: sums of gradients and statistics", stage->name);
+    if (job_feeds_back_errors(stage))
+        memory_sum_add(sum, false, stage->domain_count * own_shards(planner->job) * live,
+                       "stage %.40s: what coding leaves out of gradients", stage->name);
     if (layout.coral_elements > 0)
         memory_sum_add(sum, false, 2 * d * d * sizeof(double), "stage %.40s: CORAL", stage->name);
 }
@@ -136,7 +152,8 @@ static size_t message_bytes(const struct planner *planner, size_t i)
     const struct layout layout = layout_of(planner->plans[i], stage);
     size_t live = planner->plans[i]->live_elements * sizeof(float);
     size_t statistics = layout.statistic_elements * sizeof(double);
-    size_t pushed = sum_vectors(planner) * stage->domain_count * (live + statistics);
+    size_t pushed =
+        gradient_bytes(planner, i) + sum_vectors(planner) * stage->domain_count * statistics;
     return pushed > live ? pushed : live;
 }
 

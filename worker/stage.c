@@ -5,6 +5,7 @@
 static enum status make_slices(struct stage *stage, struct error *err)
 {
     const struct layout *layout = &stage->layout;
+    const struct compressor *compressor = trainer_compressor(stage->trainer);
     stage->parameter_slices =
         memory_alloc(layout->parameter_count, sizeof *stage->parameter_slices);
     stage->statistic_slices =
@@ -13,8 +14,13 @@ static enum status make_slices(struct stage *stage, struct error *err)
         return error_set(err, ERR_MEMORY, "no memory for the blocks of a stage");
     for (size_t i = 0; i < layout->parameter_count; i++) {
         const struct plan_block *block = &stage->plan->blocks[i];
-        stage->parameter_slices[i] = (struct push_slice){(uint32_t)i, block->offset * sizeof(float),
-                                                         block->elements * sizeof(float)};
+        struct push_slice slice = {(uint32_t)i, block->offset * sizeof(float),
+                                   block->elements * sizeof(float)};
+        if (compressor != NULL) {
+            slice.offset_bytes = compressor_block_offset(compressor, i);
+            slice.bytes = compressor_block_bytes(compressor, i);
+        }
+        stage->parameter_slices[i] = slice;
     }
     for (size_t i = 0; i < layout->statistic_count; i++)
         stage->statistic_slices[i] = (struct push_slice){
@@ -28,8 +34,11 @@ static enum status make_slices(struct stage *stage, struct error *err)
 enum status stage_forget(struct stage *stage, struct error *err)
 {
     weights_destroy(&stage->weights);
+    fresh_destroy(&stage->fresh);
     statistics_destroy(&stage->statistics);
-    enum status status = weights_create(stage->plan, &stage->weights, err);
+    enum status status = stage->job->stages[stage->index].mode == MODE_BSP
+                             ? weights_create(stage->plan, &stage->weights, err)
+                             : fresh_create(stage->plan, &stage->fresh, err);
     if (status == OK && stage->layout.statistic_count > 0)
         status = statistics_create(&stage->layout, stage->job->stages[stage->index].domain_count,
                                    &stage->statistics, err);
@@ -50,14 +59,14 @@ enum status stage_open(const struct job *job, const struct model *model,
     enum status status = plan_create(model, &config->live, &stage->plan, err);
     if (status == OK) {
         stage->layout = layout_of(stage->plan, config);
-        status = make_slices(stage, err);
-    }
-    if (status == OK)
         status =
             features_create(job, manifest, stage->plan, decoder, progress, &stage->features, err);
+    }
     if (status == OK)
         status = trainer_create(job, manifest, stage->plan, index, stage->features, activations_max,
                                 &stage->trainer, err);
+    if (status == OK)
+        status = make_slices(stage, err);
     if (status == OK)
         status = stage_forget(stage, err);
     if (status != OK) {
@@ -82,6 +91,7 @@ void stage_close(struct stage **stage)
         return;
     statistics_destroy(&(*stage)->statistics);
     weights_destroy(&(*stage)->weights);
+    fresh_destroy(&(*stage)->fresh);
     trainer_destroy(&(*stage)->trainer);
     features_destroy(&(*stage)->features);
     plan_destroy(&(*stage)->plan);
@@ -114,4 +124,78 @@ void stage_push(const struct stage *stage, bool gradients, const struct push_rou
     push_kind(stage, SUM_GRADIENTS, stage->parameter_slices, layout->parameter_count, route,
               version, outbox);
     push_kind(stage, SUM_METRICS, &stage->metric_slice, 1, route, version, outbox);
+}
+
+/* ---- ssp and asp ---- */
+
+uint64_t stage_latest(const struct stage *stage, const struct message_task *task, uint64_t version)
+{
+    if (stage->fresh == NULL)
+        return weights_latest(stage->weights);
+    uint64_t updates = (version - task->stage_version) * stage->job->cluster.shards;
+    bool here = task->kind == TASK_PREDICT ? fresh_is_at(stage->fresh, updates)
+                                           : fresh_complete(stage->fresh);
+    return here ? version : 0;
+}
+
+const float *stage_live(struct stage *stage, uint64_t version)
+{
+    return stage->fresh != NULL ? fresh_use(stage->fresh) : weights_live(stage->weights, version);
+}
+
+size_t stage_take_clocks(struct stage *stage, const struct message_clocks *clocks,
+                         const struct frame *payloads, size_t count)
+{
+    size_t strays = 0;
+    for (size_t i = 0; i < clocks->block_count && i < count; i++)
+        strays += stage->fresh == NULL ||
+                  !fresh_take(stage->fresh, clocks->blocks[i].updates, clocks->blocks[i].block,
+                              payloads[i].data, payloads[i].bytes);
+    return strays;
+}
+
+/* As if the shard were all there are. */
+static void finish_statistics(struct stage *stage)
+{
+    const struct layout *layout = &stage->layout;
+    stage->turns++;
+    for (uint32_t slot = 0; slot < stage->job->stages[stage->index].domain_count; slot++) {
+        struct reduction_node node;
+        uint32_t at = 0;
+        if (!reduction_next(trainer_sums(stage->trainer, SUM_STATISTICS, slot), &at, &node))
+            continue;
+        for (size_t i = 0; i < layout->statistic_count; i++)
+            (void)statistics_take(stage->statistics, stage->turns,
+                                  (uint32_t)(layout->parameter_count + i), slot, node.count,
+                                  (const double *)node.sum + layout_statistic_offset(i),
+                                  layout_statistic_size(layout, i) * sizeof(double));
+    }
+}
+
+enum status stage_turn(struct stage *stage, uint32_t shard, uint32_t step, struct error *err)
+{
+    trainer_begin_step(stage->trainer, fresh_use(stage->fresh));
+    enum status status = trainer_forward(stage->trainer, shard, step, err);
+    if (status == OK && stage->statistics != NULL)
+        finish_statistics(stage);
+    return status == OK ? trainer_backward(stage->trainer, shard, stage->statistics, err) : status;
+}
+
+static void push_turn(const struct stage *stage, enum trainer_sum kind,
+                      const struct push_slice *slices, size_t count, const uint64_t *seen,
+                      const struct push_route *route, uint32_t clock, struct outbox outbox)
+{
+    const struct reduction *sums[JOB_DOMAINS_MAX];
+    size_t domains = stage->job->stages[stage->index].domain_count;
+    for (size_t slot = 0; slot < domains; slot++)
+        sums[slot] = trainer_sums(stage->trainer, kind, slot);
+    push_update(sums, domains, slices, count, route, clock, seen, outbox);
+}
+
+void stage_push_turn(const struct stage *stage, const struct push_route *route, uint32_t clock,
+                     struct outbox outbox)
+{
+    push_turn(stage, SUM_GRADIENTS, stage->parameter_slices, stage->layout.parameter_count,
+              fresh_seen(stage->fresh), route, clock, outbox);
+    push_turn(stage, SUM_METRICS, &stage->metric_slice, 1, NULL, route, clock, outbox);
 }

@@ -14,6 +14,7 @@
 #include "common/model/plan.h"
 #include "common/net/link.h"
 #include "worker/features.h"
+#include "worker/sync/fresh.h"
 #include "worker/sync/push.h"
 #include "worker/sync/statistics.h"
 #include "worker/sync/weights.h"
@@ -26,7 +27,9 @@ struct stage {
     struct layout layout;
     struct features *features;
     struct trainer *trainer;
-    struct weights *weights;
+    struct weights *weights;             /* NULL in ssp and asp … */
+    struct fresh *fresh;                 /* … and this else */
+    uint64_t turns;                      /* of single shards */
     struct statistics *statistics;       /* NULL when no loss needs them */
     struct push_slice *parameter_slices; /* [layout.parameter_count] */
     struct push_slice *statistic_slices; /* [layout.statistic_count] */
@@ -45,6 +48,24 @@ void stage_close(struct stage **stage);
 
 /* Forgets weights and statistics: the servers were loaded anew. */
 enum status stage_forget(struct stage *stage, struct error *err) MUST_CHECK;
+
+/* The version to go on with: in bsp the newest one that is complete; in ssp and asp `version`, which is
+ * a task's, if the weights may be used for it: to train any that are complete, to predict those after
+ * all shards' steps. 0: none. */
+uint64_t stage_latest(const struct stage *stage, const struct message_task *task, uint64_t version);
+/* Its weights. Borrowed until the next block is taken. */
+const float *stage_live(struct stage *stage, uint64_t version);
+
+/* ssp and asp: takes the blocks of a CLOCKS message; returns how many are none of the stage's. */
+size_t stage_take_clocks(struct stage *stage, const struct message_clocks *clocks,
+                         const struct frame *payloads, size_t count);
+/* One shard's forward and backward with the newest weights; statistics are of its micro-batches
+ * alone. Errors: those of trainer_forward. */
+enum status stage_turn(struct stage *stage, uint32_t shard, uint32_t step,
+                       struct error *err) MUST_CHECK;
+/* Pushes what it gave. */
+void stage_push_turn(const struct stage *stage, const struct push_route *route, uint32_t clock,
+                     struct outbox outbox);
 
 /* Pushes what the trainer has summed. `gradients`: gradients and metrics; else statistics. */
 void stage_push(const struct stage *stage, bool gradients, const struct push_route *route,

@@ -4,9 +4,6 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
-#include "common/base/random.h"
-#include "common/data/shard.h"
-#include "common/model/mix_grid.h"
 #include "worker/adapt/binary_cross_entropy.h"
 #include "worker/adapt/coral.h"
 #include "worker/adapt/cross_entropy.h"
@@ -14,21 +11,14 @@
 #include "worker/adapt/information.h"
 #include "worker/adapt/label_information.h"
 #include "worker/adapt/squared_error.h"
-#include "worker/data/mix.h"
+#include "worker/batch.h"
 #include "worker/engine/head.h"
+#include "worker/sync/compressor.h"
 
 /* A shard's micro-batch of one domain, between forward and backward. */
 struct flight {
     struct tape *tape;
-    float *features; /* [micro_batch, boundary] */
-    float *targets;  /* [micro_batch, K] */
-    size_t count;
-};
-
-/* A sample that a micro-batch takes, before mixing. */
-struct taken {
-    const float *row; /* [boundary] */
-    uint32_t id;
+    struct batch batch;
 };
 
 struct trainer {
@@ -36,42 +26,37 @@ struct trainer {
     const struct manifest *manifest;
     const struct plan *plan;
     const struct stage_config *stage;
-    size_t stage_index;
-    struct features *source;
+    struct features *features;
+    struct batch_source *source;
     struct layout layout;
-    size_t domains[JOB_DOMAINS_MAX];  /* of the stage's slots */
-    int32_t *pseudo[JOB_DOMAINS_MAX]; /* of unlabelled slots: [training samples] */
     struct head *head;
     struct coral *coral; /* NULL: off */
     bool coral_begun;
     size_t coral_source, coral_target; /* slots */
     bool statistics; /* a loss looks at the whole step: all go forward before one goes back … */
     bool overlap;    /* … and stay there; else each goes forward again for its backward */
-    struct flight *flights; /* overlap: [shard, slot], else one; made on first use */
+    struct flight
+        *flights; /* overlap: [shard, slot], in ssp and asp [slot]; else one; made on first
+                               use */
     uint32_t step;
-    struct mix_grid grid;
+    struct compressor *compressor; /* NULL: gradients are summed and sent as they are */
     struct reduction *sums[3][JOB_DOMAINS_MAX];
-    uint32_t *scratch;   /* [largest shard] */
-    uint32_t *positions; /* [micro_batch] */
-    struct taken *taken; /* [micro_batch] */
-    float *targets;      /* [micro_batch, K], before mixing */
-    float *gradient;     /* [live_elements] */
-    float *dlogits;      /* [micro_batch, K] */
-    float *dhidden;      /* [micro_batch, d] */
-    double *moments;     /* [statistic_elements] of a micro-batch … */
-    double *totals;      /* … and of a shard's step */
+    float *gradient; /* [live_elements] */
+    float *dlogits;  /* [micro_batch, K] */
+    float *dhidden;  /* [micro_batch, d] */
+    double *moments; /* [statistic_elements] of a micro-batch … */
+    double *totals;  /* … and of a shard's step */
 };
-
-static bool slot_labelled(const struct trainer *trainer, size_t slot)
-{
-    return trainer->job->data.domains[trainer->domains[slot]].labelled;
-}
 
 static enum status create_sums(struct trainer *trainer, struct error *err)
 {
-    const size_t elements[] = {trainer->layout.statistic_elements, trainer->plan->live_elements,
+    const struct compressor *compressor = trainer->compressor;
+    const size_t elements[] = {trainer->layout.statistic_elements,
+                               compressor != NULL ? compressor_bytes(compressor)
+                                                  : trainer->plan->live_elements,
                                trainer->layout.metric_elements};
-    const enum reduction_type types[] = {REDUCTION_F64, REDUCTION_F32, REDUCTION_F64};
+    const enum reduction_type types[] = {
+        REDUCTION_F64, compressor != NULL ? REDUCTION_APART : REDUCTION_F32, REDUCTION_F64};
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
             enum status status = reduction_create(types[s], trainer->job->cluster.shards,
@@ -84,37 +69,22 @@ static enum status create_sums(struct trainer *trainer, struct error *err)
 
 static size_t flight_count(const struct trainer *trainer)
 {
-    return trainer->overlap ? trainer->job->cluster.shards * trainer->stage->domain_count : 1;
+    size_t shards = trainer->stage->mode == MODE_BSP ? trainer->job->cluster.shards : 1;
+    return trainer->overlap ? shards * trainer->stage->domain_count : 1;
 }
 
 static enum status create_room(struct trainer *trainer, struct error *err)
 {
     const struct stage_config *stage = trainer->stage;
-    size_t batch = stage->micro_batch, most = 1;
-    bool all = true;
-    for (size_t slot = 0; slot < stage->domain_count; slot++) {
-        size_t samples = trainer->manifest->part_count[trainer->domains[slot]][SPLIT_TRAIN];
-        size_t largest = samples / trainer->job->cluster.shards + 1;
-        most = largest > most ? largest : most;
-        if (slot_labelled(trainer, slot))
-            continue;
-        all &= (trainer->pseudo[slot] = memory_alloc(samples, sizeof(int32_t))) != NULL;
-        for (size_t i = 0; all && i < samples; i++)
-            trainer->pseudo[slot][i] = LABEL_NONE;
-    }
-    trainer->scratch = memory_alloc(most, sizeof(uint32_t));
-    trainer->positions = memory_alloc(batch, sizeof(uint32_t));
-    trainer->taken = memory_alloc(batch, sizeof *trainer->taken);
-    trainer->targets = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
+    size_t batch = stage->micro_batch;
     trainer->gradient = memory_alloc(trainer->plan->live_elements, sizeof(float));
     trainer->dlogits = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
     trainer->dhidden = memory_alloc(batch * trainer->plan->model->feature_count, sizeof(float));
     trainer->moments = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
     trainer->totals = memory_alloc(trainer->layout.statistic_elements, sizeof(double));
     trainer->flights = memory_alloc(flight_count(trainer), sizeof *trainer->flights);
-    all &= trainer->scratch && trainer->positions && trainer->taken && trainer->targets &&
-           trainer->gradient && trainer->dlogits && trainer->dhidden && trainer->moments &&
-           trainer->totals && trainer->flights;
+    bool all = trainer->gradient && trainer->dlogits && trainer->dhidden && trainer->moments &&
+               trainer->totals && trainer->flights;
     return all ? OK : error_set(err, ERR_MEMORY, "no memory for stage '%s'", stage->name);
 }
 
@@ -123,9 +93,9 @@ static enum status create_coral(struct trainer *trainer, struct error *err)
 {
     if (trainer->layout.coral_elements == 0)
         return OK;
-    while (!slot_labelled(trainer, trainer->coral_source))
+    while (!batch_labelled(trainer->source, trainer->coral_source))
         trainer->coral_source++;
-    while (slot_labelled(trainer, trainer->coral_target))
+    while (batch_labelled(trainer->source, trainer->coral_target))
         trainer->coral_target++;
     return coral_create(trainer->plan->model->feature_count, trainer->stage->micro_batch,
                         &trainer->coral, err);
@@ -134,7 +104,8 @@ static enum status create_coral(struct trainer *trainer, struct error *err)
 struct head_room trainer_head_room(const struct job *job, const struct layout *layout, size_t stage,
                                    size_t bytes_max)
 {
-    size_t shards = (job->cluster.shards - 1) / job->cluster.workers + 1;
+    bool alone = job->stages[stage].mode != MODE_BSP; /* one shard at a time */
+    size_t shards = alone ? 1 : (job->cluster.shards - 1) / job->cluster.workers + 1;
     bool overlap = layout->statistic_count > 0 && job->stages[stage].accumulate == 1;
     return (struct head_room){.overlap = overlap,
                               .tapes = overlap ? shards * job->stages[stage].domain_count : 1,
@@ -152,17 +123,17 @@ enum status trainer_create(const struct job *job, const struct manifest *manifes
     trainer->manifest = manifest;
     trainer->plan = plan;
     trainer->stage = &job->stages[stage];
-    trainer->stage_index = stage;
-    trainer->source = features;
+    trainer->features = features;
     trainer->layout = layout_of(plan, trainer->stage);
     trainer->statistics = trainer->layout.statistic_count > 0;
     const struct head_room room = trainer_head_room(job, &trainer->layout, stage, bytes_max);
     trainer->overlap = room.overlap;
-    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++)
-        trainer->domains[slot] = (size_t)job_domain_index(job, trainer->stage->domains[slot]);
-    enum status status = create_room(trainer, err);
+    enum status status =
+        batch_source_create(job, manifest, plan, stage, features, &trainer->source, err);
     if (status == OK)
-        status = mix_grid_of(plan, trainer->stage, &trainer->grid, err);
+        status = create_room(trainer, err);
+    if (status == OK && trainer->stage->compression.kind != COMPRESSION_NONE)
+        status = compressor_create(job, plan, stage, &trainer->compressor, err);
     if (status == OK)
         status = create_sums(trainer, err);
     if (status == OK)
@@ -182,10 +153,10 @@ void trainer_rest(struct trainer *trainer)
     for (size_t i = 0; trainer->flights != NULL && i < flight_count(trainer); i++) {
         struct flight *flight = &trainer->flights[i];
         tape_destroy(&flight->tape);
-        memory_free(flight->features);
-        memory_free(flight->targets);
-        *flight = (struct flight){0};
+        batch_deinit(&flight->batch);
     }
+    if (trainer->compressor != NULL)
+        compressor_begin(trainer->compressor);
     if (trainer->head != NULL)
         head_rest(trainer->head);
 }
@@ -199,19 +170,15 @@ void trainer_destroy(struct trainer **trainer)
     for (int s = 0; s < 3; s++)
         for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
             reduction_destroy(&t->sums[s][slot]);
-    for (size_t slot = 0; slot < JOB_DOMAINS_MAX; slot++)
-        memory_free(t->pseudo[slot]);
+    batch_source_destroy(&t->source);
     memory_free(t->flights);
-    memory_free(t->scratch);
-    memory_free(t->positions);
-    memory_free(t->taken);
-    memory_free(t->targets);
     memory_free(t->gradient);
     memory_free(t->dlogits);
     memory_free(t->dhidden);
     memory_free(t->moments);
     memory_free(t->totals);
     coral_destroy(&t->coral);
+    compressor_destroy(&t->compressor);
     head_destroy(&t->head);
     memory_free(t);
     *trainer = NULL;
@@ -220,23 +187,13 @@ void trainer_destroy(struct trainer **trainer)
 enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, size_t bytes,
                                   struct error *err)
 {
-    const uint8_t *from = labels;
-    for (size_t slot = 0; slot < trainer->stage->domain_count; slot++) {
-        if (slot_labelled(trainer, slot))
-            continue;
-        size_t samples = trainer->manifest->part_count[trainer->domains[slot]][SPLIT_TRAIN];
-        if (bytes < samples * sizeof(int32_t))
-            return error_set(err, ERR_PEER,
-                             "pseudo labels for fewer samples than the manifest has");
-        memcpy(trainer->pseudo[slot], from, samples * sizeof(int32_t));
-        for (size_t i = 0; i < samples; i++)
-            if (trainer->pseudo[slot][i] < LABEL_NONE ||
-                trainer->pseudo[slot][i] >= (int32_t)trainer->plan->model->class_count)
-                return error_set(err, ERR_PEER, "a pseudo label outside the classes");
-        from += samples * sizeof(int32_t);
-        bytes -= samples * sizeof(int32_t);
-    }
-    return bytes == 0 ? OK : error_set(err, ERR_PEER, "more pseudo labels than samples");
+    return batch_pseudo_labels(trainer->source, labels, bytes, err);
+}
+
+void trainer_begin_epoch(struct trainer *trainer)
+{
+    if (trainer->compressor != NULL)
+        compressor_begin(trainer->compressor);
 }
 
 void trainer_begin_step(struct trainer *trainer, const float *live)
@@ -254,118 +211,24 @@ const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer
     return trainer->sums[sum][slot];
 }
 
+const struct compressor *trainer_compressor(const struct trainer *trainer)
+{
+    return trainer->compressor;
+}
+
 /* ---- forward ---- */
 
 static enum status take_flight(struct trainer *trainer, uint32_t shard, size_t slot,
                                struct flight **out, struct error *err)
 {
-    size_t at = trainer->overlap ? shard * trainer->stage->domain_count + slot : 0;
+    uint32_t place = trainer->stage->mode == MODE_BSP ? shard : 0;
+    size_t at = trainer->overlap ? place * trainer->stage->domain_count + slot : 0;
     struct flight *flight = &trainer->flights[at];
-    size_t batch = trainer->stage->micro_batch;
     *out = flight;
     if (flight->tape != NULL)
         return OK;
-    flight->features = memory_alloc(batch * trainer->plan->boundary_elements, sizeof(float));
-    flight->targets = memory_alloc(batch * trainer->plan->model->class_count, sizeof(float));
-    if (flight->features == NULL || flight->targets == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for the micro-batch of shard %u", shard);
-    return tape_create(trainer->head, &flight->tape, err);
-}
-
-/* The class as shares; none: zeros. */
-static void write_class(int32_t label, size_t classes, float *out)
-{
-    memset(out, 0, classes * sizeof *out);
-    if (label != LABEL_NONE)
-        out[label] = 1;
-}
-
-static void write_values(const struct target_scale *scale, const float *targets, size_t count,
-                         float *out)
-{
-    for (size_t k = 0; k < count; k++)
-        out[k] = (float)(((double)targets[k] - scale[k].mean) / scale[k].deviation);
-}
-
-/* What the losses compare sample `id` with, which is number `position` of its shard: out[K]. */
-static void write_targets(const struct trainer *trainer, size_t slot, uint32_t shard,
-                          uint32_t position, uint32_t id, float *out)
-{
-    const struct manifest *manifest = trainer->manifest;
-    size_t classes = trainer->plan->model->class_count;
-    if (!slot_labelled(trainer, slot)) /* sample number p of a part lies in shard p mod S */
-        write_class(trainer->pseudo[slot][(size_t)position * trainer->job->cluster.shards + shard],
-                    classes, out);
-    else if (trainer->job->data.task == DATA_CLASSIFICATION)
-        write_class(manifest->samples[id].label, classes, out);
-    else if (trainer->job->data.task == DATA_REGRESSION)
-        write_values(manifest->scale, manifest_targets(manifest, id), classes, out);
-    else
-        memcpy(out, manifest_targets(manifest, id), classes * sizeof *out);
-}
-
-/* The variant of a shard's sample that a step takes. */
-static size_t variant_of(const struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
-                         uint32_t position, size_t variants)
-{
-    struct random_key key = {.seed = trainer->job->run.seed,
-                             .purpose = RANDOM_VARIANT,
-                             .epoch = step,
-                             .index = (uint64_t)trainer->domains[slot] << 32 | shard};
-    return variants > 1 ? random_bits(key, position) % variants : 0;
-}
-
-/* Finds rows and targets of the micro-batch; samples that could not be read are left out. Returns
- * how many there are. */
-static size_t take_samples(struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
-                           const struct features_rows *rows, size_t count)
-{
-    size_t row = trainer->plan->boundary_elements, classes = trainer->plan->model->class_count;
-    size_t taken = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t k = trainer->positions[i];
-        size_t at = variant_of(trainer, slot, shard, step, k, rows->variants) * rows->count + k;
-        if (!rows->valid[at])
-            continue;
-        uint32_t id = shard_sample(trainer->manifest, trainer->domains[slot], SPLIT_TRAIN,
-                                   trainer->job->cluster.shards, shard, k);
-        write_targets(trainer, slot, shard, k, id, trainer->targets + taken * classes);
-        trainer->taken[taken++] = (struct taken){rows->rows + at * row, id};
-    }
-    return taken;
-}
-
-static void copy_samples(const struct trainer *trainer, struct flight *flight)
-{
-    size_t row = trainer->plan->boundary_elements, classes = trainer->plan->model->class_count;
-    for (size_t i = 0; i < flight->count; i++)
-        memcpy(flight->features + i * row, trainer->taken[i].row, row * sizeof(float));
-    memcpy(flight->targets, trainer->targets, flight->count * classes * sizeof(float));
-}
-
-static void mix_samples(const struct trainer *trainer, uint32_t step, struct flight *flight)
-{
-    size_t row = trainer->plan->boundary_elements, classes = trainer->plan->model->class_count;
-    for (size_t i = 0; i < flight->count; i++) {
-        struct random_key key = mix_key(trainer->job->run.seed, step, trainer->taken[i].id);
-        struct mix mix = mix_draw(trainer->stage, &trainer->grid, key, i, flight->count);
-        mix_row(&mix, &trainer->grid, trainer->taken[i].row, trainer->taken[mix.partner].row, row,
-                flight->features + i * row);
-        mix_targets(&mix, trainer->targets + i * classes, trainer->targets + mix.partner * classes,
-                    classes, flight->targets + i * classes);
-    }
-}
-
-/* The rows of the micro-batch side by side. */
-static void gather(struct trainer *trainer, size_t slot, uint32_t shard, uint32_t step,
-                   const struct features_rows *rows, size_t count, struct flight *flight)
-{
-    bool mixes = trainer->stage->mixup > 0 || trainer->stage->cutmix > 0;
-    flight->count = take_samples(trainer, slot, shard, step, rows, count);
-    if (mixes && slot_labelled(trainer, slot))
-        mix_samples(trainer, step, flight);
-    else
-        copy_samples(trainer, flight);
+    enum status status = batch_init(trainer->source, &flight->batch, err);
+    return status == OK ? tape_create(trainer->head, &flight->tape, err) : status;
 }
 
 /* Phase 1 of the losses that look at the whole step: a micro-batch's part of it. */
@@ -374,10 +237,11 @@ static void add_moments(struct trainer *trainer, const struct flight *flight)
     const struct layout *layout = &trainer->layout;
     size_t classes = trainer->plan->model->class_count;
     if (trainer->coral != NULL)
-        coral_moments(trainer->coral, tape_hidden(flight->tape), flight->count, trainer->moments);
+        coral_moments(trainer->coral, tape_hidden(flight->tape), flight->batch.count,
+                      trainer->moments);
     if (layout->statistic_elements > layout->coral_elements)
         (trainer->job->data.task == DATA_MULTILABEL ? label_information_sums : information_sums)(
-            tape_logits(flight->tape), flight->count, classes,
+            tape_logits(flight->tape), flight->batch.count, classes,
             trainer->moments + layout->coral_elements);
     for (size_t i = 0; i < layout->statistic_elements; i++)
         trainer->totals[i] += trainer->moments[i];
@@ -387,22 +251,14 @@ static void add_moments(struct trainer *trainer, const struct flight *flight)
 static enum status forward_slot(struct trainer *trainer, uint32_t shard, size_t slot,
                                 uint32_t micro, struct flight **out, struct error *err)
 {
-    struct features_rows rows;
     enum status status = take_flight(trainer, shard, slot, out, err);
     if (status == OK)
         status =
-            features_get(trainer->source, trainer->domains[slot], SPLIT_TRAIN, shard, &rows, err);
-    if (status != OK)
-        return status;
-    struct flight *flight = *out;
-    size_t count =
-        shard_micro_batch(trainer->job, trainer->manifest, trainer->stage_index, slot, shard,
-                          (uint64_t)trainer->step * trainer->stage->accumulate + micro,
-                          trainer->scratch, trainer->positions);
-    gather(trainer, slot, shard, trainer->step, &rows, count, flight);
-    return flight->count == 0
-               ? OK
-               : head_forward(trainer->head, flight->tape, flight->features, flight->count, err);
+            batch_fill(trainer->source, slot, shard, trainer->step, micro, &(*out)->batch, err);
+    const struct batch *batch = &(*out)->batch;
+    return status != OK || batch->count == 0
+               ? status
+               : head_forward(trainer->head, (*out)->tape, batch->features, batch->count, err);
 }
 
 static enum status statistics_slot(struct trainer *trainer, uint32_t shard, size_t slot,
@@ -416,7 +272,7 @@ static enum status statistics_slot(struct trainer *trainer, uint32_t shard, size
         if (status != OK)
             return status;
         add_moments(trainer, flight);
-        count += flight->count;
+        count += flight->batch.count;
     }
     reduction_add(trainer->sums[SUM_STATISTICS][slot], shard, 0, count, trainer->totals);
     return OK;
@@ -457,8 +313,8 @@ static struct loss_sum target_loss(const struct trainer *trainer, const struct f
                                    bool labelled, double weight)
 {
     const struct loss_config *losses = &trainer->stage->losses;
-    const float *logits = tape_logits(flight->tape), *targets = flight->targets;
-    size_t count = flight->count, classes = trainer->plan->model->class_count;
+    const float *logits = tape_logits(flight->tape), *targets = flight->batch.targets;
+    size_t count = flight->batch.count, classes = trainer->plan->model->class_count;
     const double *weights =
         labelled && losses->class_weight_count > 0 ? losses->class_weights : NULL;
     if (trainer->job->data.task == DATA_MULTILABEL)
@@ -477,11 +333,11 @@ static void output_losses(struct trainer *trainer, size_t slot, const struct fli
                           const struct statistics *statistics, double *metrics)
 {
     const struct loss_config *losses = &trainer->stage->losses;
-    bool labelled = slot_labelled(trainer, slot);
+    bool labelled = batch_labelled(trainer->source, slot);
     double weight =
         labelled ? job_labelled_loss(&trainer->job->data, losses) : losses->self_training;
     size_t classes = trainer->plan->model->class_count;
-    memset(trainer->dlogits, 0, flight->count * classes * sizeof(float));
+    memset(trainer->dlogits, 0, flight->batch.count * classes * sizeof(float));
     if (weight > 0)
         note(metrics, labelled ? TERM_LABELLED : TERM_SELF_TRAINING,
              target_loss(trainer, flight, labelled, weight));
@@ -492,7 +348,7 @@ static void output_losses(struct trainer *trainer, size_t slot, const struct fli
     note(metrics, TERM_INFORMATION,
          (trainer->job->data.task == DATA_MULTILABEL
               ? label_information_gradient
-              : information_gradient)(tape_logits(flight->tape), flight->count, classes, sums,
+              : information_gradient)(tape_logits(flight->tape), flight->batch.count, classes, sums,
                                       total, losses->information, trainer->dlogits));
 }
 
@@ -503,10 +359,10 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, bool re
     bool source = slot == trainer->coral_source, target = slot == trainer->coral_target;
     if (trainer->coral == NULL || !(source || target))
         return NULL;
-    size_t values = flight->count * trainer->plan->model->feature_count;
+    size_t values = flight->batch.count * trainer->plan->model->feature_count;
     memset(trainer->dhidden, 0, values * sizeof(float));
     struct loss_sum sum =
-        coral_gradient(trainer->coral, source, tape_hidden(flight->tape), flight->count,
+        coral_gradient(trainer->coral, source, tape_hidden(flight->tape), flight->batch.count,
                        trainer->stage->losses.coral, trainer->dhidden);
     /* The loss belongs to the step, not to a sample. */
     sum.loss = source && reports ? coral_loss(trainer->coral) : 0.0;
@@ -514,12 +370,25 @@ static const float *feature_losses(struct trainer *trainer, size_t slot, bool re
     return trainer->dhidden;
 }
 
+static enum status add_gradient(struct trainer *trainer, uint32_t shard, size_t slot,
+                                uint64_t count, struct error *err)
+{
+    const void *values = trainer->gradient;
+    enum status status = OK;
+    if (trainer->compressor != NULL)
+        status = compressor_code(trainer->compressor, shard, slot, trainer->step, trainer->gradient,
+                                 &values, err);
+    if (status == OK)
+        reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, count, values);
+    return status;
+}
+
 /* Adds a micro-batch's gradients. reports: for the step, what is said once. */
 static void backward_micro(struct trainer *trainer, size_t slot, bool reports,
                            const struct flight *flight, const struct statistics *statistics,
                            double *metrics)
 {
-    if (flight->count == 0)
+    if (flight->batch.count == 0)
         return;
     output_losses(trainer, slot, flight, statistics, metrics);
     const float *dhidden = feature_losses(trainer, slot, reports, flight, metrics);
@@ -540,11 +409,10 @@ static enum status backward_slot(struct trainer *trainer, uint32_t shard, size_t
         if (status != OK)
             return status;
         backward_micro(trainer, slot, shard == 0 && micro == 0, flight, statistics, metrics);
-        count += flight->count;
+        count += flight->batch.count;
     }
-    reduction_add(trainer->sums[SUM_GRADIENTS][slot], shard, 0, count, trainer->gradient);
     reduction_add(trainer->sums[SUM_METRICS][slot], shard, 0, count, metrics);
-    return OK;
+    return add_gradient(trainer, shard, slot, count, err);
 }
 
 enum status trainer_backward(struct trainer *trainer, uint32_t shard,
@@ -579,7 +447,7 @@ enum status trainer_predict(struct trainer *trainer, size_t domain, enum split s
     struct flight *flight;
     size_t batch = trainer->stage->micro_batch, row = trainer->plan->boundary_elements;
     size_t classes = trainer->plan->model->class_count;
-    enum status status = features_get(trainer->source, domain, split, shard, &rows, err);
+    enum status status = features_get(trainer->features, domain, split, shard, &rows, err);
     if (status == OK)
         status = take_flight(trainer, shard, 0, &flight, err);
     if (status != OK)

@@ -15,6 +15,7 @@
 #include "common/tensor/reduction.h"
 #include "worker/engine/head.h"
 #include "worker/features.h"
+#include "worker/sync/compressor.h"
 #include "worker/sync/statistics.h"
 
 struct trainer;
@@ -38,6 +39,9 @@ void trainer_rest(struct trainer *trainer);
 enum status trainer_pseudo_labels(struct trainer *trainer, const void *labels, size_t bytes,
                                   struct error *err) MUST_CHECK;
 
+/* Before the first step of an epoch, or of one that begins again. */
+void trainer_begin_epoch(struct trainer *trainer);
+
 /* Uses live[live_elements] from now on; forgets the shards in flight and their sums. */
 void trainer_begin_step(struct trainer *trainer, const float *live);
 
@@ -56,6 +60,8 @@ enum status trainer_backward(struct trainer *trainer, uint32_t shard,
 enum trainer_sum { SUM_STATISTICS, SUM_GRADIENTS, SUM_METRICS };
 const struct reduction *trainer_sums(const struct trainer *trainer, enum trainer_sum sum,
                                      size_t slot);
+/* What codes the gradients among them; NULL: they are float32 as they are. */
+const struct compressor *trainer_compressor(const struct trainer *trainer);
 
 /* Logits (regression: values in the targets' own units) of a whole shard of a part, into
  * logits[count, K]; readable[count]. */

@@ -4,6 +4,8 @@
  * Training a step at version v, for the shards that the view gives to this worker:
  *   FORWARD each → PUSH_STATISTICS → (statistics of v complete)
  *   → BACKWARD each → PUSH_GRADIENTS → (weights v+1) → next
+ * In ssp and asp: TURN (forward and backward of one shard) → PUSH_TURN → (clocks that count it) → next,
+ * as pace.h says.
  * A shard that a new view brings in the middle of a step is simply not done yet, so it is done
  * now.
  *
@@ -20,6 +22,7 @@
 #include "common/base/retry.h"
 #include "common/config/job.h"
 #include "common/wire/message.h"
+#include "worker/pace.h"
 
 enum worker_action_kind {
     ACTION_WAIT, /* nothing to do before the next event or, at the latest, WORKER_AGAIN_MS */
@@ -32,6 +35,8 @@ enum worker_action_kind {
     ACTION_PUSH_STATISTICS,
     ACTION_BACKWARD,
     ACTION_PUSH_GRADIENTS,
+    ACTION_TURN, /* of a shard, at the step that its clock tells: version - stage_version */
+    ACTION_PUSH_TURN,
 };
 
 struct worker_action {
@@ -62,6 +67,7 @@ struct worker {
     bool predicted[WIRE_PARTS_MAX][JOB_SHARDS_MAX];
     bool forwarded[JOB_SHARDS_MAX], statistics_pushed[JOB_SHARDS_MAX];
     bool differentiated[JOB_SHARDS_MAX], pushed[JOB_SHARDS_MAX];
+    struct pace pace; /* ssp and asp */
 };
 
 void worker_init(struct worker *worker, uint32_t shards);
@@ -82,6 +88,11 @@ enum worker_task worker_weigh_task(struct worker *worker, const struct message *
 
 /* Begins a new task. statistics: the task's stage has a loss that needs them. */
 void worker_take_task(struct worker *worker, const struct message *message, bool statistics);
+
+/* After worker_take_task: the task's stage is one of ssp (staleness) or asp (PACE_UNBOUNDED);
+ * partitions[count]: of each block. */
+void worker_take_pace(struct worker *worker, uint32_t staleness, const uint32_t *partitions,
+                      size_t count);
 
 /* Something came from a server. */
 void worker_heard(struct worker *worker);

@@ -16,6 +16,7 @@ enum random_purpose {
     RANDOM_AUGMENT,
     RANDOM_VARIANT,
     RANDOM_MIX,
+    RANDOM_ROUNDING,
 };
 
 struct random_key {

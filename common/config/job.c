@@ -108,6 +108,20 @@ double job_labelled_loss(const struct data_config *data, const struct loss_confi
     return data->task == DATA_REGRESSION ? losses->squared_error : losses->cross_entropy;
 }
 
+bool job_unsynchronised(const struct job *job)
+{
+    for (size_t i = 0; i < job->stage_count; i++)
+        if (job->stages[i].mode != MODE_BSP)
+            return true;
+    return false;
+}
+
+bool job_feeds_back_errors(const struct stage_config *stage)
+{
+    return stage->compression.kind != COMPRESSION_NONE &&
+           stage->compression.kind != COMPRESSION_INT8_STOCHASTIC;
+}
+
 bool job_clips(const struct job *job)
 {
     for (size_t i = 0; i < job->stage_count; i++)

@@ -168,6 +168,21 @@ struct schedule_config {
     double final_factor; /* cosine: rate at the end / rate at the start */
 };
 
+/* What becomes of a shard's gradient on its way to the server: common/wire/coding.h. */
+enum compression_kind {
+    COMPRESSION_NONE,
+    COMPRESSION_BFLOAT16,
+    COMPRESSION_FLOAT16,
+    COMPRESSION_INT8,
+    COMPRESSION_INT8_STOCHASTIC,
+    COMPRESSION_TOP_K,
+};
+
+struct compression_config {
+    enum compression_kind kind;
+    double share; /* top_k: of the values that are sent */
+};
+
 enum merge_kind { MERGE_SUM, MERGE_PCGRAD, MERGE_AGREEMENT };
 enum select_kind { SELECT_LAST, SELECT_SOURCE_VALIDATION, SELECT_INFORMATION, SELECT_ENTROPY };
 
@@ -205,6 +220,11 @@ struct live_config {
     enum batch_norm batch_norm;
 };
 
+/* When a worker may go on: BSP, when all have done the step (Valiant 1990); SSP, at most `staleness`
+ * steps before the slowest shard (Ho et al. 2013); ASP, at once. In the last two each shard is a
+ * virtual worker with a clock of its own, and each of its gradients a step of the servers'. */
+enum stage_mode { MODE_BSP, MODE_SSP, MODE_ASP };
+
 struct stage_config {
     const char *name;
     const char **domains; /* names, in the order of the gradients' domains */
@@ -215,6 +235,10 @@ struct stage_config {
     uint32_t accumulate;  /* … so many times to a step */
     double mixup,
         cutmix; /* α of the share's Beta(α, α), labelled domains; 0: off; worker/data/mix.h */
+    enum stage_mode mode;
+    uint32_t staleness;        /* SSP: steps */
+    bool staleness_scaling;    /* SSP, ASP: rate / staleness */
+    double delay_compensation; /* SSP, ASP: λ of DC-ASGD; 0: off */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     struct loss_config losses;
@@ -224,6 +248,7 @@ struct stage_config {
     double clip_norm;               /* largest L2 norm of a step's merged gradient; 0: any */
     double l2sp;       /* α: pull of pretrained live tensors toward their start (Li 2018) */
     double head_decay; /* β: decay of the new head */
+    struct compression_config compression;
     enum merge_kind merge;
     double domain_weights[JOB_DOMAINS_MAX]; /* of each domain's mean gradient in the merge; default
                                                1 */
@@ -270,6 +295,12 @@ size_t job_label_columns(const struct data_config *data, const struct source_con
 
 /* Weight of the loss on labelled domains, whichever the task has. */
 double job_labelled_loss(const struct data_config *data, const struct loss_config *losses);
+
+/* Does a stage train by ssp or asp? */
+bool job_unsynchronised(const struct job *job);
+
+/* Do workers keep what coding left out of a gradient, for the shard's next one? */
+bool job_feeds_back_errors(const struct stage_config *stage);
 
 /* Does a stage clip gradients by their global norm? */
 bool job_clips(const struct job *job);

@@ -376,6 +376,37 @@ static enum status check_losses(const struct checked *c, const struct stage_conf
     return OK;
 }
 
+/* What goes with a clock for each shard, and what goes without. */
+static enum status check_mode(const struct checked *c, const struct stage_config *stage)
+{
+    const char *name = stage->name;
+    if (stage->mode == MODE_BSP)
+        return stage->staleness_scaling || stage->delay_compensation > 0
+                   ? refuse(c,
+                            "stages.%s.%s: only for mode \"ssp\" or \"asp\"; in \"bsp\" no "
+                            "gradient is stale",
+                            name,
+                            stage->staleness_scaling ? "staleness_scaling" : "delay_compensation")
+                   : OK;
+    if (stage->clip_norm > 0)
+        return refuse(c,
+                      "stages.%s.clip_norm: only for mode \"bsp\", where servers have the gradient "
+                      "of a step at once",
+                      name);
+    if (stage->compression.kind != COMPRESSION_NONE)
+        return refuse(
+            c,
+            "stages.%s.compression: only for mode \"bsp\": a shard's errors would be lost "
+            "when it changes hands",
+            name);
+    if (c->job->cluster.replicas > 0)
+        return refuse(c,
+                      "stages.%s.mode: \"ssp\" and \"asp\" keep no second copy; set "
+                      "cluster.replicas = 0 (a dead server costs the epoch)",
+                      name);
+    return OK;
+}
+
 static void choose_followed(const struct checked *c, struct stage_config *stage, size_t labelled)
 {
     for (size_t i = 0; i < stage->domain_count; i++) {
@@ -402,6 +433,8 @@ static enum status check_stage(const struct checked *c, size_t index)
         status = check_task_losses(c, stage);
     if (status == OK)
         status = check_mix(c, stage, labelled);
+    if (status == OK)
+        status = check_mode(c, stage);
     if (status != OK)
         return status;
     if (index == 0 && job_labelled_loss(&c->job->data, &stage->losses) <= 0)

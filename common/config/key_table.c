@@ -61,6 +61,8 @@ static const char *const securities[] = {"curve", "none", NULL};
 static const char *const transports[] = {"auto", "tcp", NULL};
 static const char *const pools[] = {"mean", "none", NULL};
 static const char *const trunk_dtypes[] = {"float32", "bfloat16", NULL};
+static const char *const compressions[] = {
+    "none", "bfloat16", "float16", "int8", "int8_stochastic", "top_k", NULL};
 static const char *const batch_norms[] = {"frozen", "adapt", "train", NULL};
 static const char *const live_kinds[] = {"all", "biases", "norms", "biases_and_norms", NULL};
 static const char *const formats[] = {"idx", "folder", "csv", "list", "text", NULL};
@@ -68,6 +70,7 @@ static const char *const splits[] = {"train", "validation", "test", "divide", NU
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 static const char *const schedules[] = {"constant", "cosine", "step", NULL};
 static const char *const tasks[] = {"classification", "multilabel", "regression", NULL};
+static const char *const modes[] = {"bsp", "ssp", "asp", NULL};
 static const char *const merges[] = {"sum", "pcgrad", "agreement", NULL};
 static const char *const selects[] = {"last", "source_validation", "information", "entropy", NULL};
 
@@ -288,6 +291,17 @@ static const struct key keys[] = {
           "Micro-batches of each domain and shard to a step: the gradient of accumulate * "
           "micro_batch samples in the memory of micro_batch. Losses over the whole step see all of "
           "them; then each micro-batch goes forward twice."),
+    CHOICE("stages[].mode", 0, stage_config, mode, modes, "\"bsp\"",
+           "\"bsp\": a step is a step of all shards. \"ssp\": each shard goes its own way, at most "
+           "`staleness` steps before the slowest. \"asp\": without a bound. In the last two the "
+           "weights depend on who was faster."),
+    WHOLE("stages[].staleness", stage_config, staleness, 0, 1000000, "2",
+          "ssp: steps that a shard may be ahead of the slowest."),
+    SWITCH("stages[].staleness_scaling", stage_config, staleness_scaling, "false",
+           "ssp, asp: divides the rate by the staleness in steps, if above 1 (Zhang 2016)."),
+    REAL("stages[].delay_compensation", stage_config, delay_compensation, 0, 1e9, "0.0",
+         "ssp, asp: lambda of DC-ASGD (Zheng 2017): g + lambda g*g*(w - the w that g was computed "
+         "with). 0: off."),
     REAL("stages[].mixup", stage_config, mixup, 0, 100, "0.0",
          "Mixup (Zhang 2018) of labelled samples: alpha of the share's Beta(alpha, alpha), often "
          "0.2. Mixed is what crosses the freeze boundary: features, or pixels where nothing is "
@@ -325,6 +339,17 @@ static const struct key keys[] = {
           "step: … every so many epochs."),
     REAL("stages[].schedule.final_factor", stage_config, schedule.final_factor, 0, 1, "0.0",
          "cosine: rate at the end / at the start."),
+    GROUP("stages[].compression", "Gradients with fewer bytes on their way to the servers."),
+    CHOICE("stages[].compression.kind", 0, stage_config, compression.kind, compressions, "\"none\"",
+           "\"bfloat16\", \"float16\": half. \"int8\": a quarter, with a scale for 256 values. "
+           "\"top_k\": the largest values alone. These keep what they leave out for the shard's "
+           "next gradient (error feedback, Seide 2014), so a worker's death costs the epoch's "
+           "steps so far. "
+           "\"int8_stochastic\": rounded at random without bias (QSGD, Alistarh 2017), nothing is "
+           "kept. "
+           "Each shard is sent by itself: choose cluster.shards near the number of workers."),
+    REAL("stages[].compression.share", stage_config, compression.share, 1e-5, 1, "0.01",
+         "top_k: share of the values that are sent."),
     GROUP("stages[].losses", "What is minimised: a weighted sum. 0 turns a term off."),
     REAL("stages[].losses.cross_entropy", stage_config, losses.cross_entropy, 0, 1e6, "1.0",
          "On labelled domains; multilabel: binary cross-entropy of each label, their mean."),

@@ -43,7 +43,8 @@ enum status reduction_create(enum reduction_type type, uint32_t shards, size_t e
     reduction->spare = reduction->held + nodes;
     reduction->counts = reduction->arrays + 2 * nodes;
     reduction->elements = elements;
-    reduction->bytes = elements * (type == REDUCTION_F32 ? sizeof(float) : sizeof(double));
+    static const size_t bytes[] = {sizeof(float), sizeof(double), 1};
+    reduction->bytes = elements * bytes[type];
     *out = reduction;
     return OK;
 }
@@ -160,7 +161,7 @@ static void drop_below(struct reduction *reduction, uint32_t node)
 
 static void merge_up(struct reduction *reduction, uint32_t node)
 {
-    while (node > 1) {
+    while (node > 1 && reduction->type != REDUCTION_APART) {
         uint32_t parent = node / 2, left = 2 * parent, right = left + 1;
         bool absent = first_shard(reduction, right) >= reduction->shards;
         if (!absent && (reduction->held[left] == NULL || reduction->held[right] == NULL))
@@ -198,7 +199,8 @@ static bool add_to_sibling(struct reduction *reduction, uint32_t node, uint64_t 
                            const void *sum)
 {
     uint32_t sibling = node ^ 1, parent = node / 2;
-    if (node == 1 || reduction->held[sibling] == NULL || writable(reduction, sibling) == NULL)
+    if (node == 1 || reduction->type == REDUCTION_APART || reduction->held[sibling] == NULL ||
+        writable(reduction, sibling) == NULL)
         return false;
     add_into(reduction, reduction->held[sibling], sum);
     reduction->held[parent] = reduction->held[sibling];

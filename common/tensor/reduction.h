@@ -24,7 +24,8 @@
 
 struct reduction;
 
-enum reduction_type { REDUCTION_F32, REDUCTION_F64 };
+/* APART: elements are bytes that cannot be added; leaves stay leaves and it is never complete. */
+enum reduction_type { REDUCTION_F32, REDUCTION_F64, REDUCTION_APART };
 
 enum reduction_result {
     REDUCTION_ADDED,

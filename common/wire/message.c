@@ -39,6 +39,11 @@ static const struct wire_field snapshot_block[] = {U32(snapshot_block, block),
 static const struct wire_field push_entry[] = {U32(push_entry, block), U32(push_entry, domain),
                                                U64(push_entry, count)};
 
+static const struct wire_field update_entry[] = {U32(update_entry, block),
+                                                 U32(update_entry, domain),
+                                                 U64(update_entry, count), U64(update_entry, seen)};
+static const struct wire_field fresh_block[] = {U32(fresh_block, block), U64(fresh_block, updates)};
+
 static const struct wire_field hello[] = {U32(message_hello, role), U64(message_hello, pid),
                                           TEXT(message_hello, host), TEXT(message_hello, endpoint),
                                           TEXT(message_hello, platform)};
@@ -103,6 +108,13 @@ static const struct wire_field wanted[] = {
 static const struct wire_field push[] = {
     U64(message_push, version), U32(message_push, range_first), U32(message_push, range_log2),
     LIST(message_push, entries, entry_count, WIRE_FRAMES_MAX, push_entry)};
+static const struct wire_field update[] = {
+    U32(message_update, shard), U32(message_update, clock),
+    LIST(message_update, entries, entry_count, WIRE_FRAMES_MAX, update_entry)};
+static const struct wire_field clocks[] = {
+    U32(message_clocks, partition),
+    LIST(message_clocks, clocks, clock_count, WIRE_SHARDS_MAX, number),
+    LIST(message_clocks, blocks, block_count, WIRE_FRAMES_MAX, fresh_block)};
 static const struct wire_field weights[] = {
     U64(message_weights, version),
     LIST(message_weights, blocks, block_count, WIRE_FRAMES_MAX, number)};
@@ -147,6 +159,8 @@ static const struct wire_layout layouts[] = {
     LAYOUT(WEIGHTS, weights),
     LAYOUT(STATISTICS, statistics),
     LAYOUT(WANTED, wanted),
+    LAYOUT(UPDATE, update),
+    LAYOUT(CLOCKS, clocks),
     LAYOUT(REPLICATE, replicate),
     LAYOUT(ACK, ack),
     LAYOUT(NORMS, norms),

@@ -69,6 +69,9 @@ enum message_type {
     MESSAGE_WEIGHTS,    /* server → worker; frame i: block of entry i */
     MESSAGE_STATISTICS, /* server → worker; frame i: finished sums of entry i */
     MESSAGE_WANTED,     /* server → worker, after a PULL: shards whose sums the open step lacks */
+    MESSAGE_UPDATE, /* worker → server, in ssp and asp: one shard's step; frame i: sums of entry i */
+    MESSAGE_CLOCKS, /* server → worker, in ssp and asp: how far the shards are; frame i: newest weights of
+                       block i */
     /* server ↔ server; LOAD and LOADED too, when a backup is filled */
     MESSAGE_REPLICATE, /* primary → backup: finished sums of a step; frame i: of entry i */
     MESSAGE_ACK,       /* backup → primary: the version that it has reached */
@@ -264,6 +267,32 @@ struct message_wanted {
     size_t gradient_count;
 };
 
+struct update_entry {
+    uint32_t block;
+    uint32_t domain; /* all domains of a block one after the other, in one message */
+    uint64_t count;  /* samples in the sum */
+    uint64_t seen;   /* parameter: updates of the block in the weights that were used */
+};
+
+struct message_update {
+    uint32_t shard, clock; /* steps that the shard had done before in this stage */
+    struct update_entry *entries;
+    size_t entry_count;
+};
+
+struct fresh_block {
+    uint32_t block;
+    uint64_t updates; /* one for each shard's step, counted from the stage's beginning */
+};
+
+struct message_clocks {
+    uint32_t partition;
+    uint32_t *clocks; /* per shard: steps that all blocks of the partition have taken of it */
+    size_t clock_count;
+    struct fresh_block *blocks;
+    size_t block_count;
+};
+
 struct message_weights {
     uint64_t version;
     uint32_t *blocks;
@@ -336,6 +365,8 @@ struct message {
         struct message_pull pull;
         struct message_push push;
         struct message_wanted wanted;
+        struct message_update update;
+        struct message_clocks clocks;
         struct message_replicate replicate;
         struct message_ack ack;
         struct message_norms norms;

@@ -111,7 +111,8 @@ void partitions_place(struct partitions *partitions, const struct partition_serv
     uint32_t target[WIRE_PARTITIONS_MAX];
     aim(partitions, servers, target);
     for (size_t p = 0; p < partitions->count; p++) {
-        if (partitions->primary[p] != target[p]) {
+        bool stays = servers->fixed && !partitions->empty[p];
+        if (partitions->primary[p] != target[p] && !stays) {
             bool ready = is_ready(partitions, p, target[p]);
             set_backup(partitions, p, target[p]);
             if (!ready)

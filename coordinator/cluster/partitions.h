@@ -26,6 +26,7 @@ struct partition_servers {
     const uint32_t *wanted; /* of these, the ones that shall own partitions; at least one */
     size_t wanted_count;
     bool replicas;
+    bool fixed; /* what is not empty stays with its primary while that lives */
 };
 
 /* All on nobody. */

@@ -76,7 +76,7 @@ enum status controller_enter_load(struct controller *c, struct error *err)
         return status;
     c->generation++;
     c->moved++;
-    c->servers_lost = false;
+    c->must_load = false;
     c->phase = PHASE_LOAD;
     c->phase_began_ms = c->now_ms;
     c->task_sent = false;

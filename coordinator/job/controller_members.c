@@ -77,7 +77,8 @@ static struct partition_servers list_servers(const struct controller *c,
     struct partition_servers servers = {.alive = numbers->alive,
                                         .alive_count = c->server_count,
                                         .wanted = numbers->wanted,
-                                        .replicas = c->job->cluster.replicas > 0};
+                                        .replicas = c->job->cluster.replicas > 0,
+                                        .fixed = job_unsynchronised(c->job)};
     for (size_t i = 0; i < c->server_count; i++) {
         numbers->alive[i] = c->servers[i]->number;
         if (c->servers[i]->state == MEMBER_READY)
@@ -95,8 +96,8 @@ static void place_partitions(struct controller *c)
     struct server_numbers numbers;
     struct partition_servers servers = list_servers(c, &numbers);
     bool kept = partitions_bury(&c->partitions, &servers);
-    c->servers_lost |= !kept;
-    if (c->servers_lost || !needs_servers(c))
+    c->must_load |= !kept;
+    if (c->must_load || !needs_servers(c))
         partitions_place_anew(&c->partitions, &servers);
     else
         partitions_place(&c->partitions, &servers);
@@ -135,6 +136,9 @@ static enum status make_view(struct controller *c, struct error *err)
         numbers[i] = workers[i]->number;
     size_t moved =
         placement_shards(numbers, NULL, worker_count, c->shard_owners, c->job->cluster.shards);
+    /* What coding left out of a shard's gradients only its worker knew. */
+    c->must_load |= moved > 0 && c->phase == PHASE_TRAIN &&
+                    job_feeds_back_errors(controller_config(c, c->stage));
     c->view++;
     c->moved++;
     c->view_settled = false;
@@ -174,7 +178,7 @@ static enum status settle_view(struct controller *c, struct error *err)
         controller_enter_prepare(c); /* resumed */
         return OK;
     }
-    if (needs_servers(c) && c->servers_lost)
+    if (needs_servers(c) && c->must_load)
         return controller_enter_load(c, err);
     if (c->phase == PHASE_TRAIN)
         controller_ask_for_snapshot(c); /* of whoever has the blocks now */
@@ -320,6 +324,11 @@ enum status controller_drain(struct controller *controller, uint32_t number, str
     if (membership_list(&c->members, member->role, MEMBER_READY, list) < 2)
         return error_set(err, ERR_INPUT, "member %u is the last %s", number,
                          member->role == ROLE_WORKER ? "worker" : "server");
+    if (member->role == ROLE_SERVER && job_unsynchronised(c->job))
+        return error_set(err, ERR_INPUT,
+                         "server %u stays: a job with a stage of ssp or asp does not move "
+                         "parameters",
+                         number);
     if (c->view == 0)
         return error_set(err, ERR_STATE, "the job has not begun");
     member->state = MEMBER_LEAVING;

@@ -121,8 +121,8 @@ enum status controller_advance(struct controller *c, struct error *err)
         c->prepare_seconds += (double)(c->now_ms - c->phase_began_ms) / 1000.0;
         return controller_enter_load(c, err);
     case PHASE_LOAD:
-        return controller_all_loaded(c) && c->view_settled && !c->servers_lost ? after_load(c, err)
-                                                                               : OK;
+        return controller_all_loaded(c) && c->view_settled && !c->must_load ? after_load(c, err)
+                                                                            : OK;
     case PHASE_PREDICT:
         return c->pieces_left == 0 ? after_predict(c, err) : OK;
     case PHASE_TRAIN:

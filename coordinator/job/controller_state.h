@@ -64,7 +64,7 @@ struct controller {
     struct partitions partitions;
     bool loaded[WIRE_PARTITIONS_MAX];
     uint32_t load_part[WIRE_PARTITIONS_MAX]; /* next part of the LOAD that its primary waits for */
-    bool servers_lost; /* one died since the last LOAD: what the others hold is not enough */
+    bool must_load; /* since the last one something was lost that nobody else holds */
     bool worker_tasked[MEMBERSHIP_MAX + 1]; /* by member number: has the current task */
 
     /* values and stages */

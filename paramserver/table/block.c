@@ -58,6 +58,9 @@ void block_deinit(struct block *block)
     for (size_t i = 0; i < OPTIMIZER_STATES_MAX; i++)
         memory_free(block->states[i]);
     memory_free(block->anchor);
+    block_keep_seen(block, NULL, 0);
+    memory_free(block->seen);
+    memory_free(block->clocks);
     memory_free(block->totals);
     memory_free(block->finished);
     for (size_t d = 0; d < JOB_DOMAINS_MAX; d++)
@@ -99,4 +102,93 @@ void block_reset(struct block *block)
     for (size_t d = 0; d < block->domains; d++)
         reduction_reset(block->sums[d]);
     block->domains_complete = 0;
+}
+
+/* ---- clocks ---- */
+
+enum status block_set_clocks(struct block *block, uint32_t shards, uint32_t clock,
+                             struct error *err)
+{
+    block->clocks = memory_alloc(shards, sizeof *block->clocks);
+    if (block->clocks == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for the clocks of block %u", block->id);
+    for (uint32_t s = 0; s < shards; s++)
+        block->clocks[s] = clock;
+    block->shards = shards;
+    block->slowest = clock;
+    block->updates = (uint64_t)shards * clock;
+    return OK;
+}
+
+void block_tick(struct block *block, uint32_t shard)
+{
+    CHECK(shard < block->shards);
+    block->updates++;
+    block->clocks[shard]++;
+    uint32_t slowest = UINT32_MAX;
+    for (uint32_t s = 0; s < block->shards; s++)
+        slowest = block->clocks[s] < slowest ? block->clocks[s] : slowest;
+    block->slowest = slowest;
+}
+
+static struct seen_weights *find_seen(const struct block *block, uint64_t peer)
+{
+    for (size_t i = 0; i < block->seen_count; i++)
+        if (block->seen[i].peer == peer)
+            return &block->seen[i];
+    return NULL;
+}
+
+static struct seen_weights *add_seen(struct block *block, uint64_t peer, struct error *err)
+{
+    if (block->seen_count == block->seen_room) {
+        size_t room = block->seen_room > 0 ? 2 * block->seen_room : 4;
+        struct seen_weights *seen = memory_alloc(room, sizeof *seen);
+        if (seen == NULL) {
+            (void)error_set(err, ERR_MEMORY, "no memory for the weights of %zu peers", room);
+            return NULL;
+        }
+        if (block->seen_count > 0)
+            memcpy(seen, block->seen, block->seen_count * sizeof *seen);
+        memory_free(block->seen);
+        block->seen = seen;
+        block->seen_room = room;
+    }
+    struct seen_weights *seen = &block->seen[block->seen_count++];
+    *seen = (struct seen_weights){.peer = peer};
+    return seen;
+}
+
+enum status block_show(struct block *block, uint64_t peer, struct error *err)
+{
+    struct seen_weights *seen = find_seen(block, peer);
+    if (seen == NULL && (seen = add_seen(block, peer, err)) == NULL)
+        return ERR_MEMORY;
+    float *newest = block->weights[block->updates % 2];
+    shared_keep(newest);
+    shared_drop(seen->weights);
+    seen->weights = newest;
+    seen->updates = block->updates;
+    return OK;
+}
+
+const float *block_seen(const struct block *block, uint64_t peer, uint64_t updates)
+{
+    const struct seen_weights *seen = find_seen(block, peer);
+    return seen != NULL && seen->updates == updates ? seen->weights : NULL;
+}
+
+void block_keep_seen(struct block *block, const uint64_t *peers, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < block->seen_count; i++) {
+        bool stays = false;
+        for (size_t k = 0; k < count; k++)
+            stays |= peers[k] == block->seen[i].peer;
+        if (stays)
+            block->seen[kept++] = block->seen[i];
+        else
+            shared_drop(block->seen[i].weights);
+    }
+    block->seen_count = kept;
 }

@@ -13,6 +13,12 @@
 #include "common/wire/message.h"
 #include "paramserver/optim/optimizer.h"
 
+/* Weights that a peer was sent last, kept for delay compensation. */
+struct seen_weights {
+    uint64_t peer, updates;
+    float *weights; /* shared memory */
+};
+
 struct block {
     uint32_t id;
     enum block_kind kind;
@@ -28,6 +34,12 @@ struct block {
     struct reduction *sums[JOB_DOMAINS_MAX];
     size_t domains;
     size_t domains_complete; /* in the open step */
+    /* ssp and asp, where version v is that many updates: */
+    uint64_t updates; /* shards' steps taken, from the stage's beginning */
+    uint32_t *clocks; /* [shards] steps taken of each; NULL in bsp */
+    uint32_t shards, slowest;
+    struct seen_weights *seen; /* of peers that own shards */
+    size_t seen_count, seen_room;
     double squares[2]; /* parameter, when the stage clips: ‖g‖² of step v in squares[v % 2] */
 };
 
@@ -48,5 +60,18 @@ enum reduction_result block_add(struct block *block, uint32_t domain, uint32_t f
                                 uint64_t count, const void *sum);
 /* Forgets the open step's sums. */
 void block_reset(struct block *block);
+
+/* All shards have done `clock` steps; each counts its own from now on. */
+enum status block_set_clocks(struct block *block, uint32_t shards, uint32_t clock,
+                             struct error *err) MUST_CHECK;
+/* Counts a step of one shard. */
+void block_tick(struct block *block, uint32_t shard);
+
+/* The peer is being sent the newest weights. */
+enum status block_show(struct block *block, uint64_t peer, struct error *err) MUST_CHECK;
+/* The weights after `updates`, if they are what it was sent last; else NULL. */
+const float *block_seen(const struct block *block, uint64_t peer, uint64_t updates);
+/* Forgets what others than these were sent. */
+void block_keep_seen(struct block *block, const uint64_t *peers, size_t count);
 
 #endif

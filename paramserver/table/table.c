@@ -4,35 +4,18 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
-#include "paramserver/table/update.h"
+#include "common/wire/coding.h"
+#include "paramserver/table/table_state.h"
 
 #define BLOCKS_FIRST 64
-
-struct table {
-    const struct stage_config *stage;
-    uint32_t stage_index;
-    struct block *blocks;
-    size_t block_count;
-    size_t block_room;
-    uint32_t shards;
-    size_t domains;
-    uint64_t version;
-    uint64_t load_version;
-    uint64_t stage_version;
-    uint32_t steps_per_epoch;
-    uint32_t parameters; /* of the stage, on all servers */
-    bool measured;       /* the open step */
-    size_t open[3];      /* blocks of each kind that are not complete in the open step */
-    size_t total[3];
-    struct update_room *room; /* borrowed */
-};
 
 enum status table_create(const struct stage_config *stage, const struct message_load *load,
                          struct table **out, struct error *err)
 {
     if (load->domains != stage->domain_count || load->shards < 1 ||
         load->shards > REDUCTION_SHARDS_MAX || load->steps_per_epoch < 1 ||
-        load->version < load->stage_version || load->parameters > WIRE_BLOCKS_MAX)
+        load->version < load->stage_version || load->version - load->stage_version > UINT32_MAX ||
+        load->parameters > WIRE_BLOCKS_MAX)
         return error_set(err, ERR_PEER, "a LOAD that does not fit stage '%s'", stage->name);
     struct table *table = memory_alloc(1, sizeof *table);
     if (table == NULL)
@@ -87,13 +70,18 @@ static bool take_values(float *to, size_t elements, const struct frame *payloads
     return true;
 }
 
+static float *newest_weights(const struct table *table, const struct block *block)
+{
+    return block->weights[(block->clocks != NULL ? block->updates : table->version) % 2];
+}
+
 static bool take_parameter(struct table *table, struct block *block, uint32_t state_frames,
                            const struct frame *payloads, size_t count, size_t *used)
 {
     size_t states = optimizer_states(&table->stage->optimizer);
     if (state_frames != 0 && state_frames != states)
         return false;
-    if (!take_values(block->weights[table->version % 2], block->elements, payloads, count, used))
+    if (!take_values(newest_weights(table, block), block->elements, payloads, count, used))
         return false;
     if (block->pretrained && !take_values(block->anchor, block->elements, payloads, count, used))
         return false;
@@ -146,8 +134,13 @@ enum status table_load_part(struct table *table, const struct message_load *load
         if (status == OK)
             status = block_init(block, entry, table->domains, table->shards,
                                 optimizer_states(&table->stage->optimizer), err);
-        if (status != OK)
+        if (status == OK && table->stage->mode != MODE_BSP)
+            status = block_set_clocks(block, table->shards,
+                                      (uint32_t)(table->version - table->stage_version), err);
+        if (status != OK) {
+            block_deinit(block);
             return status;
+        }
         table->block_count++;
         table->total[block->kind]++;
         if (!take_block(table, block, entry->state_frames, payloads, count, &used))
@@ -196,7 +189,7 @@ bool table_step_complete(const struct table *table)
            table->open[BLOCK_STATISTIC] == 0 && table->block_count > 0;
 }
 
-static struct block *find_block(struct table *table, uint32_t id)
+struct block *table_find(const struct table *table, uint32_t id)
 {
     size_t low = 0, high = table->block_count;
     while (low < high) {
@@ -211,7 +204,7 @@ static struct block *find_block(struct table *table, uint32_t id)
 
 bool table_has(const struct table *table, uint32_t block)
 {
-    return find_block((struct table *)(uintptr_t)table, block) != NULL;
+    return table_find(table, block) != NULL;
 }
 
 uint32_t table_shards_log2(const struct table *table)
@@ -225,7 +218,7 @@ uint32_t table_shards_log2(const struct table *table)
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
                                 uint32_t range_first, uint32_t range_log2, const struct frame *sum)
 {
-    struct block *block = find_block(table, entry->block);
+    struct block *block = table_find(table, entry->block);
     if (block == NULL || entry->domain >= table->domains ||
         sum->bytes != block->elements * block_value_bytes(block))
         return REDUCTION_REFUSED;
@@ -234,6 +227,23 @@ enum reduction_result table_add(struct table *table, const struct push_entry *en
     if (result == REDUCTION_COMPLETE)
         table->open[block->kind]--;
     return result;
+}
+
+enum reduction_result table_add_pushed(struct table *table, const struct push_entry *entry,
+                                       uint32_t range_first, uint32_t range_log2,
+                                       const struct frame *sum)
+{
+    const struct compression_config *config = &table->stage->compression;
+    const struct block *block = table_find(table, entry->block);
+    if (config->kind == COMPRESSION_NONE || block == NULL || block->kind != BLOCK_PARAMETER ||
+        block->running)
+        return table_add(table, entry, range_first, range_log2, sum);
+    float *values = table->room->merged; /* free between updates */
+    const struct frame decoded = {values, block->elements * sizeof *values};
+    if (range_log2 != 0 || sum->bytes != coding_bytes(config, block->elements) ||
+        !coding_decode(config, sum->data, block->elements, values))
+        return REDUCTION_REFUSED;
+    return table_add(table, entry, range_first, range_log2, &decoded);
 }
 
 /* Totals are of one epoch. */
@@ -390,7 +400,7 @@ static size_t value_frames(const struct table *table, const struct block *block,
             (struct frame){block->totals, block->elements * block->domains * sizeof(double)};
     if (block->kind != BLOCK_PARAMETER)
         return count;
-    payloads[count++] = (struct frame){block->weights[table->version % 2], bytes};
+    payloads[count++] = (struct frame){newest_weights(table, block), bytes};
     if (anchor && block->pretrained)
         payloads[count++] = (struct frame){block->anchor, bytes};
     for (size_t i = 0; i < optimizer_states(&table->stage->optimizer); i++)

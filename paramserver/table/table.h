@@ -46,9 +46,14 @@ bool table_step_complete(const struct table *table);
 bool table_has(const struct table *table, uint32_t block);
 /* Shards [0, 2^this) are all. */
 uint32_t table_shards_log2(const struct table *table);
-/* One pushed sum. REDUCTION_REFUSED when it fits no block here. */
+/* A sum, in the block's own numbers. REDUCTION_REFUSED when it fits no block here. */
 enum reduction_result table_add(struct table *table, const struct push_entry *entry,
                                 uint32_t range_first, uint32_t range_log2, const struct frame *sum);
+/* The same of what a worker pushed, which may be coded (common/wire/coding.h); REDUCTION_REFUSED also
+ * for a code that cannot be. */
+enum reduction_result table_add_pushed(struct table *table, const struct push_entry *entry,
+                                       uint32_t range_first, uint32_t range_log2,
+                                       const struct frame *sum);
 
 /* Largest global norm of a gradient; 0: any. */
 double table_clip_norm(const struct table *table);
@@ -93,6 +98,41 @@ uint32_t table_fill_parts(const struct table *table);
 struct message_load table_load_head(const struct table *table);
 /* Number of parts that table_snapshot_part will make. */
 uint32_t table_snapshot_parts(const struct table *table);
+
+/* ---- ssp and asp (table_clocks.c) ---- */
+
+/* Does each shard have a clock of its own? Then table_version is the slowest shard's, no step is ever
+ * complete, and what follows is used instead of table_add and table_advance. */
+bool table_has_clocks(const struct table *table);
+/* Must all workers hear when the slowest shard has gone on? */
+bool table_bounds_staleness(const struct table *table);
+
+enum update_result {
+    UPDATE_TAKEN,
+    UPDATE_DUPLICATE, /* the block has taken this shard's step: nothing changed */
+    UPDATE_BEYOND,    /* ssp: too far before the slowest shard; nothing changed */
+    UPDATE_REFUSED,   /* fits no block here, or a step is missing before; nothing changed */
+    UPDATE_RESULTS
+};
+
+/* One block's part of one shard's step: entries[domains], one domain after the other. `peer`: who
+ * computed it, with weights it was shown. Errors: those of table_advance. */
+enum status table_take_update(struct table *table, uint64_t peer, const struct message_update *head,
+                              const struct update_entry *entries, const struct frame *sums,
+                              enum update_result *result, struct error *err) MUST_CHECK;
+/* Steps taken of each shard by all blocks here, clocks[shards]; returns the number of shards. */
+size_t table_clocks(const struct table *table, uint32_t *clocks);
+/* Largest number of steps that a taken one was before the slowest shard. */
+uint32_t table_ahead_max(const struct table *table);
+
+/* The newest weights of one block, shown to `peer`; false when it is no parameter of this table. */
+bool table_show(struct table *table, uint64_t peer, uint32_t block, struct fresh_block *out,
+                struct frame *payload);
+/* Likewise of all blocks, part by part as above. */
+size_t table_show_part(struct table *table, uint64_t peer, size_t *at, struct fresh_block *blocks,
+                       struct frame *payloads);
+/* Only these peers will come back with what they were shown. */
+void table_keep_peers(struct table *table, const uint64_t *peers, size_t count);
 
 /* Shards that some block of the open step still lacks: statistic blocks, or parameters and metrics.
  * Fills shards[WIRE_SHARDS_MAX], ascending; returns their number. */

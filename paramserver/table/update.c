@@ -40,12 +40,9 @@ void update_room_deinit(struct update_room *room)
 
 #define INFINITY_BITS 0x7f800000
 
-/* out = sum · weight / count; false when a value is not finite. */
-static bool mean_gradient(const struct reduction_node *root, double weight, size_t elements,
-                          float *out)
+/* out = sum · scale; false when a value is not finite. */
+static bool scale_gradient(const float *sum, float scale, size_t elements, float *out)
 {
-    const float *sum = root->sum;
-    float scale = root->count > 0 ? (float)(weight / (double)root->count) : 0.0f;
     int32_t largest = 0; /* as bits, without sign: the order of magnitudes, infinity and NaN last */
     for (size_t i = 0; i < elements; i++) {
         int32_t bits;
@@ -66,43 +63,99 @@ static enum status not_finite(const struct block *block, const struct stage_conf
                      block->id, stage->domains[d], (unsigned long long)stage_step);
 }
 
+/* What a step is made of. */
+struct step {
+    const struct stage_config *stage;
+    struct update_room *room;
+    struct reduction_node sums[JOB_DOMAINS_MAX];
+    uint64_t samples; /* that each sum is divided by; 0: its own */
+    uint64_t stage_step;
+    uint32_t steps_per_epoch;
+    double share;   /* of a whole step's rate */
+    uint64_t count; /* of steps that the optimiser has taken, with this one */
+};
+
 /* A domain's share of the mean is by its samples, not by its weight in the merge. */
-static enum status follow(const struct block *block, const struct stage_config *stage,
-                          struct update_room *room, const float *from, uint64_t stage_step,
+static enum status follow(const struct block *block, const struct step *step, const float *from,
                           float *to, struct error *err)
 {
     uint64_t count = 0;
-    float *mean = room->merged, *share = room->gradients[0];
+    const struct stage_config *stage = step->stage;
+    float *mean = step->room->merged, *part = step->room->gradients[0];
     memset(mean, 0, block->elements * sizeof *mean);
     for (size_t d = 0; d < block->domains; d++)
-        count += stage->followed[d] ? reduction_root(block->sums[d]).count : 0;
+        count += stage->followed[d] ? step->sums[d].count : 0;
     for (size_t d = 0; d < block->domains; d++) {
-        struct reduction_node root = reduction_root(block->sums[d]);
-        if (!stage->followed[d] || root.count == 0)
+        if (!stage->followed[d] || step->sums[d].count == 0)
             continue;
-        if (!mean_gradient(&root, (double)root.count / (double)count, block->elements, share))
-            return not_finite(block, stage, d, stage_step, err);
+        double weight = (double)step->sums[d].count / (double)count;
+        if (!scale_gradient(step->sums[d].sum, (float)(weight / (double)step->sums[d].count),
+                            block->elements, part))
+            return not_finite(block, stage, d, step->stage_step, err);
         for (size_t i = 0; i < block->elements; i++)
-            mean[i] += share[i];
+            mean[i] += part[i];
     }
-    const float momentum = count > 0 ? (float)stage->batch_norm_momentum : 0;
+    const float momentum = count > 0 ? (float)(stage->batch_norm_momentum * step->share) : 0;
     for (size_t i = 0; i < block->elements; i++)
         to[i] = (1 - momentum) * from[i] + momentum * mean[i];
     return OK;
 }
 
 /* room->merged = the merged gradient. */
-static enum status merge_block(const struct block *block, const struct stage_config *stage,
-                               struct update_room *room, uint64_t stage_step, struct error *err)
+static enum status merge_sums(const struct block *block, const struct step *step, struct error *err)
+{
+    const struct stage_config *stage = step->stage;
+    for (size_t d = 0; d < block->domains; d++) {
+        uint64_t samples = step->samples > 0 ? step->samples : step->sums[d].count;
+        float scale = samples > 0 ? (float)(stage->domain_weights[d] / (double)samples) : 0.0f;
+        if (!scale_gradient(step->sums[d].sum, scale, block->elements, step->room->gradients[d]))
+            return not_finite(block, stage, d, step->stage_step, err);
+    }
+    merge_gradients(stage->merge, step->room->gradients, block->domains, block->elements,
+                    step->room->merged);
+    return OK;
+}
+
+/* From merged gradients on. */
+static void take_step(struct block *block, const struct step *step, const float *from, float *to)
+{
+    const struct stage_config *stage = step->stage;
+    anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
+                step->room->merged, block->elements);
+    bool head = !block->pretrained && stage->optimizer.head_rate > 0;
+    double base = head ? stage->optimizer.head_rate : stage->optimizer.rate;
+    double rate =
+        schedule_rate(&stage->schedule, base, step->stage_step,
+                      (uint64_t)stage->epochs * step->steps_per_epoch, step->steps_per_epoch);
+    optimizer_apply(&stage->optimizer, rate * step->share, step->count, from, step->room->merged,
+                    block->states, to, block->elements);
+}
+
+/* Where the next weights go; NULL: no memory. */
+static float *next_weights(struct block *block, uint64_t version, struct error *err)
+{
+    float *to = block_writable(block, version + 1);
+    if (to == NULL)
+        (void)error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
+    return to;
+}
+
+/* ---- of all shards ---- */
+
+static struct step whole_step(const struct block *block, const struct stage_config *stage,
+                              struct update_room *room, uint64_t stage_step,
+                              uint32_t steps_per_epoch)
 {
     CHECK(block->kind == BLOCK_PARAMETER && block->domains_complete == block->domains);
-    for (size_t d = 0; d < block->domains; d++) {
-        struct reduction_node root = reduction_root(block->sums[d]);
-        if (!mean_gradient(&root, stage->domain_weights[d], block->elements, room->gradients[d]))
-            return not_finite(block, stage, d, stage_step, err);
-    }
-    merge_gradients(stage->merge, room->gradients, block->domains, block->elements, room->merged);
-    return OK;
+    struct step step = {.stage = stage,
+                        .room = room,
+                        .stage_step = stage_step,
+                        .steps_per_epoch = steps_per_epoch,
+                        .share = 1,
+                        .count = stage_step + 1};
+    for (size_t d = 0; d < block->domains; d++)
+        step.sums[d] = reduction_root(block->sums[d]);
+    return step;
 }
 
 /* Eight sums side by side, for the processor's sake. */
@@ -124,16 +177,17 @@ enum status update_measure(struct block *block, const struct stage_config *stage
                            struct update_room *room, uint64_t version, uint64_t stage_step,
                            struct error *err)
 {
+    const struct step step = whole_step(block, stage, room, stage_step, 1);
     block->squares[version % 2] = 0;
     if (block->running)
         return OK;
-    enum status status = merge_block(block, stage, room, stage_step, err);
+    enum status status = merge_sums(block, &step, err);
     if (status == OK)
         block->squares[version % 2] = sum_squares(room->merged, block->elements);
     return status;
 }
 
-/* Where merge_block left the gradient. */
+/* The merged gradient. */
 static void clip_gradient(struct block *block, struct update_room *room, float scale,
                           uint64_t version)
 {
@@ -146,24 +200,57 @@ enum status update_block(struct block *block, const struct stage_config *stage,
                          struct update_room *room, float scale, uint64_t version,
                          uint64_t stage_step, uint32_t steps_per_epoch, struct error *err)
 {
+    const struct step step = whole_step(block, stage, room, stage_step, steps_per_epoch);
     const float *from = block->weights[version % 2];
-    float *to = block_writable(block, version + 1);
+    float *to = next_weights(block, version, err);
     if (to == NULL)
-        return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
+        return ERR_MEMORY;
     if (block->running)
-        return follow(block, stage, room, from, stage_step, to, err);
-    enum status status = merge_block(block, stage, room, stage_step, err);
+        return follow(block, &step, from, to, err);
+    enum status status = merge_sums(block, &step, err);
     if (status != OK)
         return status;
     if (stage->clip_norm > 0)
         clip_gradient(block, room, scale, version);
-    anchor_pull(block->pretrained ? stage->l2sp : stage->head_decay, from, block->anchor,
-                room->merged, block->elements);
-    bool head = !block->pretrained && stage->optimizer.head_rate > 0;
-    double base = head ? stage->optimizer.head_rate : stage->optimizer.rate;
-    double rate = schedule_rate(&stage->schedule, base, stage_step,
-                                (uint64_t)stage->epochs * steps_per_epoch, steps_per_epoch);
-    optimizer_apply(&stage->optimizer, rate, stage_step + 1, from, room->merged, block->states, to,
-                    block->elements);
+    take_step(block, &step, from, to);
+    return OK;
+}
+
+/* ---- of one shard ---- */
+
+static void compensate(double lambda, const float *now, const float *seen, size_t elements,
+                       float *gradient)
+{
+    const float factor = (float)lambda;
+    for (size_t i = 0; i < elements; i++)
+        gradient[i] += factor * gradient[i] * gradient[i] * (now[i] - seen[i]);
+}
+
+enum status update_by_shard(struct block *block, const struct stage_config *stage,
+                            struct update_room *room, const struct shard_step *shard,
+                            struct error *err)
+{
+    struct step step = {.stage = stage,
+                        .room = room,
+                        .samples = (uint64_t)stage->micro_batch * stage->accumulate,
+                        .stage_step = shard->clock,
+                        .steps_per_epoch = shard->steps_per_epoch,
+                        .share = 1.0 / shard->shards,
+                        .count = block->updates + 1};
+    if (stage->staleness_scaling && shard->staleness > 1)
+        step.share /= shard->staleness;
+    memcpy(step.sums, shard->sums, block->domains * sizeof *step.sums);
+    const float *from = block->weights[block->updates % 2];
+    float *to = next_weights(block, block->updates, err);
+    if (to == NULL)
+        return ERR_MEMORY;
+    if (block->running)
+        return follow(block, &step, from, to, err);
+    enum status status = merge_sums(block, &step, err);
+    if (status != OK)
+        return status;
+    if (shard->seen != NULL)
+        compensate(stage->delay_compensation, from, shard->seen, block->elements, room->merged);
+    take_step(block, &step, from, to);
     return OK;
 }

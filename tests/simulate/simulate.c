@@ -31,6 +31,9 @@ static uint64_t moment(uint64_t seed, uint32_t number, uint64_t in, uint64_t eve
 
 static struct sim_plan plan_of(uint64_t seed)
 {
+    enum sim_flavour flavour =
+        draw(seed, 80, 2) == 0 ? (enum sim_flavour)draw(seed, 81, SIM_FLAVOURS) : SIM_PLAIN;
+    bool clocks = flavour == SIM_SSP || flavour == SIM_ASP; /* which have no replicas */
     uint32_t workers = 1 + (uint32_t)draw(seed, 0, 4), servers = 1 + (uint32_t)draw(seed, 1, 3);
     uint64_t events = calm.events * (workers + servers) / 2; /* about the length of a run */
     return (struct sim_plan){
@@ -44,7 +47,6 @@ static struct sim_plan plan_of(uint64_t seed)
         .join_server_at = moment(seed, 45, 3, events),
         .drain_worker_at = moment(seed, 70, 4, events),
         .drain_server_at = moment(seed, 75, 4, events),
-        .replicas = (uint32_t)draw(seed, 46, 2),
         .cut_at = moment(seed, 50, 4, events),
         .cut_ms = 100 << draw(seed, 6, 9), /* to 25 s, death is at 10 s */
         .cut_one_way = draw(seed, 7, 2) == 0,
@@ -53,8 +55,9 @@ static struct sim_plan plan_of(uint64_t seed)
         .disordered = draw(seed, 62, 4) == 0,
         .restart_after = draw(seed, 2, 4) == 0 ? 1 + draw(seed, 3, calm.epoch_count) : 0,
         .doubled = draw(seed, 4, 2) == 0,
-        .flavour =
-            draw(seed, 80, 2) == 0 ? (enum sim_flavour)draw(seed, 81, SIM_FLAVOURS) : SIM_PLAIN,
+        .flavour = flavour,
+        .replicas = clocks ? 0 : (uint32_t)draw(seed, 46, 2),
+        .slow = clocks && draw(seed, 82, 2) == 0 ? 2 + (uint32_t)draw(seed, 83, 20) : 0,
         .strangers = draw(seed, 5, 4) == 0,
     };
 }

@@ -71,18 +71,31 @@ static double validation_of(const struct values *values)
     return (double)right / (double)count;
 }
 
-static double information_of(const struct values *values)
+/* Mean entropy on the target; mean[CLASSES]: mean answer. */
+static double entropy_and_mean(const struct values *values, double *mean)
 {
     size_t count = world.manifest->part_count[1][SPLIT_TRAIN];
-    double mean[CLASSES] = {0}, information = 0;
+    double entropy = 0;
     for (size_t i = 0; i < count; i++) {
         double p[CLASSES];
         answer(values, 1, world.manifest->part[1][SPLIT_TRAIN][i], p);
         for (size_t c = 0; c < CLASSES; c++) {
-            information -= p[c] * log(p[c]) / (double)count;
+            entropy -= p[c] * log(p[c]) / (double)count;
             mean[c] += p[c] / (double)count;
         }
     }
+    return entropy;
+}
+
+static double entropy_of(const struct values *values)
+{
+    double mean[CLASSES] = {0};
+    return entropy_and_mean(values, mean);
+}
+
+static double information_of(const struct values *values)
+{
+    double mean[CLASSES] = {0}, information = entropy_and_mean(values, mean);
     for (size_t c = 0; c < CLASSES; c++)
         information += mean[c] * log(mean[c]);
     return information;
@@ -113,6 +126,32 @@ static void scores_are_those_of_the_kept_weights(void **state)
     sim_run(&seen, &plan);
     assert_int_equal(looks, calm.epoch_count);
     assert_true(validations[1] > 0.7); /* chance is 1/3 */
+}
+
+static void look_for_entropy(const struct values *values, const struct epoch_report *report)
+{
+    if (values->stage == 0)
+        return;
+    looks++;
+    assert_true(fabs(report->entropy - entropy_of(values)) < 1e-4);
+    assert_true(report->score == report->entropy);
+}
+
+static void the_epoch_of_least_entropy_can_be_chosen(void **state)
+{
+    const char *override = "stages.[1].select=\"entropy\"";
+    struct sim_plan plan = {.seed = 8, .workers = 2, .servers = 1, CALM};
+    struct sim_world seen = world;
+    struct job *job;
+    struct error err;
+    (void)state;
+    looks = 0;
+    assert_int_equal(job_load(NULL, job_text, &override, 1, &job, &err), OK);
+    seen.job = job;
+    seen.look = look_for_entropy;
+    sim_run(&seen, &plan);
+    assert_int_equal(looks, 3);
+    job_destroy(&job);
 }
 
 /* ---- what ends a job ---- */
@@ -203,6 +242,59 @@ static void accumulated_gradients_are_the_same_on_any_cluster(void **state)
         plan.kill_worker_at = draw(seed, 0, length_of(3, 2));
         same_as_calm(&plan);
     }
+}
+
+/* ---- ssp and asp ---- */
+
+static void without_synchronisation_each_sample_counts_once(void **state)
+{
+    uint64_t events = length_of(3, 2), views = 0;
+    (void)state;
+    for (size_t i = 0; i < calm.epoch_count; i++)
+        for (int flavour = SIM_SSP; flavour <= SIM_ASP; flavour++)
+            assert_true(
+                calms[flavour].samples[i][TERM_LABELLED] == calm.samples[i][TERM_LABELLED] &&
+                calms[flavour].samples[i][TERM_INFORMATION] == calm.samples[i][TERM_INFORMATION]);
+    for (uint64_t seed = 1800; seed < 1800 + SEEDS; seed++) {
+        struct sim_plan plan = {.seed = seed, .workers = 3, .servers = 2, CALM};
+        plan.flavour = seed % 2 == 0 ? SIM_SSP : SIM_ASP;
+        plan.kill_worker_at = draw(seed, 0, events);
+        plan.freeze_worker_at = seed % 3 == 0 ? draw(seed, 1, events) : SIM_NEVER;
+        plan.kill_server_at = seed % 5 == 0 ? draw(seed, 2, events) : SIM_NEVER;
+        plan.join_worker_at = seed % 4 == 0 ? draw(seed, 3, events) : SIM_NEVER;
+        plan.lost_in_1000 = seed % 6 == 0 ? 30 : 0;
+        plan.doubled = seed % 7 == 0;
+        views += same_as_calm(&plan).views;
+    }
+    assert_true(views > SEEDS * 3 / 2);
+}
+
+/* One worker lets nearly all of its chances pass. */
+static void in_ssp_the_bound_is_reached_and_never_passed(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1900; seed < 1905; seed++) {
+        struct sim_plan plan = {
+            .seed = seed, .workers = 3, .servers = 2, CALM, .flavour = SIM_SSP, .slow = 200};
+        assert_int_equal(same_as_calm(&plan).ahead_max, SIM_STALENESS);
+        plan.flavour = SIM_ASP;
+        assert_true(same_as_calm(&plan).ahead_max > SIM_STALENESS);
+    }
+}
+
+static void with_one_worker_the_bits_are_the_same_in_every_mode(void **state)
+{
+    (void)state;
+    for (uint32_t servers = 1; servers <= 3; servers++)
+        for (int flavour = SIM_SSP; flavour <= SIM_ASP; flavour++) {
+            struct sim_plan plan = {.seed = 2000 + servers,
+                                    .workers = 1,
+                                    .servers = servers,
+                                    CALM,
+                                    .flavour = (enum sim_flavour)flavour};
+            struct sim_result result = same_as_calm(&plan);
+            assert_memory_equal(&result.outcome, &calms[flavour].outcome, sizeof result.outcome);
+        }
 }
 
 static void the_order_of_delivery_does_not_matter(void **state)
@@ -383,22 +475,62 @@ static void strangers_are_fenced_off(void **state)
     assert_true(same_as_calm(&plan).fenced > 10);
 }
 
+/* What coding leaves out of a gradient is known to one worker alone. */
+static void coded_gradients_end_in_the_same_bits_whoever_dies(void **state)
+{
+    const char *overrides[] = {"stages.[0].compression.kind=\"int8\"",
+                               "stages.[1].compression.kind=\"top_k\"",
+                               "stages.[1].compression.share=0.3"};
+    const struct sim_plan alone = {.seed = 1, .workers = 1, .servers = 1, CALM};
+    struct sim_world plain = world;
+    struct sim_result plain_calm = calm;
+    struct job *job;
+    struct error err;
+    uint32_t loads = 0;
+    (void)state;
+    assert_int_equal(job_load(NULL, job_text, overrides, 3, &job, &err), OK);
+    world.job = job;
+    calm = sim_run(&world, &alone);
+    assert_memory_not_equal(&calm.outcome, &plain_calm.outcome, sizeof calm.outcome);
+    uint64_t events = length_of(3, 2);
+    for (uint64_t seed = 1600; seed < 1600 + SEEDS; seed++) {
+        struct sim_plan plan = {
+            .seed = seed, .workers = 3, .servers = 2, CALM, .replicas = seed % 2};
+        same_as_calm(&plan);
+        plan.kill_worker_at = draw(seed, 0, events);
+        loads += same_as_calm(&plan).generation;
+        plan.join_worker_at = draw(seed, 1, events);
+        plan.kill_server_at = draw(seed, 2, events);
+        plan.lost_in_1000 = (uint32_t)draw(seed, 3, 30);
+        same_as_calm(&plan);
+    }
+    assert_true(loads > 3 * SEEDS); /* a load for each stage and for the test, and after deaths */
+    world = plain;
+    calm = plain_calm;
+    job_destroy(&job);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_job_runs_all_epochs_and_learns),
         cmocka_unit_test(scores_are_those_of_the_kept_weights),
+        cmocka_unit_test(the_epoch_of_least_entropy_can_be_chosen),
         cmocka_unit_test(a_term_whose_gradient_is_zero_ends_the_job),
         cmocka_unit_test(a_worker_with_other_data_or_another_model_is_not_taken),
         cmocka_unit_test(the_result_is_the_same_for_any_number_of_workers_and_servers),
         cmocka_unit_test(clipped_gradients_are_the_same_for_any_number_of_servers),
         cmocka_unit_test(accumulated_gradients_are_the_same_on_any_cluster),
+        cmocka_unit_test(without_synchronisation_each_sample_counts_once),
+        cmocka_unit_test(in_ssp_the_bound_is_reached_and_never_passed),
+        cmocka_unit_test(with_one_worker_the_bits_are_the_same_in_every_mode),
         cmocka_unit_test(the_order_of_delivery_does_not_matter),
         cmocka_unit_test(a_new_coordinator_goes_on_from_what_was_kept),
         cmocka_unit_test(lost_letters_are_asked_for_again),
         cmocka_unit_test(members_may_be_drained_at_any_moment),
         cmocka_unit_test(a_backup_takes_over_without_a_rewind),
         cmocka_unit_test(a_server_may_join_at_any_moment),
+        cmocka_unit_test(coded_gradients_end_in_the_same_bits_whoever_dies),
         cmocka_unit_test(pushes_that_come_twice_count_once),
         cmocka_unit_test(strangers_are_fenced_off),
         cmocka_unit_test(a_worker_may_die_at_any_moment),

@@ -289,6 +289,14 @@ static void keys_that_contradict_each_other_are_refused(void **state)
     refused_with("stages.two.domains=[\"src\", \"src\"]",
                  "override 'stages.two.domains=[\"src\", \"src\"]': stages.two.domains: 'src' "
                  "stands there twice");
+    refused_with("stages.two.staleness_scaling=true",
+                 "override 'stages.two.staleness_scaling=true': stages.two.staleness_scaling: only "
+                 "for mode \"ssp\" or \"asp\"; in "
+                 "\"bsp\" no gradient is stale");
+    refused_with("stages.two.delay_compensation=1",
+                 "override 'stages.two.delay_compensation=1': stages.two.delay_compensation: only "
+                 "for mode \"ssp\" or \"asp\"; in "
+                 "\"bsp\" no gradient is stale");
     refused_with("stages.two.name=one", "job text:3: stages: the name 'one' stands there twice");
     refused_with("data.domains.tgt.name=src",
                  "job text:2: data.domains: the name 'src' stands there twice");

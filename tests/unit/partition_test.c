@@ -116,13 +116,16 @@ static void a_step_that_waits_for_a_lost_backup_is_finished_without_it(void **st
     assert_int_equal(find(MESSAGE_WEIGHTS, WORKER_A)->version, FRESH + 2);
 }
 
+#define ONE 0x3f800000u /* as float32 */
+
 static void replicate(uint64_t peer, uint32_t fill, uint64_t version, double value)
 {
     const float floats[] = {(float)value, (float)(2 * value)};
     const struct frame frames[] = {{floats, 8}, {&value, 8}, {&value, 8}};
     struct push_entry entries[] = {{PARAMETER, 0, 1}, {STATISTIC, 0, 1}, {METRIC, 0, 1}};
     struct message message = {.type = MESSAGE_REPLICATE, .sender = peer, .generation = GENERATION};
-    message.body.replicate = (struct message_replicate){0, fill, version, entries, 3};
+    message.body.replicate = (struct message_replicate){
+        .fill = fill, .version = version, .scale_bits = ONE, .entries = entries, .entry_count = 3};
     hear(peer, &message, frames, 3);
 }
 

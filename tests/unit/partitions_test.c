@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -16,7 +17,7 @@ static uint32_t numbers[8];
 
 static struct partition_servers servers(size_t alive, size_t wanted, bool replicas)
 {
-    return (struct partition_servers){numbers, alive, numbers, wanted, replicas};
+    return (struct partition_servers){numbers, alive, numbers, wanted, replicas, false};
 }
 
 static int setup(void **state)
@@ -60,6 +61,27 @@ static void primaries_and_backups_are_spread_and_apart(void **state)
         assert_true(partitions.primary[p] != partitions.backup[p]);
     place_anew(1, true); /* nobody to be the backup */
     assert_int_equal(held(partitions.backup, PLACEMENT_NOBODY), COUNT);
+}
+
+/* Where values cannot follow, only what is empty goes to a newcomer. */
+static void what_is_fixed_stays_while_its_server_lives(void **state)
+{
+    struct partition_servers more = servers(4, 4, false);
+    (void)state;
+    place_anew(2, false);
+    memset(partitions.empty, false, sizeof partitions.empty);
+    partitions.empty[COUNT - 1] = true;
+    more.fixed = true;
+    struct partitions before = partitions;
+    partitions_place(&partitions, &more);
+    for (size_t p = 0; p < COUNT; p++) {
+        assert_int_equal(partitions.backup[p], PLACEMENT_NOBODY);
+        if (!partitions.empty[p])
+            assert_int_equal(partitions.primary[p], before.primary[p]);
+    }
+    more.fixed = false;
+    partitions_place(&partitions, &more);
+    assert_true(held(partitions.backup, PLACEMENT_NOBODY) < COUNT);
 }
 
 static void synced_backups_take_over_from_the_dead(void **state)
@@ -144,6 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(primaries_and_backups_are_spread_and_apart),
+        TEST(what_is_fixed_stays_while_its_server_lives),
         TEST(synced_backups_take_over_from_the_dead),
         TEST(without_a_synced_backup_the_values_are_lost),
         TEST(a_new_server_is_filled_before_it_serves),

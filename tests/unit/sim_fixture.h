@@ -51,6 +51,9 @@ static void sim_close_member(struct sim_member *member)
         member->sim->result.duplicates += counters.duplicates;
         member->sim->result.fenced += counters.fenced;
         member->sim->result.broken += counters.broken;
+        member->sim->result.beyond += counters.beyond;
+        if (counters.ahead_max > member->sim->result.ahead_max)
+            member->sim->result.ahead_max = counters.ahead_max;
     }
     server_destroy(&member->server);
     for (size_t i = 0; member->worker != NULL && i < JOB_STAGES_MAX; i++)
@@ -247,6 +250,8 @@ static enum status sim_keep_epoch(void *driver, const struct values *values,
     digest_add(&stream, &report->score, sizeof report->score);
     digest_add(&stream, &report->pseudo_share, sizeof report->pseudo_share);
     digest_add(&stream, report->terms, sizeof report->terms);
+    for (size_t term = 0; term < TERM_COUNT; term++)
+        result->samples[result->epoch_count][term] = report->terms[term][METRIC_SAMPLES];
     result->epochs[result->epoch_count++] = digest_end(&stream);
     if (member->sim->world->look != NULL)
         member->sim->world->look(values, report);
@@ -423,6 +428,13 @@ static void sim_faults(struct sim *sim)
         sim_strangers(sim);
 }
 
+/* Does this worker let its chance pass? */
+static bool sim_is_slow(struct sim *sim, size_t member)
+{
+    return sim->plan.slow > 0 && member == sim->plan.servers + 1 &&
+           sim_draw(sim, sim->plan.slow) > 0;
+}
+
 /* False when nothing can happen any more. */
 static bool sim_step(struct sim *sim)
 {
@@ -438,8 +450,10 @@ static bool sim_step(struct sim *sim)
         sim_tick(sim, 0);
     if (choice.from != choice.to)
         sim_deliver(sim, choice.from, choice.to);
-    else if (choice.from != 0)
+    else if (choice.from != 0 && !sim_is_slow(sim, choice.from))
         sim_worker_act(&sim->members[choice.from]);
+    else if (choice.from != 0)
+        return true;
     else {
         uint64_t pid = sim->members[sim->obituaries[--sim->obituary_count]].identity;
         sim_judge(sim, controller_process_ended(sim->controller, sim->now_ms, pid, "", &err), &err);
@@ -473,6 +487,13 @@ static void sim_set_flavour(struct job *job, enum sim_flavour flavour)
     for (size_t i = 0; i < job->stage_count; i++) {
         job->stages[i].clip_norm = flavour == SIM_CLIPS ? SIM_CLIP_NORM : 0;
         job->stages[i].accumulate = flavour == SIM_ACCUMULATES ? 2 : 1;
+        job->stages[i].mode = flavour == SIM_SSP   ? MODE_SSP
+                              : flavour == SIM_ASP ? MODE_ASP
+                                                   : MODE_BSP;
+        job->stages[i].micro_batch = job->stages[i].mode != MODE_BSP ? 2 : i == 0 ? 4 : 3;
+        job->stages[i].staleness = SIM_STALENESS;
+        job->stages[i].staleness_scaling = job->stages[i].mode != MODE_BSP;
+        job->stages[i].delay_compensation = flavour == SIM_ASP ? 1 : 0;
     }
 }
 

@@ -18,6 +18,7 @@
 #define SIM_EPOCHS 16
 #define SIM_EVENTS_MAX 60000
 #define SIM_NEVER UINT64_MAX
+#define SIM_STALENESS 1   /* of three or four steps an epoch */
 #define SIM_CLIP_NORM 0.3 /* shorter than most gradients of the job */
 #define SIM_TICK_MS 500   /* heartbeats, and everybody's clock */
 
@@ -59,7 +60,7 @@ struct sim_member {
 };
 
 /* What the job does besides. */
-enum sim_flavour { SIM_PLAIN, SIM_CLIPS, SIM_ACCUMULATES, SIM_FLAVOURS };
+enum sim_flavour { SIM_PLAIN, SIM_CLIPS, SIM_ACCUMULATES, SIM_SSP, SIM_ASP, SIM_FLAVOURS };
 
 /* What is asked of a run. Events are numbered from 0. */
 struct sim_plan {
@@ -68,6 +69,7 @@ struct sim_plan {
     /* SIM_NEVER: not */
     uint64_t kill_worker_at, kill_server_at, freeze_worker_at, join_worker_at, join_server_at,
         drain_worker_at, drain_server_at;
+    uint32_t slow;         /* the first worker acts once in so many of its chances; 0: always */
     uint32_t lost_in_1000; /* letters that never arrive */
     uint32_t delay_ms;     /* a letter takes up to so long */
     bool disordered;       /* letters of a pair overtake each other */
@@ -88,6 +90,9 @@ struct sim_result {
     struct digest outcome;
     uint64_t events;
     uint64_t duplicates, fenced, broken, lost;
+    uint64_t beyond;    /* steps that a server had to refuse; ssp */
+    uint32_t ahead_max; /* of the slowest shard */
+    double samples[SIM_EPOCHS][TERM_COUNT];
     bool refused; /* nobody was left to work, and the coordinator said so */
     uint32_t views;
     uint32_t generation; /* of the last LOAD */

@@ -65,17 +65,24 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
                   trainer_pseudo_labels(worker->stage->trainer, payloads[0].data, payloads[0].bytes,
                                         &err),
                   &err);
+    if (task->kind == TASK_TRAIN)
+        trainer_begin_epoch(worker->stage->trainer);
     if (message->generation != worker->core.generation)
         sim_check(sim, stage_forget(worker->stage, &err), &err);
     worker->begun = false;
     worker_take_task(&worker->core, message, worker->stage->statistics != NULL);
+    const struct stage_config *config = &world->job->stages[task->stage];
+    if (config->mode != MODE_BSP && (task->kind == TASK_TRAIN || task->kind == TASK_PREDICT))
+        worker_take_pace(&worker->core,
+                         config->mode == MODE_SSP ? config->staleness : PACE_UNBOUNDED,
+                         worker->partitions, task->owner_count);
 }
 
 static void sim_worker_pull(struct sim_member *member)
 {
     const struct sim_worker *worker = member->worker;
     const struct stage *stage = worker->stage;
-    uint64_t latest = weights_latest(stage->weights);
+    uint64_t latest = stage->fresh == NULL ? weights_latest(stage->weights) : 0;
     for (size_t i = 0; i < worker->server_count; i++) {
         struct message pull = {.type = MESSAGE_PULL};
         pull.body.pull = (struct message_pull){
@@ -100,7 +107,11 @@ static void sim_worker_published(struct sim_worker *worker, const struct message
     if (message->generation != worker->core.generation || worker->stage == NULL)
         return;
     worker_heard(&worker->core);
-    if (message->type == MESSAGE_WEIGHTS)
+    if (message->type == MESSAGE_CLOCKS) {
+        const struct message_clocks *clocks = &message->body.clocks;
+        stage_take_clocks(worker->stage, clocks, payloads, clocks->block_count);
+        pace_take(&worker->core.pace, clocks->partition, clocks->clocks, clocks->clock_count);
+    } else if (message->type == MESSAGE_WEIGHTS)
         for (size_t i = 0; i < weights->block_count; i++)
             weights_take(worker->stage->weights, weights->version, weights->blocks[i],
                          payloads[i].data, payloads[i].bytes);
@@ -131,6 +142,7 @@ static void sim_worker_handle(struct sim_member *member, const struct message *m
         break;
     case MESSAGE_WEIGHTS:
     case MESSAGE_STATISTICS:
+    case MESSAGE_CLOCKS:
         sim_worker_published(member->worker, message, payloads);
         break;
     default:
@@ -142,7 +154,7 @@ static void sim_worker_begin(struct sim_worker *worker, uint64_t version)
 {
     if (worker->begun && worker->begun_version == version)
         return;
-    trainer_begin_step(worker->stage->trainer, weights_live(worker->stage->weights, version));
+    trainer_begin_step(worker->stage->trainer, stage_live(worker->stage, version));
     worker->begun = true;
     worker->begun_version = version;
 }
@@ -203,13 +215,24 @@ static void sim_worker_show(struct sim_member *member)
     free(rgb);
 }
 
-static void sim_worker_push(struct sim_member *member, bool gradients, uint64_t version)
+static struct push_route sim_worker_route(struct sim_worker *worker)
 {
-    struct sim_worker *worker = member->worker;
     for (size_t i = 0; i < worker->stage->layout.block_count; i++)
         worker->owners[i] = worker->primaries[worker->partitions[i]];
-    struct push_route route = {worker->owners, worker->positions, worker->server_count};
-    stage_push(worker->stage, gradients, &route, version, (struct outbox){member, sim_to_server});
+    return (struct push_route){worker->owners, worker->positions, worker->server_count};
+}
+
+static void sim_worker_push(struct sim_member *member, bool gradients, uint64_t version)
+{
+    struct push_route route = sim_worker_route(member->worker);
+    stage_push(member->worker->stage, gradients, &route, version,
+               (struct outbox){member, sim_to_server});
+}
+
+static void sim_worker_push_turn(struct sim_member *member, uint32_t clock)
+{
+    struct push_route route = sim_worker_route(member->worker);
+    stage_push_turn(member->worker->stage, &route, clock, (struct outbox){member, sim_to_server});
 }
 
 static void sim_worker_act(struct sim_member *member)
@@ -219,9 +242,10 @@ static void sim_worker_act(struct sim_member *member)
     struct error err;
     bool complete = stage != NULL && stage->statistics != NULL &&
                     statistics_complete(stage->statistics, worker->core.version);
-    struct worker_action action =
-        worker_next(&worker->core, member->sim->now_ms,
-                    stage != NULL ? weights_latest(stage->weights) : 0, complete);
+    struct worker_action action = worker_next(
+        &worker->core, member->sim->now_ms,
+        stage != NULL ? stage_latest(stage, &worker->core.task, worker->core.version) : 0,
+        complete);
     switch (action.kind) {
     case ACTION_WAIT:
         worker->idle = true;
@@ -252,6 +276,15 @@ static void sim_worker_act(struct sim_member *member)
     case ACTION_BACKWARD:
         sim_check(member->sim,
                   trainer_backward(stage->trainer, action.shard, stage->statistics, &err), &err);
+        break;
+    case ACTION_TURN:
+        sim_check(member->sim,
+                  stage_turn(worker->stage, action.shard,
+                             (uint32_t)(action.version - worker->core.task.stage_version), &err),
+                  &err);
+        break;
+    case ACTION_PUSH_TURN:
+        sim_worker_push_turn(member, (uint32_t)(action.version - worker->core.task.stage_version));
         break;
     case ACTION_PUSH_STATISTICS:
     case ACTION_PUSH_GRADIENTS:

@@ -114,9 +114,22 @@ static uint64_t draw(uint64_t seed, uint32_t number, uint64_t below)
     return random_bits(key, number) % below;
 }
 
+/* Where the bits depend on who was faster: each sample counts once, no step is too far ahead. */
+static bool counts_as_calm(const struct sim_result *result, enum sim_flavour flavour)
+{
+    const struct sim_result *like = &calms[flavour];
+    bool same = result->epoch_count == like->epoch_count && result->beyond == 0 &&
+                (flavour != SIM_SSP || result->ahead_max <= SIM_STALENESS);
+    for (size_t i = 0; same && i < like->epoch_count; i++)
+        for (size_t term = 0; term < TERM_SELF_TRAINING; term++) /* whose samples are guessed */
+            same &= result->samples[i][term] == like->samples[i][term];
+    return same;
+}
+
 static struct sim_result same_as_calm(const struct sim_plan *plan)
 {
     struct sim_result result = sim_run(&world, plan);
+    bool clocks = plan->flavour == SIM_SSP || plan->flavour == SIM_ASP;
     const struct sim_result *like = &calms[plan->flavour];
     bool same = result.epoch_count == like->epoch_count &&
                 memcmp(&result.outcome, &like->outcome, sizeof like->outcome) == 0;
@@ -127,8 +140,10 @@ static struct sim_result same_as_calm(const struct sim_plan *plan)
          plan->join_server_at != SIM_NEVER || plan->drain_worker_at != SIM_NEVER ||
          plan->drain_server_at != SIM_NEVER))
         return result;
+    if (clocks)
+        same = counts_as_calm(&result, plan->flavour);
     same &= !result.refused;
-    for (size_t i = 0; same && i < like->epoch_count; i++)
+    for (size_t i = 0; same && !clocks && i < like->epoch_count; i++)
         same = memcmp(&result.epochs[i], &like->epochs[i], sizeof like->epochs[i]) == 0;
     if (!same) {
         struct sim failed = {.plan = *plan, .result = result};

@@ -139,6 +139,51 @@ static void weights_that_somebody_keeps_do_not_change(void **state)
     shared_drop(frame.shared);
 }
 
+static enum reduction_result push(uint32_t block, uint32_t domain, uint32_t first, uint32_t log2,
+                                  const void *coded, size_t bytes)
+{
+    const struct push_entry entry = {block, domain, 1};
+    const struct frame frame = {coded, bytes};
+    return table_add_pushed(table, &entry, first, log2, &frame);
+}
+
+static void coded_gradients_are_decoded_one_shard_at_a_time(void **state)
+{
+    struct stage_config coded = stage;
+    const float values[] = {1, 2, 3, 4}, seven = 7;
+    const struct frame frame = {values, sizeof values};
+    const struct load_block parameter = {.block = 0, .kind = BLOCK_PARAMETER, .elements = 4};
+    const struct load_block running = {
+        .block = 1, .kind = BLOCK_PARAMETER, .elements = 4, .running = true};
+    struct {
+        uint32_t position;
+        float value;
+    } kept = {2, seven}, outside = {4, seven};
+    struct push_entry entries[8];
+    struct frame sums[8];
+    struct table_cursor at = {0};
+    (void)state;
+    coded.compression = (struct compression_config){COMPRESSION_TOP_K, 0.25};
+    assert_int_equal(table_create(&coded, &head, &table, &err), OK);
+    assert_int_equal(load(&parameter, 1, &frame, 1), OK);
+    assert_int_equal(load(&running, 1, &frame, 1), OK);
+    assert_int_equal(table_ready(table, &room, &err), OK);
+    assert_int_equal(push(0, 0, 0, 0, &outside, sizeof outside), REDUCTION_REFUSED);
+    assert_int_equal(push(0, 0, 0, 0, &kept, sizeof kept - 1), REDUCTION_REFUSED);
+    assert_int_equal(push(0, 0, 0, 0, values, sizeof values), REDUCTION_REFUSED);
+    assert_int_equal(push(0, 0, 0, 1, &kept, sizeof kept), REDUCTION_REFUSED); /* two shards */
+    for (uint32_t domain = 0; domain < 2; domain++) {
+        assert_int_equal(push(0, domain, 0, 0, &kept, sizeof kept), REDUCTION_ADDED);
+        assert_int_equal(push(0, domain, 0, 0, &kept, sizeof kept), REDUCTION_DUPLICATE);
+        push(0, domain, 1, 0, &kept, sizeof kept);
+        push(1, domain, 0, 1, values, sizeof values); /* as it is */
+    }
+    assert_true(table_step_complete(table));
+    assert_true(table_sums_part(table, &at, entries, sums) >= 1);
+    const float expected[] = {0, 0, 14, 0};
+    assert_memory_equal(sums[0].data, expected, sizeof expected);
+}
+
 static void sums_that_fit_no_block_are_refused(void **state)
 {
     const double values[2] = {0};
@@ -389,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_step_is_complete_when_all_kinds_of_blocks_are),
         TEST(weights_that_somebody_keeps_do_not_change),
+        TEST(coded_gradients_are_decoded_one_shard_at_a_time),
         TEST(sums_that_fit_no_block_are_refused),
         TEST(weights_leave_in_parts_with_every_block_once),
         TEST(large_blocks_fill_a_message_sooner),

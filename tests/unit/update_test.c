@@ -91,6 +91,94 @@ static void a_domain_without_samples_moves_nothing(void **state)
     assert_weights(0, 1);
 }
 
+/* ---- one shard at a time ---- */
+
+static float target_sum[] = {2, -2};
+
+static void step_by(float x, float y, double staleness, const float *seen)
+{
+    float source_sum[] = {x, y};
+    const struct reduction_node sums[] = {{.count = 2, .sum = source_sum},
+                                          {.count = 2, .sum = target_sum}};
+    const struct shard_step step = {.sums = sums,
+                                    .shards = SHARDS,
+                                    .clock = 3,
+                                    .steps_per_epoch = 10,
+                                    .staleness = staleness,
+                                    .seen = seen};
+    assert_int_equal(update_by_shard(&block, &stage, &room, &step, &err), OK);
+    block.updates++;
+}
+
+static void open_for_shards(void)
+{
+    open_block(false);
+    stage.micro_batch = 2;
+    stage.accumulate = 1;
+}
+
+/* Two shards, two samples each of each domain. */
+static void a_step_of_each_shard_moves_as_one_step_of_all(void **state)
+{
+    float all[ELEMENTS];
+    (void)state;
+    stage.domain_weights[1] = 3;
+    open_for_shards();
+    add(0, 4, 8 + 1, 4 - 3);
+    add(1, 4, 2 * 2, 2 * -2);
+    update(3);
+    memcpy(all, block.weights[1], sizeof all);
+    block_deinit(&block);
+    open_for_shards();
+    step_by(8, 4, 0, NULL);
+    step_by(1, -3, 0, NULL);
+    for (size_t i = 0; i < ELEMENTS; i++)
+        assert_true(fabsf(block.weights[0][i] - all[i]) < 1e-6f);
+}
+
+/* ½ · rate · (mean + mean of the other domain), and that / τ. */
+static void a_stale_gradient_counts_less_if_the_job_says_so(void **state)
+{
+    (void)state;
+    open_for_shards();
+    step_by(8, 4, 5, NULL);
+    assert_weights(1 - 0.25 * (4 + 1), 2 - 0.25 * (2 - 1));
+    block_deinit(&block);
+    stage.staleness_scaling = true;
+    open_for_shards();
+    step_by(8, 4, 5, NULL);
+    assert_weights(1 - 0.25 * (4 + 1) / 5, 2 - 0.25 * (2 - 1) / 5);
+    block_deinit(&block);
+    open_for_shards();
+    step_by(8, 4, 0.5, NULL); /* within the step of all: not stale */
+    assert_weights(1 - 0.25 * (4 + 1), 2 - 0.25 * (2 - 1));
+}
+
+/* g + λ·g²·(w_now − w_seen), before the pull. */
+static void delay_compensation_adds_its_term(void **state)
+{
+    const float seen[] = {0.5f, 4};
+    (void)state;
+    stage.delay_compensation = 0.1;
+    open_for_shards();
+    step_by(8, 4, 5, seen);
+    assert_weights(1 - 0.25 * (5 + 0.1 * 25 * 0.5), 2 - 0.25 * (1 + 0.1 * 1 * -2));
+}
+
+static void a_short_micro_batch_counts_by_its_samples(void **state)
+{
+    float source_sum[] = {8, 4}, none[] = {0, 0};
+    const struct reduction_node sums[] = {{.count = 1, .sum = source_sum},
+                                          {.count = 0, .sum = none}};
+    const struct shard_step step = {.sums = sums, .shards = SHARDS, .steps_per_epoch = 10};
+    (void)state;
+    open_for_shards();
+    assert_int_equal(update_by_shard(&block, &stage, &room, &step, &err), OK);
+    assert_weights(1 - 0.25 * 4, 2 - 0.25 * 2);
+    source_sum[1] = INFINITY;
+    assert_int_equal(update_by_shard(&block, &stage, &room, &step, &err), ERR_INPUT);
+}
+
 /* Measured before L2-SP or decay and whatever the domains' weights make of it; the pull is not
  * clipped. */
 static void a_clipped_gradient_is_scaled_before_the_pull(void **state)
@@ -226,6 +314,10 @@ int main(void)
         TEST(each_domain_counts_by_its_mean_and_weight),
         TEST(a_domain_without_samples_moves_nothing),
         TEST(a_running_statistic_moves_toward_the_mean),
+        TEST(a_step_of_each_shard_moves_as_one_step_of_all),
+        TEST(a_stale_gradient_counts_less_if_the_job_says_so),
+        TEST(delay_compensation_adds_its_term),
+        TEST(a_short_micro_batch_counts_by_its_samples),
         TEST(a_clipped_gradient_is_scaled_before_the_pull),
         TEST(pretrained_weights_are_pulled_to_their_start_and_the_head_to_zero),
         TEST(the_head_may_have_a_rate_of_its_own),

@@ -85,3 +85,61 @@ void push_sums(const struct reduction *const *sums, size_t domains, const struct
             push_node(nodes, domains, slices, slice_count, route, server, version, outbox);
     }
 }
+
+/* ---- one shard's step ---- */
+
+struct update_parcel {
+    struct message message;
+    struct update_entry entries[WIRE_FRAMES_MAX];
+    struct frame payloads[WIRE_FRAMES_MAX];
+    size_t count, bytes;
+};
+
+static void send_update(struct update_parcel *parcel, uint64_t peer, struct outbox outbox)
+{
+    if (parcel->count == 0)
+        return;
+    parcel->message.body.update.entries = parcel->entries;
+    parcel->message.body.update.entry_count = parcel->count;
+    outbox.send(outbox.driver, peer, &parcel->message, parcel->payloads, parcel->count);
+    parcel->count = parcel->bytes = 0;
+}
+
+static void add_block(struct update_parcel *parcel, const struct push_slice *slice,
+                      const struct reduction_node *nodes, size_t domains, uint64_t seen)
+{
+    for (size_t d = 0; d < domains; d++) {
+        parcel->entries[parcel->count] =
+            (struct update_entry){slice->block, (uint32_t)d, nodes[d].count, seen};
+        parcel->payloads[parcel->count++] = (struct frame){
+            (const uint8_t *)nodes[d].sum + slice->offset_bytes, slice->bytes, nodes[d].sum};
+        parcel->bytes += slice->bytes;
+    }
+}
+
+void push_update(const struct reduction *const *sums, size_t domains,
+                 const struct push_slice *slices, size_t slice_count,
+                 const struct push_route *route, uint32_t clock, const uint64_t *seen,
+                 struct outbox outbox)
+{
+    struct update_parcel parcel = {.message = {.type = MESSAGE_UPDATE}};
+    struct reduction_node nodes[JOB_DOMAINS_MAX] = {{0}};
+    CHECK(domains >= 1 && domains <= JOB_DOMAINS_MAX);
+    for (size_t d = 0; d < domains; d++) {
+        uint32_t at = 0;
+        bool there = reduction_next(sums[d], &at, &nodes[d]);
+        CHECK(there && nodes[d].log2 == 0 && nodes[d].first == nodes[0].first);
+    }
+    parcel.message.body.update = (struct message_update){.shard = nodes[0].first, .clock = clock};
+    for (size_t server = 0; server < route->server_count; server++) {
+        for (size_t i = 0; i < slice_count; i++) {
+            if (route->owners[slices[i].block] != server)
+                continue;
+            add_block(&parcel, &slices[i], nodes, domains,
+                      seen != NULL ? seen[slices[i].block] : 0);
+            if (parcel.count + domains > WIRE_FRAMES_MAX || parcel.bytes >= WIRE_MESSAGE_BYTES_SOFT)
+                send_update(&parcel, route->servers[server], outbox);
+        }
+        send_update(&parcel, route->servers[server], outbox);
+    }
+}

@@ -36,4 +36,11 @@ void push_sums(const struct reduction *const *sums, size_t domains, const struct
                size_t slice_count, const struct push_route *route, uint64_t version,
                struct outbox outbox);
 
+/* One shard's step (ssp, asp): sums[domains] hold that shard alone. seen[block]: updates in the weights
+ * that were used; NULL: of metrics. All domains of a block go into one message. */
+void push_update(const struct reduction *const *sums, size_t domains,
+                 const struct push_slice *slices, size_t slice_count,
+                 const struct push_route *route, uint32_t clock, const uint64_t *seen,
+                 struct outbox outbox);
+
 #endif
