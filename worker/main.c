@@ -153,13 +153,15 @@ static void give_back(struct driver *driver, const struct message_task *task)
         stage_rest(driver->stage, true);
 }
 
-static void take_pace(struct driver *driver, const struct message_task *task)
+static enum status take_pace(struct driver *driver, const struct message_task *task,
+                             struct error *err)
 {
     const struct stage_config *config = &driver->member.job->stages[task->stage];
-    if (config->mode != MODE_BSP && (task->kind == TASK_TRAIN || task->kind == TASK_PREDICT))
-        worker_take_pace(&driver->worker,
-                         config->mode == MODE_SSP ? config->staleness : PACE_UNBOUNDED,
-                         driver->partitions, driver->block_count);
+    if (config->mode == MODE_BSP || (task->kind != TASK_TRAIN && task->kind != TASK_PREDICT))
+        return OK;
+    return worker_take_pace(&driver->worker,
+                            config->mode == MODE_SSP ? config->staleness : PACE_UNBOUNDED,
+                            driver->partitions, driver->block_count, err);
 }
 
 static enum status take_task(struct driver *driver, struct error *err)
@@ -186,8 +188,7 @@ static enum status take_task(struct driver *driver, struct error *err)
     link_counters(driver->member.link)->task = task->task;
     link_counters(driver->member.link)->samples = 0;
     worker_take_task(&driver->worker, message, driver->stage->statistics != NULL);
-    take_pace(driver, task);
-    return OK;
+    return take_pace(driver, task, err);
 }
 
 static enum status drain_coordinator(struct driver *driver, struct error *err)
@@ -234,7 +235,7 @@ static void take_clocks(struct driver *driver)
     const struct message_clocks *clocks = &driver->received.message.body.clocks;
     link_counters(driver->member.link)->dropped += stage_take_clocks(
         driver->stage, clocks, driver->received.frames, driver->received.frame_count);
-    pace_take(&driver->worker.pace, clocks->partition, clocks->clocks, clocks->clock_count);
+    worker_take_clocks(&driver->worker, clocks);
 }
 
 static void drain_server(struct driver *driver, struct channel *channel)
@@ -533,6 +534,7 @@ static void close_driver(struct driver *driver)
     for (size_t i = 0; i < JOB_STAGES_MAX; i++)
         stage_close(&driver->stages[i]);
     lines_close(&driver->servers);
+    worker_deinit(&driver->worker);
     decoder_close(&driver->decoder);
     model_destroy(&driver->model);
     manifest_destroy(&driver->manifest);

@@ -1,29 +1,51 @@
 #include "worker/pace.h"
 
-#include <string.h>
-
 #include "common/base/check.h"
+#include "common/base/memory.h"
 
-void pace_begin(struct pace *pace, uint32_t shards, uint32_t staleness, uint32_t begin,
-                uint32_t end, const uint32_t *partitions, size_t count)
+enum status pace_create(uint32_t shards, uint32_t staleness, uint32_t begin, uint32_t end,
+                        const uint32_t *partitions, size_t count, struct pace **out,
+                        struct error *err)
 {
-    CHECK(shards >= 1 && shards <= JOB_SHARDS_MAX && begin <= end);
-    *pace = (struct pace){.on = true, .shards = shards, .staleness = staleness, .end = end};
+    CHECK(shards >= 1 && begin <= end);
+    size_t most = 0;
     for (size_t i = 0; i < count; i++)
-        if (partitions[i] < WIRE_PARTITIONS_MAX)
-            pace->used[partitions[i]] = true;
-    for (size_t p = 0; p < WIRE_PARTITIONS_MAX; p++)
-        for (uint32_t s = 0; s < shards && pace->used[p]; s++)
-            pace->clocks[p][s] = begin;
+        most = partitions[i] + (size_t)1 > most ? partitions[i] + (size_t)1 : most;
+    struct pace *pace = memory_alloc(1, sizeof *pace);
+    uint32_t *clocks = memory_alloc(most * shards, sizeof *clocks);
+    if (pace == NULL || clocks == NULL) {
+        memory_free(pace);
+        memory_free(clocks);
+        return error_set(err, ERR_MEMORY, "no memory for the clocks of %u shards", shards);
+    }
+    for (size_t i = 0; i < most * shards; i++)
+        clocks[i] = UINT32_MAX;
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t s = 0; s < shards; s++)
+            clocks[partitions[i] * (size_t)shards + s] = begin;
+    *pace = (struct pace){
+        .shards = shards, .staleness = staleness, .end = end, .partitions = most, .clocks = clocks};
+    *out = pace;
+    return OK;
+}
+
+void pace_destroy(struct pace **pace)
+{
+    if (*pace == NULL)
+        return;
+    memory_free((*pace)->clocks);
+    memory_free(*pace);
+    *pace = NULL;
 }
 
 /* Steps that all partitions have taken of the shard. */
 static uint32_t clock_of(const struct pace *pace, uint32_t shard)
 {
     uint32_t clock = UINT32_MAX;
-    for (size_t p = 0; p < WIRE_PARTITIONS_MAX; p++)
-        if (pace->used[p] && pace->clocks[p][shard] < clock)
-            clock = pace->clocks[p][shard];
+    for (size_t p = 0; p < pace->partitions; p++) {
+        uint32_t its = pace->clocks[p * pace->shards + shard];
+        clock = its < clock ? its : clock;
+    }
     return clock;
 }
 
@@ -37,12 +59,12 @@ static uint32_t slowest(const struct pace *pace)
 
 void pace_take(struct pace *pace, uint32_t partition, const uint32_t *clocks, size_t count)
 {
-    if (!pace->on || partition >= WIRE_PARTITIONS_MAX || !pace->used[partition] ||
-        count != pace->shards)
+    if (partition >= pace->partitions || count != pace->shards)
         return;
+    uint32_t *held = pace->clocks + (size_t)partition * pace->shards;
     for (size_t s = 0; s < count; s++)
-        if (clocks[s] > pace->clocks[partition][s])
-            pace->clocks[partition][s] = clocks[s];
+        if (clocks[s] > held[s])
+            held[s] = clocks[s];
     if (pace->under_way && pace->asked && clocks[pace->shard] <= pace->clock)
         pace->pushed = false;
 }

@@ -10,25 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config/job.h"
-#include "common/wire/message.h"
+#include "common/base/error.h"
 
 #define PACE_UNBOUNDED UINT32_MAX
 
 struct pace {
-    bool on;
     uint32_t shards, staleness, end; /* clock at which the task ends */
-    bool used[WIRE_PARTITIONS_MAX];  /* partitions with blocks */
-    uint32_t clocks[WIRE_PARTITIONS_MAX][JOB_SHARDS_MAX];
+    size_t partitions;
+    uint32_t *clocks; /* [partitions, shards]; UINT32_MAX in one without blocks */
     bool under_way, pushed;
     bool asked;            /* by the caller, since the push: an answer tells whether it was lost */
     uint32_t shard, clock; /* of the step under way */
 };
 
-/* A task: from clock `begin` to `end`; partitions[count]: of each block. Clocks that are known from a
- * task before are forgotten. */
-void pace_begin(struct pace *pace, uint32_t shards, uint32_t staleness, uint32_t begin,
-                uint32_t end, const uint32_t *partitions, size_t count);
+/* Of a task: from clock `begin` to `end`; partitions[count]: of each block, each below
+ * WIRE_PARTITIONS_MAX. Errors: ERR_MEMORY. */
+enum status pace_create(uint32_t shards, uint32_t staleness, uint32_t begin, uint32_t end,
+                        const uint32_t *partitions, size_t count, struct pace **out,
+                        struct error *err) MUST_CHECK;
+void pace_destroy(struct pace **pace);
 
 /* A partition's clocks, which may be old ones. */
 void pace_take(struct pace *pace, uint32_t partition, const uint32_t *clocks, size_t count);

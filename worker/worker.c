@@ -11,6 +11,11 @@ void worker_init(struct worker *worker, uint32_t shards)
     worker->shards = shards;
 }
 
+void worker_deinit(struct worker *worker)
+{
+    pace_destroy(&worker->pace);
+}
+
 bool worker_take_view(struct worker *worker, const struct message_view *view, uint32_t number,
                       uint32_t member)
 {
@@ -70,7 +75,7 @@ void worker_take_task(struct worker *worker, const struct message *message, bool
     worker->task = *task;
     memcpy(worker->parts, task->parts, task->part_count * sizeof *task->parts);
     worker->active = true;
-    worker->pace.on = false;
+    pace_destroy(&worker->pace);
     worker->statistics = statistics;
     worker->version = task->version;
     memset(worker->prepared, 0, sizeof worker->prepared);
@@ -78,14 +83,20 @@ void worker_take_task(struct worker *worker, const struct message *message, bool
     begin_step(worker);
 }
 
-void worker_take_pace(struct worker *worker, uint32_t staleness, const uint32_t *partitions,
-                      size_t count)
+enum status worker_take_pace(struct worker *worker, uint32_t staleness, const uint32_t *partitions,
+                             size_t count, struct error *err)
 {
     uint32_t begin = (uint32_t)(worker->task.version - worker->task.stage_version);
-    pace_begin(&worker->pace, worker->shards, staleness, begin, begin + worker->task.steps,
-               partitions, count);
     if (worker->task.kind == TASK_PREDICT)
         worker->again.wait_ms = 0; /* who has pushed early lacks the others' last steps */
+    return pace_create(worker->shards, staleness, begin, begin + worker->task.steps, partitions,
+                       count, &worker->pace, err);
+}
+
+void worker_take_clocks(struct worker *worker, const struct message_clocks *clocks)
+{
+    if (worker->pace != NULL)
+        pace_take(worker->pace, clocks->partition, clocks->clocks, clocks->clock_count);
 }
 
 /* First owned shard whose flag is not set, with the flag set now; false when there is none. */
@@ -127,9 +138,9 @@ static enum worker_action_kind next_predict(struct worker *worker, uint64_t late
 static enum worker_action_kind next_turn(struct worker *worker, uint64_t latest,
                                          struct worker_action *action)
 {
-    enum pace_turn turn = latest > 0 ? pace_next(&worker->pace, worker->owned) : PACE_WAIT;
-    action->shard = worker->pace.shard;
-    action->version = worker->task.stage_version + worker->pace.clock;
+    enum pace_turn turn = latest > 0 ? pace_next(worker->pace, worker->owned) : PACE_WAIT;
+    action->shard = worker->pace->shard;
+    action->version = worker->task.stage_version + worker->pace->clock;
     return turn == PACE_COMPUTE ? ACTION_TURN : turn == PACE_PUSH ? ACTION_PUSH_TURN : ACTION_WAIT;
 }
 
@@ -195,8 +206,8 @@ static enum worker_action_kind next_of_task(struct worker *worker, uint64_t late
         worker->active = false;
         return ACTION_SHOW;
     case TASK_TRAIN:
-        return worker->pace.on ? next_turn(worker, latest, action)
-                               : next_train(worker, latest, has_statistics, action);
+        return worker->pace != NULL ? next_turn(worker, latest, action)
+                                    : next_train(worker, latest, has_statistics, action);
     }
     return ACTION_WAIT;
 }
@@ -231,8 +242,11 @@ struct worker_action worker_next(struct worker *worker, int64_t now_ms, uint64_t
         worker->active ? next_of_task(worker, latest, has_statistics, &action) : ACTION_WAIT;
     if (action.kind == ACTION_WAIT && waits_for_servers(worker, latest)) {
         action.kind = ask(worker, now_ms, ACTION_PULL);
-        if (action.kind == ACTION_PULL)
-            worker->asked_statistics = worker->asked_gradients = worker->pace.asked = true;
+        if (action.kind == ACTION_PULL) {
+            worker->asked_statistics = worker->asked_gradients = true;
+            if (worker->pace != NULL)
+                worker->pace->asked = true;
+        }
     } else if (action.kind != ACTION_WAIT) {
         worker->asked_statistics &= action.kind != ACTION_PUSH_STATISTICS;
         worker->asked_gradients &= action.kind != ACTION_PUSH_GRADIENTS;

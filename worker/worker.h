@@ -67,10 +67,11 @@ struct worker {
     bool predicted[WIRE_PARTS_MAX][JOB_SHARDS_MAX];
     bool forwarded[JOB_SHARDS_MAX], statistics_pushed[JOB_SHARDS_MAX];
     bool differentiated[JOB_SHARDS_MAX], pushed[JOB_SHARDS_MAX];
-    struct pace pace; /* ssp and asp */
+    struct pace *pace; /* of a task in ssp or asp, else NULL */
 };
 
 void worker_init(struct worker *worker, uint32_t shards);
+void worker_deinit(struct worker *worker);
 
 /* `member` is this worker's number in the view. False, and nothing changed: an older view than the
  * one held. */
@@ -91,8 +92,10 @@ void worker_take_task(struct worker *worker, const struct message *message, bool
 
 /* After worker_take_task: the task's stage is one of ssp (staleness) or asp (PACE_UNBOUNDED);
  * partitions[count]: of each block. */
-void worker_take_pace(struct worker *worker, uint32_t staleness, const uint32_t *partitions,
-                      size_t count);
+enum status worker_take_pace(struct worker *worker, uint32_t staleness, const uint32_t *partitions,
+                             size_t count, struct error *err) MUST_CHECK;
+/* A partition's clocks. */
+void worker_take_clocks(struct worker *worker, const struct message_clocks *clocks);
 
 /* Something came from a server. */
 void worker_heard(struct worker *worker);

@@ -449,7 +449,7 @@ static void perform(struct sim *sim, const struct worker_action *action, uint64_
     switch (action->kind) {
     case ACTION_WAIT:
     case ACTION_FORWARD:
-    case ACTION_TURN: /* of ssp and asp, which the job is not */
+    case ACTION_TURN: /* of ssp and asp, in which no swarm works */
     case ACTION_PUSH_TURN:
         return;
     case ACTION_READY:

@@ -218,11 +218,11 @@ static void wrong_types_and_ranges_name_line_and_value(void **state)
 {
     (void)state;
     refused(GOOD "\ncluster = { workers = 0; };", NULL,
-            "job text:6: cluster.workers: expected an integer from 1 to 256, got 0");
+            "job text:6: cluster.workers: expected an integer from 1 to 1024, got 0");
     refused(GOOD "cluster = { workers = 1.5; };", NULL,
-            "job text:5: cluster.workers: expected an integer from 1 to 256, got 1.5");
+            "job text:5: cluster.workers: expected an integer from 1 to 1024, got 1.5");
     refused(GOOD "cluster = { workers = 4294967297; };", NULL,
-            "job text:5: cluster.workers: expected an integer from 1 to 256, got 4294967297");
+            "job text:5: cluster.workers: expected an integer from 1 to 1024, got 4294967297");
     refused(GOOD "run = { name = 12; };", NULL,
             "job text:5: run.name: expected a name of letters, digits, '.', '_' and '-', got 12");
     refused(

@@ -349,7 +349,7 @@ static void a_load_that_does_not_fit_the_job_is_an_error(void **state)
     bad = good;
     bad.shards = 0;
     assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
-    bad.shards = 257;
+    bad.shards = REDUCTION_SHARDS_MAX + 1;
     assert_int_equal(load_broken(bad, &block, 8), ERR_PEER);
     bad = good;
     bad.parameters = 0;

@@ -59,6 +59,8 @@ static void sim_close_member(struct sim_member *member)
     for (size_t i = 0; member->worker != NULL && i < JOB_STAGES_MAX; i++)
         stage_close(&member->worker->stages[i]);
     if (member->worker != NULL)
+        worker_deinit(&member->worker->core);
+    if (member->worker != NULL)
         free(member->worker->owners), free(member->worker->partitions);
     free(member->worker);
     member->worker = NULL;

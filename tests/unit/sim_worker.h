@@ -73,9 +73,11 @@ static void sim_worker_task(struct sim_member *member, const struct message *mes
     worker_take_task(&worker->core, message, worker->stage->statistics != NULL);
     const struct stage_config *config = &world->job->stages[task->stage];
     if (config->mode != MODE_BSP && (task->kind == TASK_TRAIN || task->kind == TASK_PREDICT))
-        worker_take_pace(&worker->core,
-                         config->mode == MODE_SSP ? config->staleness : PACE_UNBOUNDED,
-                         worker->partitions, task->owner_count);
+        sim_check(sim,
+                  worker_take_pace(&worker->core,
+                                   config->mode == MODE_SSP ? config->staleness : PACE_UNBOUNDED,
+                                   worker->partitions, task->owner_count, &err),
+                  &err);
 }
 
 static void sim_worker_pull(struct sim_member *member)
@@ -110,7 +112,7 @@ static void sim_worker_published(struct sim_worker *worker, const struct message
     if (message->type == MESSAGE_CLOCKS) {
         const struct message_clocks *clocks = &message->body.clocks;
         stage_take_clocks(worker->stage, clocks, payloads, clocks->block_count);
-        pace_take(&worker->core.pace, clocks->partition, clocks->clocks, clocks->clock_count);
+        worker_take_clocks(&worker->core, clocks);
     } else if (message->type == MESSAGE_WEIGHTS)
         for (size_t i = 0; i < weights->block_count; i++)
             weights_take(worker->stage->weights, weights->version, weights->blocks[i],
