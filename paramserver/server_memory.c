@@ -9,11 +9,12 @@
 #include "common/model/layout.h"
 #include "common/model/model.h"
 #include "common/model/plan.h"
-#include "common/wire/codec.h"
+#include "common/net/channel.h"
+#include "paramserver/server.h"
 
 /* Three of link.c, one to all workers; with backups or clipping one to each other server. */
 #define CHANNELS 4
-#define CHANNELS_MAX (CHANNELS + 64)
+#define CHANNELS_MAX (CHANNELS + JOB_SERVERS_MAX)
 
 /* Vectors that a sum over shards holds at most: every other node has come, none has its neighbour. A
  * worker pushes its share in one node for each binary digit of it (coordinator's placement.h). */
@@ -76,18 +77,43 @@ static enum status add_stages(struct memory_sum *sum, const struct job *job,
     return status;
 }
 
-/* What the program takes for itself; the model is opened only to plan. */
+static void send_nothing(void *driver, uint64_t peer, struct message *message,
+                         const struct frame *frames, size_t count)
+{
+    (void)driver, (void)peer, (void)message, (void)frames, (void)count;
+}
+
+/* As many sockets as the process will have; `made` is theirs to close. */
+static enum status open_channels(struct channel_context *context, size_t count,
+                                 struct channel **made, struct error *err)
+{
+    enum status status = OK;
+    for (size_t i = 0; i < count && status == OK; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "measured-%zu", i);
+        status = channel_mailbox(context, name, true, &made[i], err);
+    }
+    return status;
+}
+
+/* What the program takes for itself, whatever the job; the model is opened only to plan. */
 static enum status add_program(struct memory_sum *sum, const struct job *job, struct error *err)
 {
-    struct codec *codecs[CHANNELS_MAX] = {NULL};
-    size_t channels =
+    struct channel *channels[CHANNELS_MAX] = {NULL};
+    struct channel_context *context = channel_context_create();
+    struct server *server = NULL;
+    size_t count =
         CHANNELS + (job->cluster.replicas > 0 || job_clips(job) ? job->cluster.servers - 1 : 0);
-    enum status status = OK;
-    for (size_t i = 0; i < channels && status == OK; i++)
-        status = codec_create(&codecs[i], err);
-    memory_sum_add(sum, false, memory_resident(), "program, libraries, message buffers (measured)");
-    for (size_t i = 0; i < channels; i++)
-        codec_destroy(&codecs[i]);
+    if (context == NULL)
+        return error_set(err, ERR_MEMORY, "no memory for ZeroMQ");
+    enum status status = open_channels(context, count, channels, err);
+    if (status == OK)
+        status = server_create(job, 1, (struct outbox){NULL, send_nothing}, &server, err);
+    memory_sum_add(sum, false, memory_resident(), "program, libraries, sockets (measured)");
+    server_destroy(&server);
+    for (size_t i = 0; i < count; i++)
+        channel_close(&channels[i]);
+    channel_context_destroy(context);
     return status;
 }
 

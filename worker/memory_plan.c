@@ -16,7 +16,7 @@
 #include "worker/trainer.h"
 
 #define LINK_CHANNELS ((size_t)3) /* link.c */
-#define CHANNELS_MAX ((size_t)256)
+#define CHANNELS_MAX ((size_t)JOB_SERVERS_MAX + LINK_CHANNELS)
 
 struct planner {
     const struct job *job;

@@ -81,6 +81,12 @@ def the_processes_take_what_was_planned_with_the_last_layer_live():
         near("server", planned[1], server)
 
 
+def the_largest_cluster_can_be_planned():
+    with empty_cache():
+        worker, server = plan(CONFIG, ("cluster.servers=256", "cluster.replicas=1"))
+        assert worker > 0 and server > 0
+
+
 def with_the_whole_network_live_too_and_a_limit_changes_no_bit():
     with empty_cache() as path:
         config = path / "whole.cfg"
@@ -115,6 +121,7 @@ def a_job_that_cannot_fit_is_refused_before_the_start_with_the_number():
 if __name__ == "__main__":
     sys.exit(main([
         the_processes_take_what_was_planned_with_the_last_layer_live,
+        the_largest_cluster_can_be_planned,
         with_the_whole_network_live_too_and_a_limit_changes_no_bit,
         a_job_that_cannot_fit_is_refused_before_the_start_with_the_number,
     ]))
