@@ -374,12 +374,18 @@ static enum status forward(struct driver *driver, const struct worker_action *ac
     return trainer_forward(driver->stage->trainer, action->shard, step, err);
 }
 
-static enum status backward(struct driver *driver, const struct worker_action *action,
-                            struct error *err)
+/* Of a shard's step. */
+static void count_samples(struct driver *driver)
 {
     const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
     link_counters(driver->member.link)->samples +=
         (uint64_t)config->micro_batch * config->accumulate * config->domain_count;
+}
+
+static enum status backward(struct driver *driver, const struct worker_action *action,
+                            struct error *err)
+{
+    count_samples(driver);
     link_counters(driver->member.link)->trained++;
     return trainer_backward(driver->stage->trainer, action->shard, driver->stage->statistics, err);
 }
@@ -387,9 +393,7 @@ static enum status backward(struct driver *driver, const struct worker_action *a
 static enum status turn(struct driver *driver, const struct worker_action *action,
                         struct error *err)
 {
-    const struct stage_config *config = &driver->member.job->stages[driver->stage->index];
-    link_counters(driver->member.link)->samples +=
-        (uint64_t)config->micro_batch * config->accumulate * config->domain_count;
+    count_samples(driver);
     return stage_turn(driver->stage, action->shard,
                       (uint32_t)(action->version - driver->worker.task.stage_version), err);
 }

@@ -101,14 +101,22 @@ void stage_close(struct stage **stage)
     *stage = NULL;
 }
 
+/* Of each domain of the stage; returns how many those are. */
+static size_t sums_of(const struct stage *stage, enum trainer_sum kind,
+                      const struct reduction *sums[JOB_DOMAINS_MAX])
+{
+    size_t domains = stage->job->stages[stage->index].domain_count;
+    for (size_t slot = 0; slot < domains; slot++)
+        sums[slot] = trainer_sums(stage->trainer, kind, slot);
+    return domains;
+}
+
 static void push_kind(const struct stage *stage, enum trainer_sum kind,
                       const struct push_slice *slices, size_t count, const struct push_route *route,
                       uint64_t version, struct outbox outbox)
 {
     const struct reduction *sums[JOB_DOMAINS_MAX];
-    size_t domains = stage->job->stages[stage->index].domain_count;
-    for (size_t slot = 0; slot < domains; slot++)
-        sums[slot] = trainer_sums(stage->trainer, kind, slot);
+    size_t domains = sums_of(stage, kind, sums);
     push_sums(sums, domains, slices, count, route, version, outbox);
 }
 
@@ -186,9 +194,7 @@ static void push_turn(const struct stage *stage, enum trainer_sum kind,
                       const struct push_route *route, uint32_t clock, struct outbox outbox)
 {
     const struct reduction *sums[JOB_DOMAINS_MAX];
-    size_t domains = stage->job->stages[stage->index].domain_count;
-    for (size_t slot = 0; slot < domains; slot++)
-        sums[slot] = trainer_sums(stage->trainer, kind, slot);
+    size_t domains = sums_of(stage, kind, sums);
     push_update(sums, domains, slices, count, route, clock, seen, outbox);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/tensor/bfloat16.h"
 
 #define GROUP 256 /* values that share a scale of int8 */
 #define INT8_MOST 127.0f
@@ -53,19 +54,6 @@ size_t coding_bytes(const struct compression_config *config, size_t n)
 }
 
 /* ---- 16 bits ---- */
-
-static uint16_t to_bfloat16(float value)
-{
-    uint32_t bits = bits_of(value);
-    if ((bits & MAGNITUDE) > INFINITY_BITS)
-        return (uint16_t)(bits >> 16 | 0x40); /* NaN stays one */
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static float from_bfloat16(uint16_t half)
-{
-    return float_of((uint32_t)half << 16);
-}
 
 /* By the rounding of float32's own addition: 2^-24 is the smallest float16, and 0.5 has 2^-24 as its
  * last bit. */
@@ -221,7 +209,7 @@ void coding_encode(const struct compression_config *config, struct random_key ke
         memcpy(out, values, n * sizeof *values);
         break;
     case COMPRESSION_BFLOAT16:
-        encode_16(to_bfloat16, values, n, out);
+        encode_16(bfloat16_narrow, values, n, out);
         break;
     case COMPRESSION_FLOAT16:
         encode_16(to_float16, values, n, out);
@@ -244,7 +232,7 @@ bool coding_decode(const struct compression_config *config, const void *bytes, s
         memcpy(values, bytes, n * sizeof *values);
         return true;
     case COMPRESSION_BFLOAT16:
-        decode_16(from_bfloat16, bytes, n, values);
+        decode_16(bfloat16_widen, bytes, n, values);
         return true;
     case COMPRESSION_FLOAT16:
         decode_16(from_float16, bytes, n, values);

@@ -22,12 +22,10 @@ static size_t shards_of(const struct controller *c, const uint32_t *owners, uint
     return count;
 }
 
-void controller_speeds(const struct controller *c, struct cluster_member *const *workers,
-                       size_t count, double *speeds)
+void controller_speeds(struct cluster_member *const *workers, size_t count, double *speeds)
 {
     double sum = 0;
     size_t known = 0;
-    (void)c;
     for (size_t i = 0; i < count; i++) {
         sum += workers[i]->speed;
         known += workers[i]->speed > 0;
@@ -49,7 +47,7 @@ static bool measure(const struct controller *c, struct cluster_member *const *wo
                     double *speeds)
 {
     uint64_t slowest_us = 0;
-    controller_speeds(c, workers, count, speeds);
+    controller_speeds(workers, count, speeds);
     for (size_t i = 0; i < count; i++) {
         const struct message_heartbeat *now = &workers[i]->progress,
                                        *from = &workers[i]->measured_from;

@@ -133,7 +133,7 @@ enum status controller_make_view(struct controller *c, struct error *err)
             worker_count == 0 ? "worker" : "server");
     for (size_t i = 0; i < worker_count; i++)
         numbers[i] = workers[i]->number;
-    controller_speeds(c, workers, worker_count, speeds);
+    controller_speeds(workers, worker_count, speeds);
     size_t moved =
         placement_shards(numbers, speeds, worker_count, c->shard_owners, c->job->cluster.shards);
     /* What coding left out of a shard's gradients only its worker knew. */

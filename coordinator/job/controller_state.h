@@ -183,8 +183,7 @@ enum status controller_take_pixels(struct controller *c, const struct message *m
 /* ---- controller_balance.c ---- */
 /* Speeds for placement_shards, speeds[count]: as measured when shards moved last; who is new is taken
  * to be like the others. */
-void controller_speeds(const struct controller *c, struct cluster_member *const *workers,
-                       size_t count, double *speeds);
+void controller_speeds(struct cluster_member *const *workers, size_t count, double *speeds);
 /* Once in a while, in training: moves shards by measured speed if that makes steps much shorter. */
 enum status controller_balance(struct controller *c, struct error *err) MUST_CHECK;
 

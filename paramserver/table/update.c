@@ -71,8 +71,10 @@ struct step {
     uint64_t samples; /* that each sum is divided by; 0: its own */
     uint64_t stage_step;
     uint32_t steps_per_epoch;
-    double share;   /* of a whole step's rate */
-    uint64_t count; /* of steps that the optimiser has taken, with this one */
+    double share;      /* of a whole step's rate */
+    uint64_t count;    /* of steps that the optimiser has taken, with this one */
+    float scale;       /* of the merged gradient, where the stage clips */
+    const float *seen; /* weights that it was computed with, for delay compensation; NULL: none */
 };
 
 /* A domain's share of the mean is by its samples, not by its weight in the merge. */
@@ -131,13 +133,52 @@ static void take_step(struct block *block, const struct step *step, const float 
                     block->states, to, block->elements);
 }
 
-/* Where the next weights go; NULL: no memory. */
-static float *next_weights(struct block *block, uint64_t version, struct error *err)
+/* Eight sums side by side, for the processor's sake. */
+static double sum_squares(const float *values, size_t count)
 {
+    double sums[8] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (size_t k = 0; k < 8; k++)
+            sums[k] += (double)values[i + k] * (double)values[i + k];
+    for (; i < count; i++)
+        sums[0] += (double)values[i] * (double)values[i];
+    for (size_t k = 0; k < 8; k++)
+        sum += sums[k];
+    return sum;
+}
+
+static void compensate(double lambda, const float *now, const float *seen, size_t elements,
+                       float *gradient)
+{
+    const float factor = (float)lambda;
+    for (size_t i = 0; i < elements; i++)
+        gradient[i] += factor * gradient[i] * gradient[i] * (now[i] - seen[i]);
+}
+
+/* The weights of `version` and a step become those of the next. */
+static enum status advance(struct block *block, const struct step *step, uint64_t version,
+                           struct error *err)
+{
+    const struct stage_config *stage = step->stage;
+    float *merged = step->room->merged;
+    const float *from = block->weights[version % 2];
     float *to = block_writable(block, version + 1);
     if (to == NULL)
-        (void)error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
-    return to;
+        return error_set(err, ERR_MEMORY, "no memory for the next weights of block %u", block->id);
+    if (block->running)
+        return follow(block, step, from, to, err);
+    enum status status = merge_sums(block, step, err);
+    if (status != OK)
+        return status;
+    if (stage->clip_norm > 0)
+        block->squares[version % 2] = sum_squares(merged, block->elements);
+    for (size_t i = 0; step->scale < 1 && i < block->elements; i++)
+        merged[i] *= step->scale;
+    if (step->seen != NULL)
+        compensate(stage->delay_compensation, from, step->seen, block->elements, merged);
+    take_step(block, step, from, to);
+    return OK;
 }
 
 /* ---- of all shards ---- */
@@ -152,25 +193,11 @@ static struct step whole_step(const struct block *block, const struct stage_conf
                         .stage_step = stage_step,
                         .steps_per_epoch = steps_per_epoch,
                         .share = 1,
-                        .count = stage_step + 1};
+                        .count = stage_step + 1,
+                        .scale = 1};
     for (size_t d = 0; d < block->domains; d++)
         step.sums[d] = reduction_root(block->sums[d]);
     return step;
-}
-
-/* Eight sums side by side, for the processor's sake. */
-static double sum_squares(const float *values, size_t count)
-{
-    double sums[8] = {0}, sum = 0;
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            sums[k] += (double)values[i + k] * (double)values[i + k];
-    for (; i < count; i++)
-        sums[0] += (double)values[i] * (double)values[i];
-    for (size_t k = 0; k < 8; k++)
-        sum += sums[k];
-    return sum;
 }
 
 enum status update_measure(struct block *block, const struct stage_config *stage,
@@ -187,44 +214,17 @@ enum status update_measure(struct block *block, const struct stage_config *stage
     return status;
 }
 
-/* The merged gradient. */
-static void clip_gradient(struct block *block, struct update_room *room, float scale,
-                          uint64_t version)
-{
-    block->squares[version % 2] = sum_squares(room->merged, block->elements);
-    for (size_t i = 0; scale < 1 && i < block->elements; i++)
-        room->merged[i] *= scale;
-}
-
 enum status update_block(struct block *block, const struct stage_config *stage,
                          struct update_room *room, float scale, uint64_t version,
                          uint64_t stage_step, uint32_t steps_per_epoch, struct error *err)
 {
-    const struct step step = whole_step(block, stage, room, stage_step, steps_per_epoch);
-    const float *from = block->weights[version % 2];
-    float *to = next_weights(block, version, err);
-    if (to == NULL)
-        return ERR_MEMORY;
-    if (block->running)
-        return follow(block, &step, from, to, err);
-    enum status status = merge_sums(block, &step, err);
-    if (status != OK)
-        return status;
+    struct step step = whole_step(block, stage, room, stage_step, steps_per_epoch);
     if (stage->clip_norm > 0)
-        clip_gradient(block, room, scale, version);
-    take_step(block, &step, from, to);
-    return OK;
+        step.scale = scale;
+    return advance(block, &step, version, err);
 }
 
 /* ---- of one shard ---- */
-
-static void compensate(double lambda, const float *now, const float *seen, size_t elements,
-                       float *gradient)
-{
-    const float factor = (float)lambda;
-    for (size_t i = 0; i < elements; i++)
-        gradient[i] += factor * gradient[i] * gradient[i] * (now[i] - seen[i]);
-}
 
 enum status update_by_shard(struct block *block, const struct stage_config *stage,
                             struct update_room *room, const struct shard_step *shard,
@@ -236,21 +236,11 @@ enum status update_by_shard(struct block *block, const struct stage_config *stag
                         .stage_step = shard->clock,
                         .steps_per_epoch = shard->steps_per_epoch,
                         .share = 1.0 / shard->shards,
-                        .count = block->updates + 1};
+                        .count = block->updates + 1,
+                        .scale = 1,
+                        .seen = shard->seen};
     if (stage->staleness_scaling && shard->staleness > 1)
         step.share /= shard->staleness;
     memcpy(step.sums, shard->sums, block->domains * sizeof *step.sums);
-    const float *from = block->weights[block->updates % 2];
-    float *to = next_weights(block, block->updates, err);
-    if (to == NULL)
-        return ERR_MEMORY;
-    if (block->running)
-        return follow(block, &step, from, to, err);
-    enum status status = merge_sums(block, &step, err);
-    if (status != OK)
-        return status;
-    if (shard->seen != NULL)
-        compensate(stage->delay_compensation, from, shard->seen, block->elements, room->merged);
-    take_step(block, &step, from, to);
-    return OK;
+    return advance(block, &step, block->updates, err);
 }

@@ -6,24 +6,14 @@ import signal
 import subprocess
 import sys
 
-from harness import CACHE, GRAFT, ROOT, Skip, directory, graft, main, started
+from demo_test import CONFIG, SHORT, adapting, need_assets
+from harness import GRAFT, ROOT, directory, graft, main, started
 
-CONFIG = ROOT / "configs/demo.cfg"
-SHORT = ("stages.source.epochs=2", "stages.adapt.epochs=3")
 TARGETS, SOURCES = 898, 8 * 8 * 16  # samples of an epoch of adapt: unlabelled ones, and 8 steps of 8 shards
 
 
 def mode(name, *keys):
     return [f'stages.{stage}.{key}' for stage in ("source", "adapt") for key in (f'mode="{name}"', *keys)]
-
-
-def need_assets():
-    if not (CACHE / "demo/stamp").exists():
-        raise Skip("the demo's model and data are not there: scripts/fetch-demo")
-
-
-def adapting(status):
-    return status["stage"] == "adapt" and status["phase"] == "train" and status["done"] > 0
 
 
 def each_sample_counted_once(result):

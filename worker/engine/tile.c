@@ -4,6 +4,7 @@
 
 #include "common/base/check.h"
 #include "common/base/memory.h"
+#include "common/tensor/bfloat16.h"
 
 #define WIDE ((size_t)16)
 
@@ -28,30 +29,12 @@ static void scale_narrow(const float *restrict x, const float *restrict g, float
             y[i * width + lane] = x[i * width + lane] * g[lane];
 }
 
-/* bfloat16: the upper half of a float32. */
-static inline float widen(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* To the nearest, a tie to the even one. */
-static inline uint16_t narrow(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-    return (uint16_t)((value == value ? rounded : bits | 0x400000) >> 16);
-}
-
 OP_CLONES static void scale_halves(const uint16_t *restrict x, const float *restrict g,
                                    uint16_t *restrict y, size_t spatial, size_t width)
 {
     for (size_t i = 0; i < spatial; i++)
         for (size_t lane = 0; lane < width; lane++)
-            y[i * width + lane] = narrow(widen(x[i * width + lane]) * g[lane]);
+            y[i * width + lane] = bfloat16_narrow(bfloat16_widen(x[i * width + lane]) * g[lane]);
 }
 
 static void run_scale(const struct tile *tile, const struct tile_step *step)

@@ -19,9 +19,13 @@ void push_order(struct push_slice *slices, size_t count, const uint32_t *partiti
     qsort(slices, count, sizeof *slices, by_partition);
 }
 
+/* A PUSH or UPDATE that is being filled. */
 struct parcel {
     struct message message;
-    struct push_entry entries[WIRE_FRAMES_MAX];
+    union {
+        struct push_entry push[WIRE_FRAMES_MAX];
+        struct update_entry update[WIRE_FRAMES_MAX];
+    } entries;
     struct frame payloads[WIRE_FRAMES_MAX];
     size_t count;
     size_t bytes;
@@ -31,21 +35,25 @@ static void send_parcel(struct parcel *parcel, uint64_t peer, struct outbox outb
 {
     if (parcel->count == 0)
         return;
-    parcel->message.body.push.entries = parcel->entries;
-    parcel->message.body.push.entry_count = parcel->count;
+    if (parcel->message.type == MESSAGE_PUSH) {
+        parcel->message.body.push.entries = parcel->entries.push;
+        parcel->message.body.push.entry_count = parcel->count;
+    } else {
+        parcel->message.body.update.entries = parcel->entries.update;
+        parcel->message.body.update.entry_count = parcel->count;
+    }
     outbox.send(outbox.driver, peer, &parcel->message, parcel->payloads, parcel->count);
     parcel->count = 0;
     parcel->bytes = 0;
 }
 
-static void add_slice(struct parcel *parcel, const struct push_slice *slice, uint32_t domain,
-                      const struct reduction_node *node)
+/* The payload of the entry that was written last. */
+static void add_payload(struct parcel *parcel, const struct push_slice *slice,
+                        const struct reduction_node *node)
 {
     CHECK(parcel->count < WIRE_FRAMES_MAX);
-    parcel->entries[parcel->count] = (struct push_entry){slice->block, domain, node->count};
-    parcel->payloads[parcel->count] =
+    parcel->payloads[parcel->count++] =
         (struct frame){(const uint8_t *)node->sum + slice->offset_bytes, slice->bytes, node->sum};
-    parcel->count++;
     parcel->bytes += slice->bytes;
 }
 
@@ -61,7 +69,9 @@ static void push_node(const struct reduction_node *nodes, size_t domains,
         if (route->owners[slices[i].block] != server)
             continue;
         for (size_t d = 0; d < domains; d++) {
-            add_slice(&parcel, &slices[i], (uint32_t)d, &nodes[d]);
+            parcel.entries.push[parcel.count] =
+                (struct push_entry){slices[i].block, (uint32_t)d, nodes[d].count};
+            add_payload(&parcel, &slices[i], &nodes[d]);
             if (parcel.count == WIRE_FRAMES_MAX || parcel.bytes >= WIRE_MESSAGE_BYTES_SOFT)
                 send_parcel(&parcel, route->servers[server], outbox);
         }
@@ -88,32 +98,13 @@ void push_sums(const struct reduction *const *sums, size_t domains, const struct
 
 /* ---- one shard's step ---- */
 
-struct update_parcel {
-    struct message message;
-    struct update_entry entries[WIRE_FRAMES_MAX];
-    struct frame payloads[WIRE_FRAMES_MAX];
-    size_t count, bytes;
-};
-
-static void send_update(struct update_parcel *parcel, uint64_t peer, struct outbox outbox)
-{
-    if (parcel->count == 0)
-        return;
-    parcel->message.body.update.entries = parcel->entries;
-    parcel->message.body.update.entry_count = parcel->count;
-    outbox.send(outbox.driver, peer, &parcel->message, parcel->payloads, parcel->count);
-    parcel->count = parcel->bytes = 0;
-}
-
-static void add_block(struct update_parcel *parcel, const struct push_slice *slice,
+static void add_block(struct parcel *parcel, const struct push_slice *slice,
                       const struct reduction_node *nodes, size_t domains, uint64_t seen)
 {
     for (size_t d = 0; d < domains; d++) {
-        parcel->entries[parcel->count] =
+        parcel->entries.update[parcel->count] =
             (struct update_entry){slice->block, (uint32_t)d, nodes[d].count, seen};
-        parcel->payloads[parcel->count++] = (struct frame){
-            (const uint8_t *)nodes[d].sum + slice->offset_bytes, slice->bytes, nodes[d].sum};
-        parcel->bytes += slice->bytes;
+        add_payload(parcel, slice, &nodes[d]);
     }
 }
 
@@ -122,7 +113,7 @@ void push_update(const struct reduction *const *sums, size_t domains,
                  const struct push_route *route, uint32_t clock, const uint64_t *seen,
                  struct outbox outbox)
 {
-    struct update_parcel parcel = {.message = {.type = MESSAGE_UPDATE}};
+    struct parcel parcel = {.message = {.type = MESSAGE_UPDATE}};
     struct reduction_node nodes[JOB_DOMAINS_MAX] = {{0}};
     CHECK(domains >= 1 && domains <= JOB_DOMAINS_MAX);
     for (size_t d = 0; d < domains; d++) {
@@ -138,8 +129,8 @@ void push_update(const struct reduction *const *sums, size_t domains,
             add_block(&parcel, &slices[i], nodes, domains,
                       seen != NULL ? seen[slices[i].block] : 0);
             if (parcel.count + domains > WIRE_FRAMES_MAX || parcel.bytes >= WIRE_MESSAGE_BYTES_SOFT)
-                send_update(&parcel, route->servers[server], outbox);
+                send_parcel(&parcel, route->servers[server], outbox);
         }
-        send_update(&parcel, route->servers[server], outbox);
+        send_parcel(&parcel, route->servers[server], outbox);
     }
 }
