@@ -47,11 +47,13 @@ def export(network, values, names, path):
 
 
 def distinct(network):
-    """The exporter keeps equal tensors once: no two scales or shifts may be the same."""
+    """The exporter keeps equal tensors once: no two scales or shifts may be the same, nor layers that were made as copies."""
+    seen = []
     with torch.no_grad():
         for parameter in network.parameters():
-            if parameter.dim() < 2 or parameter.max() == parameter.min():
+            if parameter.dim() < 2 or parameter.max() == parameter.min() or any(torch.equal(parameter, other) for other in seen):
                 parameter += 0.05 * torch.randn_like(parameter)
+            seen.append(parameter)
     return network
 
 
